@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// Query narrows, orders and pages a list. Filters and Order hold the field names
+// that the API shows, checked by this package against each resource's list before
+// they come here; a store refuses a name that it does not know.
+type Query struct {
+	// Where: a row must match every key, by any of the key's values. A key may
+	// end in "__isnull" with the value "true" or "false".
+	Where map[string][]string
+	// Search: a row must hold every word in one of the resource's search
+	// fields, compared after core.Fold.
+	Search string
+	// Order: field names, a leading "-" for descending. The store appends the primary key, so
+	// that pages never overlap.
+	Order  []string
+	Offset int
+	Limit  int
+}
+
+// Users, below, and its siblings: Create sets ID, PK, Created and Updated in
+// what it is given. Update loads the object, calls change and saves, in one
+// transaction; an error of change is returned as it is and nothing is saved. A
+// name or slug that is taken gives a *core.FieldError that wraps core.ErrExists,
+// a reference to what does not exist a *core.FieldError. Delete of what is
+// absent is core.ErrNotFound. Every list returns the page and the count of all
+// rows that match.
+
+// UserStore is the write side of users.
+type UserStore interface {
+	core.Users
+	UserByPK(ctx context.Context, t core.TenantID, pk int64) (*core.User, error)
+	ListUsers(ctx context.Context, t core.TenantID, q Query) ([]core.User, int, error)
+	CreateUser(ctx context.Context, t core.TenantID, u *core.User) error
+	UpdateUser(ctx context.Context, t core.TenantID, pk int64, change func(*core.User) error) (*core.User, error)
+	DeleteUser(ctx context.Context, t core.TenantID, pk int64) error
+}
+
+// GroupStore is the write side of groups.
+type GroupStore interface {
+	Group(ctx context.Context, t core.TenantID, id core.GroupID) (*core.Group, error)
+	ListGroups(ctx context.Context, t core.TenantID, q Query) ([]core.Group, int, error)
+	// CreateGroup takes the direct members too.
+	CreateGroup(ctx context.Context, t core.TenantID, g *core.Group, members []int64) error
+	// UpdateGroup replaces the direct members where change returns a list that
+	// is not nil. A parent that is the group itself or below it is refused.
+	UpdateGroup(ctx context.Context, t core.TenantID, id core.GroupID, change func(*core.Group) (members []int64, err error)) (*core.Group, error)
+	DeleteGroup(ctx context.Context, t core.TenantID, id core.GroupID) error
+	AddMember(ctx context.Context, t core.TenantID, id core.GroupID, user int64) error
+	RemoveMember(ctx context.Context, t core.TenantID, id core.GroupID, user int64) error
+	// GroupMembers are the direct members, by PK.
+	GroupMembers(ctx context.Context, t core.TenantID, id core.GroupID, limit int) ([]core.User, error)
+	// ChildGroups are the groups that name id as a parent.
+	ChildGroups(ctx context.Context, t core.TenantID, id core.GroupID) ([]core.Group, error)
+}
+
+// ApplicationStore is the write side of applications.
+type ApplicationStore interface {
+	core.Applications
+	ListApplications(ctx context.Context, t core.TenantID, q Query) ([]core.Application, int, error)
+	CreateApplication(ctx context.Context, t core.TenantID, a *core.Application) error
+	UpdateApplication(ctx context.Context, t core.TenantID, slug string, change func(*core.Application) error) (*core.Application, error)
+	DeleteApplication(ctx context.Context, t core.TenantID, slug string) error
+}
+
+// ProviderStore is the write side of providers. A delete takes the provider's
+// grants and tokens with it and detaches it from its application.
+type ProviderStore interface {
+	ListClients(ctx context.Context, t core.TenantID, q Query) ([]core.Client, int, error)
+	CreateClient(ctx context.Context, t core.TenantID, c *core.Client) error
+	UpdateClient(ctx context.Context, t core.TenantID, id core.ProviderID, change func(*core.Client) error) (*core.Client, error)
+	ListProxyProviders(ctx context.Context, t core.TenantID, q Query) ([]core.ProxyProvider, int, error)
+	CreateProxyProvider(ctx context.Context, t core.TenantID, p *core.ProxyProvider) error
+	UpdateProxyProvider(ctx context.Context, t core.TenantID, id core.ProviderID, change func(*core.ProxyProvider) error) (*core.ProxyProvider, error)
+	DeleteProvider(ctx context.Context, t core.TenantID, id core.ProviderID) error
+}
+
+// MappingStore is the write side of property mappings.
+type MappingStore interface {
+	Mapping(ctx context.Context, t core.TenantID, kind core.MappingKind, id core.MappingID) (*core.PropertyMapping, error)
+	// Mappings returns those of the IDs that exist, ordered by folded name.
+	Mappings(ctx context.Context, t core.TenantID, ids []core.MappingID) ([]core.PropertyMapping, error)
+	ListMappings(ctx context.Context, t core.TenantID, kind core.MappingKind, q Query) ([]core.PropertyMapping, int, error)
+	CreateMapping(ctx context.Context, t core.TenantID, m *core.PropertyMapping) error
+	UpdateMapping(ctx context.Context, t core.TenantID, kind core.MappingKind, id core.MappingID, change func(*core.PropertyMapping) error) (*core.PropertyMapping, error)
+	DeleteMapping(ctx context.Context, t core.TenantID, kind core.MappingKind, id core.MappingID) error
+}
+
+// KeyPairStore is the write side of key pairs. One that a provider uses cannot
+// be deleted: core.ErrInUse.
+type KeyPairStore interface {
+	KeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID) (*core.KeyPair, error)
+	ListKeyPairs(ctx context.Context, t core.TenantID, q Query) ([]core.KeyPair, int, error)
+	CreateKeyPair(ctx context.Context, t core.TenantID, k *core.KeyPair) error
+	UpdateKeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID, change func(*core.KeyPair) error) (*core.KeyPair, error)
+	DeleteKeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID) error
+}
+
+// TokenStore is the write side of API tokens.
+type TokenStore interface {
+	Token(ctx context.Context, t core.TenantID, identifier string) (*core.Token, error)
+	// TokenByKey finds by the hash of the key.
+	TokenByKey(ctx context.Context, t core.TenantID, hash [32]byte) (*core.Token, error)
+	TokenKey(ctx context.Context, t core.TenantID, identifier string) (core.Secret, error)
+	SetTokenKey(ctx context.Context, t core.TenantID, identifier string, key core.Secret) error
+	ListTokens(ctx context.Context, t core.TenantID, q Query) ([]core.Token, int, error)
+	CreateToken(ctx context.Context, t core.TenantID, tok *core.Token, key core.Secret) error
+	UpdateToken(ctx context.Context, t core.TenantID, identifier string, change func(*core.Token) error) (*core.Token, error)
+	DeleteToken(ctx context.Context, t core.TenantID, identifier string) error
+}
+
+// Store is the write side of the directory. Only this package and the start-up
+// code may call it.
+type Store interface {
+	UserStore
+	GroupStore
+	ApplicationStore
+	ProviderStore
+	MappingStore
+	KeyPairStore
+	TokenStore
+	core.Events
+}

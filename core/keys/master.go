@@ -1,0 +1,92 @@
+package keys
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// MinSecret is the least length of the master secret in bytes.
+const MinSecret = 32
+
+// Master derives every symmetric key from the installation's secret: one per
+// tenant and purpose, by HKDF-SHA-256 (RFC 5869), so that what one tenant's key
+// sealed no other can open.
+type Master struct {
+	id     uint32
+	secret []byte
+}
+
+// ErrSealed: a ciphertext was made with another secret, for another tenant,
+// purpose or place, or was changed.
+var ErrSealed = errors.New("cannot be decrypted: sealed with another secret, for another place, or changed")
+
+// NewMaster takes the installation's secret, at least MinSecret bytes.
+func NewMaster(secret []byte) (*Master, error) {
+	if len(secret) < MinSecret {
+		return nil, fmt.Errorf("the master secret has %d bytes; it needs at least %d", len(secret), MinSecret)
+	}
+	m := &Master{secret: append([]byte(nil), secret...)}
+	sum := m.Derive("", "key-id")
+	m.id = binary.BigEndian.Uint32(sum[:4])
+	return m, nil
+}
+
+// Derive returns the key of a tenant for a purpose.
+func (m *Master) Derive(t core.TenantID, purpose string) [32]byte {
+	key, err := hkdf.Key(sha256.New, m.secret, nil, "postern\x00"+string(t)+"\x00"+purpose, 32)
+	if err != nil {
+		panic(err) // only for an output length that 32 is not
+	}
+	return [32]byte(key)
+}
+
+// Fingerprint identifies the secret without telling anything of it: stored with
+// the data, so that a start with another secret is refused.
+func (m *Master) Fingerprint() [32]byte { return m.Derive("", "fingerprint") }
+
+// Seal encrypts by AES-256-GCM with a random nonce under the tenant's key for
+// purpose. The result opens only with the same tenant, purpose and place; place
+// names where it is kept ("table/column/row"), so that one row's ciphertext
+// cannot be moved to another. Layout: key id (4 bytes), nonce (12), ciphertext.
+func (m *Master) Seal(t core.TenantID, purpose, place string, plaintext []byte) []byte {
+	gcm := m.gcm(t, purpose)
+	out := make([]byte, 4+gcm.NonceSize(), 4+gcm.NonceSize()+len(plaintext)+gcm.Overhead())
+	binary.BigEndian.PutUint32(out, m.id)
+	rand.Read(out[4:]) //nolint:errcheck // crypto/rand.Read never returns an error (Go 1.24)
+	return gcm.Seal(out, out[4:], plaintext, []byte(place))
+}
+
+// Open is the inverse of Seal. Any mismatch is ErrSealed.
+func (m *Master) Open(t core.TenantID, purpose, place string, sealed []byte) ([]byte, error) {
+	gcm := m.gcm(t, purpose)
+	n := 4 + gcm.NonceSize()
+	if len(sealed) < n || binary.BigEndian.Uint32(sealed) != m.id {
+		return nil, ErrSealed
+	}
+	plaintext, err := gcm.Open(nil, sealed[4:n], sealed[n:], []byte(place))
+	if err != nil {
+		return nil, ErrSealed
+	}
+	return plaintext, nil
+}
+
+func (m *Master) gcm(t core.TenantID, purpose string) cipher.AEAD {
+	key := m.Derive(t, "seal/"+purpose)
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic(err) // only for a key length that 32 is not
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // only for a block size that AES has not
+	}
+	return gcm
+}

@@ -1,0 +1,138 @@
+package oidc
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// Clients finds OAuth 2.0 clients.
+type Clients interface {
+	// Client finds by client_id. Unknown: core.ErrNotFound.
+	Client(ctx context.Context, t core.TenantID, clientID string) (*core.Client, error)
+}
+
+// Mappings finds the property mappings of a provider.
+type Mappings interface {
+	// Mappings returns those of the IDs that exist, in the order of their
+	// folded names.
+	Mappings(ctx context.Context, t core.TenantID, ids []core.MappingID) ([]core.PropertyMapping, error)
+}
+
+// Consent is what a user agreed that a client may have. It is not a Grant.
+type Consent struct {
+	User     core.UserID
+	ClientID string
+	Scopes   []string // sorted
+	Expires  time.Time
+}
+
+// Consents keeps consents, one for each user and client.
+type Consents interface {
+	// Consent returns core.ErrNotFound where there is none or it has expired.
+	Consent(ctx context.Context, t core.TenantID, u core.UserID, clientID string) (*Consent, error)
+	SaveConsent(ctx context.Context, t core.TenantID, c *Consent) error
+	DeleteConsent(ctx context.Context, t core.TenantID, u core.UserID, clientID string) error
+}
+
+// GrantID is a UUIDv7 in text form.
+type GrantID string
+
+// Grant is one authorization of one client in one login session (RFC 6749 §1.3):
+// its code, access tokens and refresh family hang from it. Revoking it revokes
+// them, and no other device's.
+type Grant struct {
+	ID       GrantID
+	ClientID string
+	Provider core.ProviderID
+	User     core.UserID
+	Session  core.SessionID // the login; empty for grants without one
+	Scopes   []string
+	Nonce    string
+	AuthTime time.Time
+	AMR      []string
+	ACR      string
+	Created  time.Time
+	// Expires is when nothing that hangs from the grant can be valid any more.
+	Expires time.Time
+}
+
+// Grants keeps authorizations.
+type Grants interface {
+	// Grant returns core.ErrNotFound for one that never was, was revoked or has
+	// expired.
+	Grant(ctx context.Context, t core.TenantID, id GrantID) (*Grant, error)
+	SaveGrant(ctx context.Context, t core.TenantID, g *Grant) error
+	// RevokeGrant takes its code and refresh tokens with it. Absent is no error.
+	RevokeGrant(ctx context.Context, t core.TenantID, id GrantID) error
+}
+
+// Code is an authorization code (RFC 6749 §4.1.2), kept by hash.
+type Code struct {
+	Hash        [32]byte
+	Grant       GrantID
+	ClientID    string
+	RedirectURI string // as sent in the authorization request
+	// Challenge is the PKCE code challenge (RFC 7636 §4.2), Method "S256" or
+	// "plain"; both empty where the request had none.
+	Challenge string
+	Method    string
+	Expires   time.Time
+}
+
+// RefreshToken is a refresh token (RFC 6749 §1.5), kept by hash.
+type RefreshToken struct {
+	Hash    [32]byte
+	Grant   GrantID // the family: revoking it ends every token of it
+	Issued  time.Time
+	Expires time.Time
+}
+
+// Tokens keeps codes and refresh tokens. Single use is one atomic statement.
+type Tokens interface {
+	SaveCode(ctx context.Context, t core.TenantID, c *Code) error
+	// ConsumeCode returns the code and marks it used. A second call gives
+	// core.ErrConsumed, still with the code, so that its grant can be revoked. An
+	// unknown one gives core.ErrNotFound. It does not look at Expires.
+	ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte) (*Code, error)
+
+	SaveRefresh(ctx context.Context, t core.TenantID, r *RefreshToken) error
+	// Refresh finds a token, used or not. Unknown, or its grant revoked:
+	// core.ErrNotFound.
+	Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*RefreshToken, error)
+	// RotateRefresh marks old used, saves next, and keeps sealed (the answer that
+	// carries next, encrypted) with old, in one transaction. Where old was used
+	// before: core.ErrConsumed and, within grace of that use, the sealed answer
+	// that was kept then; after it, nil.
+	RotateRefresh(ctx context.Context, t core.TenantID, old [32]byte, next *RefreshToken, sealed []byte, grace time.Duration) ([]byte, error)
+}
+
+// AuthRequests keeps authorization requests that are too long for a URL.
+type AuthRequests interface {
+	SaveAuthRequest(ctx context.Context, t core.TenantID, id string, data []byte, expires time.Time) error
+	// AuthRequest returns core.ErrNotFound where there is none or it has expired.
+	AuthRequest(ctx context.Context, t core.TenantID, id string) ([]byte, error)
+}
+
+// Store is all that this package needs kept.
+type Store interface {
+	Clients
+	Mappings
+	Consents
+	Grants
+	Tokens
+	AuthRequests
+}
+
+// Login shows people pages until a need is met.
+type Login interface {
+	// Require returns a session that meets need. An error of core.ErrAnswered:
+	// a page or redirect was written, and the browser comes back to
+	// need.ReturnTo. core.ErrDenied: the person refused consent.
+	// core.ErrLoginRequired, core.ErrConsentRequired: only where need.Silent.
+	Require(w http.ResponseWriter, r *http.Request, need core.Need) (*core.Session, error)
+	// Refuse writes an error page: what happened and what to do next.
+	Refuse(w http.ResponseWriter, r *http.Request, status int, title, message string)
+}

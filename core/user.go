@@ -1,0 +1,69 @@
+package core
+
+import "time"
+
+// UserID is a UUIDv7 in text form: unique for ever, across tenants too.
+type UserID string
+
+// UserType says what kind of account it is.
+type UserType string
+
+// The four user types of the API.
+const (
+	UserInternal               UserType = "internal"
+	UserExternal               UserType = "external"
+	UserServiceAccount         UserType = "service_account"
+	UserInternalServiceAccount UserType = "internal_service_account"
+)
+
+// User is a SCIM User (RFC 7643 §4.1): a person, or an account that a machine
+// uses. The password hash is not part of it: see login.Credentials.
+type User struct {
+	ID UserID
+	// PK is the integer that the API shows. It repeats from tenant to tenant and
+	// is never used again within one.
+	PK          int64
+	UserName    string // unique in the tenant, compared after Fold
+	DisplayName string
+	Email       string // may be empty; not unique; compared after Fold
+	// EmailVerified is true once this tenant has proof; changing Email resets it.
+	EmailVerified bool
+	Active        bool
+	Type          UserType
+	Path          string         // a folder in the directory, such as "users"
+	Attributes    map[string]any // JSON
+	Groups        []GroupID      // direct membership only
+	LastLogin     time.Time      // zero: never
+	// PasswordChanged is zero until a password was set. Sessions, links and
+	// tokens made to set a password end when it changes.
+	PasswordChanged time.Time
+	Created         time.Time
+	Updated         time.Time
+}
+
+// GroupID is a UUIDv7 in text form.
+type GroupID string
+
+// Group is a SCIM Group (RFC 7643 §4.2). Its members are those of its children
+// too: a member of a child is a member of each of the child's ancestors.
+type Group struct {
+	ID         GroupID
+	PK         int64 // num_pk of the API
+	Name       string
+	Superuser  bool // members may administer the tenant
+	Parents    []GroupID
+	Attributes map[string]any
+	Created    time.Time
+	Updated    time.Time
+}
+
+// IsSuperuser reports whether any of all, a user's direct and inherited
+// groups, makes its members administrators of the tenant.
+func IsSuperuser(all []Group) bool {
+	for i := range all {
+		if all[i].Superuser {
+			return true
+		}
+	}
+	return false
+}
