@@ -3,7 +3,7 @@ module github.com/postern-sso/postern
 go 1.26.0
 
 require (
-	github.com/caddyserver/caddy/v2 v2.11.4
+	github.com/caddyserver/caddy/v2 v2.11.9
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/maypok86/otter/v2 v2.4.0
