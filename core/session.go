@@ -93,3 +93,22 @@ type ConsentScope struct {
 	Description string // empty: not shown
 	Granted     bool   // agreed to before
 }
+
+// LogoutNeed is what a relying party asked for at its end-session endpoint
+// (OpenID Connect RP-Initiated Logout 1.0), checked.
+type LogoutNeed struct {
+	// ReturnTo is a path and query on this origin to which the browser comes
+	// back for the same request once the person has answered. Required.
+	ReturnTo string
+	// Request binds an answer to one logout request: an answer given to another
+	// is not taken.
+	Request string
+	// Confirmed: an ID token of this very login was shown with the request, so
+	// that no other site can have made it up. The person is not asked.
+	Confirmed bool
+	// EndLogin: the login at the tenant ends, with everything that hangs from
+	// it. Otherwise only the application is left, and the login stays.
+	EndLogin bool
+	// Application is the name shown of what is being left.
+	Application string
+}

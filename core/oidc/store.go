@@ -46,7 +46,7 @@ type GrantID string
 type Grant struct {
 	ID       GrantID
 	ClientID string
-	Provider core.ProviderID
+	Provider core.ProviderID // zero for an application that the Caddyfile declares
 	User     core.UserID
 	Session  core.SessionID // the login; empty for grants without one
 	Scopes   []string
@@ -59,14 +59,27 @@ type Grant struct {
 	Expires time.Time
 }
 
+// GrantMatch names grants to revoke: those of a login, of a user, of a client.
+type GrantMatch struct {
+	Session  core.SessionID
+	User     core.UserID
+	ClientID string
+}
+
 // Grants keeps authorizations.
 type Grants interface {
 	// Grant returns core.ErrNotFound for one that never was, was revoked or has
 	// expired.
 	Grant(ctx context.Context, t core.TenantID, id GrantID) (*Grant, error)
 	SaveGrant(ctx context.Context, t core.TenantID, g *Grant) error
+	// ExtendGrant moves Expires to a later time and never to an earlier one. It
+	// does not bring back a grant that was revoked meanwhile: core.ErrNotFound.
+	ExtendGrant(ctx context.Context, t core.TenantID, id GrantID, expires time.Time) error
 	// RevokeGrant takes its code and refresh tokens with it. Absent is no error.
 	RevokeGrant(ctx context.Context, t core.TenantID, id GrantID) error
+	// RevokeGrants revokes all that match every field that is not empty. With
+	// every field empty it revokes nothing and returns an error.
+	RevokeGrants(ctx context.Context, t core.TenantID, match GrantMatch) error
 }
 
 // Code is an authorization code (RFC 6749 §4.1.2), kept by hash.
@@ -88,6 +101,8 @@ type RefreshToken struct {
 	Grant   GrantID // the family: revoking it ends every token of it
 	Issued  time.Time
 	Expires time.Time
+	// Used is when the token was rotated; zero: not yet. RotateRefresh sets it.
+	Used time.Time
 }
 
 // Tokens keeps codes and refresh tokens. Single use is one atomic statement.
@@ -126,6 +141,12 @@ type Store interface {
 	AuthRequests
 }
 
+// Sessions finds logins: an access token that names one ends with it.
+type Sessions interface {
+	// SessionByID returns core.ErrNotFound for one that has ended.
+	SessionByID(ctx context.Context, t core.TenantID, id core.SessionID) (*core.Session, error)
+}
+
 // Login shows people pages until a need is met.
 type Login interface {
 	// Require returns a session that meets need. An error of core.ErrAnswered:
@@ -133,6 +154,20 @@ type Login interface {
 	// need.ReturnTo. core.ErrDenied: the person refused consent.
 	// core.ErrLoginRequired, core.ErrConsentRequired: only where need.Silent.
 	Require(w http.ResponseWriter, r *http.Request, need core.Need) (*core.Session, error)
+	// Logout ends this browser's login where need.EndLogin, and asks the person
+	// first where not need.Confirmed. Nil: it is done (the login has ended, or
+	// the person agreed to leave the application), no response body is written, and
+	// the caller answers. core.ErrAnswered: a page that asks was written;
+	// its form, whose POST is guarded against other sites as every form is, brings
+	// the browser back to need.ReturnTo, where Logout is called again with the
+	// same need.Request and then takes the answer. core.ErrDenied: the person
+	// chose to stay. A browser that is not logged in has nothing to confirm: nil.
+	Logout(w http.ResponseWriter, r *http.Request, need core.LogoutNeed) error
+	// LoggedOut writes the page that follows a logout which leads back nowhere:
+	// that the person has left the application, and, where endLogin is false, that
+	// they are still logged in here, with a button that ends that too.
+	// launchURL, where not empty, leads back to the application.
+	LoggedOut(w http.ResponseWriter, r *http.Request, application, launchURL string, endLogin bool)
 	// Refuse writes an error page: what happened and what to do next.
 	Refuse(w http.ResponseWriter, r *http.Request, status int, title, message string)
 }
