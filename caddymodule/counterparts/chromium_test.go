@@ -1,0 +1,129 @@
+package counterparts_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// chromium is a real browser with an empty profile.
+type chromium struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+func openChromium(t *testing.T) *chromium {
+	t.Helper()
+	program := counterpart(t, "POSTERN_TEST_CHROMIUM")
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.WindowSize(1200, 900), chromedp.WSURLReadTimeout(60*time.Second))
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	ctx, timeout := context.WithTimeout(ctx, 3*time.Minute)
+	c := &chromium{t: t, ctx: ctx}
+	t.Cleanup(func() {
+		if t.Failed() {
+			c.screenshot("failed")
+		}
+		timeout()
+		cancel()
+		stop()
+	})
+	ran(t, "chromium")
+	return c
+}
+
+func (c *chromium) do(actions ...chromedp.Action) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, 45*time.Second)
+	defer cancel()
+	if err := chromedp.Run(ctx, actions...); err != nil {
+		c.t.Fatalf("%v, at %s:\n%s", err, c.location(), tail(c.text(), 1500))
+	}
+}
+
+// login fills in the form that is shown and presses its first button.
+func (c *chromium) login(user, password string) {
+	c.t.Helper()
+	c.do(chromedp.WaitVisible(`input[type=password]`, chromedp.ByQuery))
+	if user != "" {
+		c.do(chromedp.SendKeys(`form input:not([type=hidden]):not([type=password])`, user, chromedp.ByQuery))
+	}
+	c.do(chromedp.SendKeys(`form input[type=password]`, password, chromedp.ByQuery))
+	c.press()
+}
+
+// press clicks the first submit button and waits for the next page.
+func (c *chromium) press() {
+	c.t.Helper()
+	_, err := chromedp.RunResponse(c.ctx, chromedp.Click(`form button[type=submit], form input[type=submit], form button:not([type])`, chromedp.ByQuery))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// waitFor waits until the address matches.
+func (c *chromium) waitFor(address string) {
+	c.t.Helper()
+	want := regexp.MustCompile(address)
+	deadline := time.Now().Add(30 * time.Second)
+	for !want.MatchString(c.location()) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("the browser is at %s, want %s\n%s", c.location(), address, tail(c.text(), 1500))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// shows waits until the page has a text.
+func (c *chromium) shows(text string) {
+	c.t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for !strings.Contains(c.text(), text) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("%s does not show %q:\n%s", c.location(), text, tail(c.text(), 1500))
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (c *chromium) location() string {
+	ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+	defer cancel()
+	var s string
+	_ = chromedp.Run(ctx, chromedp.Location(&s))
+	return s
+}
+
+func (c *chromium) text() string {
+	ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+	defer cancel()
+	var s string
+	_ = chromedp.Run(ctx, chromedp.Evaluate(`document.body ? document.body.innerText : ""`, &s))
+	return s
+}
+
+// screenshot keeps a picture where POSTERN_TEST_SCREENSHOTS names a directory.
+func (c *chromium) screenshot(name string) {
+	dir := os.Getenv("POSTERN_TEST_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	var png []byte
+	if err := chromedp.Run(c.ctx, chromedp.FullScreenshot(&png, 100)); err != nil {
+		c.t.Logf("screenshot: %v", err)
+		return
+	}
+	file := filepath.Join(dir, strings.ReplaceAll(c.t.Name(), "/", "-")+"-"+name+".png")
+	if err := os.WriteFile(file, png, 0o600); err != nil {
+		c.t.Log(err)
+	}
+}
