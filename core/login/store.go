@@ -57,6 +57,9 @@ type Attempts interface {
 	// Fail adds one and returns the new count, in one statement. A count whose
 	// newest failure is older than window starts again at 1.
 	Fail(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, error)
+	// Refund takes one Fail back: it turned out to be no failure. The count does
+	// not go below 0, and the time of the newest failure stays. Absent is no error.
+	Refund(ctx context.Context, t core.TenantID, key string) error
 	Forget(ctx context.Context, t core.TenantID, key string) error
 }
 
