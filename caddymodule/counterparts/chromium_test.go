@@ -27,25 +27,27 @@ func openChromium(t *testing.T) *chromium {
 		chromedp.WindowSize(1200, 900), chromedp.WSURLReadTimeout(60*time.Second))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	ctx, timeout := context.WithTimeout(ctx, 3*time.Minute)
 	c := &chromium{t: t, ctx: ctx}
 	t.Cleanup(func() {
 		if t.Failed() {
 			c.screenshot("failed")
 		}
-		timeout()
 		cancel()
 		stop()
 	})
+	// The browser lives as long as the context of the first call: no time limit on it.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatal(err)
+	}
 	ran(t, "chromium")
 	return c
 }
 
-func (c *chromium) do(actions ...chromedp.Action) {
+func (c *chromium) do(actions ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.ctx, 45*time.Second)
 	defer cancel()
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	if err := chromedp.Do(ctx, actions...); err != nil {
 		c.t.Fatalf("%v, at %s:\n%s", err, c.location(), tail(c.text(), 1500))
 	}
 }
@@ -53,18 +55,20 @@ func (c *chromium) do(actions ...chromedp.Action) {
 // login fills in the form that is shown and presses its first button.
 func (c *chromium) login(user, password string) {
 	c.t.Helper()
-	c.do(chromedp.WaitVisible(`input[type=password]`, chromedp.ByQuery))
+	c.do(chromedp.WaitVisible(chromedp.CSS(`input[type=password]`)))
 	if user != "" {
-		c.do(chromedp.SendKeys(`form input:not([type=hidden]):not([type=password])`, user, chromedp.ByQuery))
+		c.do(chromedp.SendKeys(chromedp.CSS(`form input:not([type=hidden]):not([type=password])`), user))
 	}
-	c.do(chromedp.SendKeys(`form input[type=password]`, password, chromedp.ByQuery))
+	c.do(chromedp.SendKeys(chromedp.CSS(`form input[type=password]`), password))
 	c.press()
 }
 
 // press clicks the first submit button and waits for the next page.
 func (c *chromium) press() {
 	c.t.Helper()
-	_, err := chromedp.RunResponse(c.ctx, chromedp.Click(`form button[type=submit], form input[type=submit], form button:not([type])`, chromedp.ByQuery))
+	ctx, cancel := context.WithTimeout(c.ctx, 45*time.Second)
+	defer cancel()
+	_, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(`form button[type=submit], form input[type=submit], form button:not([type])`)))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -98,16 +102,14 @@ func (c *chromium) shows(text string) {
 func (c *chromium) location() string {
 	ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
 	defer cancel()
-	var s string
-	_ = chromedp.Run(ctx, chromedp.Location(&s))
+	s, _ := chromedp.Run(ctx, chromedp.Location())
 	return s
 }
 
 func (c *chromium) text() string {
 	ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
 	defer cancel()
-	var s string
-	_ = chromedp.Run(ctx, chromedp.Evaluate(`document.body ? document.body.innerText : ""`, &s))
+	s, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body ? document.body.innerText : ""`))
 	return s
 }
 
@@ -117,8 +119,10 @@ func (c *chromium) screenshot(name string) {
 	if dir == "" {
 		return
 	}
-	var png []byte
-	if err := chromedp.Run(c.ctx, chromedp.FullScreenshot(&png, 100)); err != nil {
+	ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
 		c.t.Logf("screenshot: %v", err)
 		return
 	}

@@ -51,7 +51,7 @@ func TestFirstLight(t *testing.T) {
 	// login form is open; the form still works and leads to the deep link.
 	other := openChromium(t)
 	other.do(chromedp.Navigate(deep))
-	other.do(chromedp.WaitVisible(`input[type=password]`, chromedp.ByQuery))
+	other.do(chromedp.WaitVisible(chromedp.CSS(`input[type=password]`)))
 	other.screenshot("login")
 	p.reload(t)
 	other.login("akadmin", "not the password")
