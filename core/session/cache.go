@@ -1,0 +1,110 @@
+package session
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// cache holds live sessions by tenant and ID, and beside them which ID a key
+// belongs to. That never changes while a session lives, so only the first has to
+// forget: a key whose session is gone leads nowhere.
+type cache struct {
+	ids      *otter.Cache[keyRef, core.SessionID]
+	sessions *otter.Cache[idRef, *entry]
+
+	// mu orders what is added against what is dropped. A load that began before
+	// a drop may have read what the drop's delete removed; it carries an
+	// older generation, and is not added.
+	mu    sync.RWMutex
+	drops uint64
+}
+
+type keyRef struct {
+	tenant core.TenantID
+	hash   [32]byte
+}
+
+type idRef struct {
+	tenant core.TenantID
+	id     core.SessionID
+}
+
+// entry is one session; when it is seen, a copy with the new time replaces it.
+type entry struct {
+	session atomic.Pointer[core.Session]
+}
+
+func newCache(size int) *cache {
+	return &cache{
+		ids:      otter.Must(&otter.Options[keyRef, core.SessionID]{MaximumSize: size}),
+		sessions: otter.Must(&otter.Options[idRef, *entry]{MaximumSize: size}),
+	}
+}
+
+// generation is taken before the store is read or written, and given to add.
+func (c *cache) generation() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.drops
+}
+
+// byKey returns nil where the cache does not know.
+func (c *cache) byKey(t core.TenantID, hash [32]byte) *entry {
+	id, ok := c.ids.GetIfPresent(keyRef{t, hash})
+	if !ok {
+		return nil
+	}
+	return c.byID(t, id)
+}
+
+func (c *cache) byID(t core.TenantID, id core.SessionID) *entry {
+	e, _ := c.sessions.GetIfPresent(idRef{t, id})
+	return e
+}
+
+// add keeps a session that was read or written after generation was taken, and returns
+// its entry: the one already there, if another load was first. Where something
+// was dropped meanwhile the entry is not kept.
+func (c *cache) add(generation uint64, t core.TenantID, hash [32]byte, s *core.Session) *entry {
+	e := c.addByID(generation, t, s)
+	c.ids.Set(keyRef{t, hash}, s.ID)
+	return e
+}
+
+func (c *cache) addByID(generation uint64, t core.TenantID, s *core.Session) *entry {
+	e := &entry{}
+	e.session.Store(s)
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.drops != generation {
+		return e
+	}
+	kept, _ := c.sessions.SetIfAbsent(idRef{t, s.ID}, e)
+	return kept
+}
+
+func (c *cache) drop(t core.TenantID, ids []core.SessionID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drops++
+	for _, id := range ids {
+		c.sessions.Invalidate(idRef{t, id})
+	}
+}
+
+// dropUser walks all that is cached: it is for what happens rarely.
+func (c *cache) dropUser(t core.TenantID, u core.UserID, keep core.SessionID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drops++
+	for ref, e := range c.sessions.All() {
+		s := e.session.Load()
+		if ref.tenant == t && s.User == u && (keep == "" || s.ID != keep && s.Parent != keep) {
+			c.sessions.Invalidate(ref)
+		}
+	}
+}

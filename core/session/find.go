@@ -1,0 +1,57 @@
+package session
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// byKey finds a session in memory, else in the store. That there is none is not
+// remembered.
+func (m *Manager) byKey(ctx context.Context, t core.TenantID, hash [32]byte) (*entry, error) {
+	if e := m.cache.byKey(t, hash); e != nil {
+		return e, nil
+	}
+	generation := m.cache.generation()
+	s, err := m.Store.FindSession(ctx, t, hash)
+	if err != nil {
+		return nil, fmt.Errorf("find session: %w", err)
+	}
+	return m.cache.add(generation, t, hash, s), nil
+}
+
+func (m *Manager) byID(ctx context.Context, t core.TenantID, id core.SessionID) (*entry, error) {
+	if e := m.cache.byID(t, id); e != nil {
+		return e, nil
+	}
+	generation := m.cache.generation()
+	s, err := m.Store.SessionByID(ctx, t, id)
+	if err != nil {
+		return nil, fmt.Errorf("find session: %w", err)
+	}
+	return m.cache.addByID(generation, t, s), nil
+}
+
+// use returns the session of e if it is alive, and notes that it was seen. One
+// that is over is ended for good, so that a clock that jumps back does not
+// revive it.
+func (m *Manager) use(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
+	now := m.now()
+	s := e.session.Load()
+	if !s.Alive(now) {
+		if err := m.end(ctx, t, s.ID); err != nil {
+			m.log().Warn("end a session that is over", "session", s.ID, "error", err)
+		}
+		return nil, fmt.Errorf("session is over: %w", core.ErrNotFound)
+	}
+	if now.Sub(s.LastSeen) < touchEvery {
+		return s, nil
+	}
+	seen := *s
+	seen.LastSeen = now
+	if e.session.CompareAndSwap(s, &seen) {
+		m.touch(t, s.ID, now)
+	}
+	return &seen, nil
+}
