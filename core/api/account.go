@@ -1,0 +1,142 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// What is done to a user beside the six verbs.
+
+// me is who asks.
+func me(c *call) (reply, error) {
+	groups := make([]object, 0, len(c.groups))
+	for i := range c.groups {
+		groups = append(groups, object{"pk": string(c.groups[i].ID), "name": c.groups[i].Name})
+	}
+	u := c.user
+	return ok(object{"user": object{
+		"pk": u.PK, "username": u.UserName, "name": u.DisplayName, "is_active": u.Active, "is_superuser": c.super,
+		"groups": groups, "roles": []object{}, "email": u.Email, "avatar": avatar(u), "uid": hashedID(c.info.Tenant, u),
+		"settings": object{}, "type": string(u.Type), "system_permissions": []string{},
+	}})
+}
+
+// maxPassword bounds a password, in characters: what is longer only costs time.
+const maxPassword = 1024
+
+// setPassword gives a user a new password, and ends the user's sessions: all but
+// the one that asks, where users set their own. The password is taken as it is,
+// with the white space around it.
+func setPassword(c *call) (reply, error) {
+	u, err := findUser(c, c.key)
+	if err != nil {
+		return reply{}, found(err, "User")
+	}
+	password := core.Secret("")
+	text(c.body, "password", rule{required: true, exact: true, max: maxPassword}, &password)
+	if !c.body.has("password") {
+		c.body.fail("password", "This field is required.")
+	}
+	if err := c.body.err(); err != nil {
+		return reply{}, err
+	}
+	if c.Passwords == nil || c.Credentials == nil {
+		return reply{}, &problem{http.StatusBadRequest, "Passwords cannot be set on this server."}
+	}
+	hash, err := c.Passwords.Hash(c.ctx(), string(password))
+	if err != nil {
+		return reply{}, err
+	}
+	if err := c.Credentials.SetPasswordHash(c.ctx(), c.t, u.ID, hash, c.Now()); err != nil {
+		return reply{}, found(err, "User")
+	}
+	c.event(core.EventPasswordSet, core.Event{Message: "password of " + u.UserName, Context: object{"pk": u.PK, "username": u.UserName}})
+	keep := core.SessionID("")
+	if c.session != nil && u.ID == c.user.ID {
+		keep = c.session.ID
+	}
+	if err := c.endSessions(u.ID, keep); err != nil {
+		return reply{}, err
+	}
+	return done()
+}
+
+// recovery makes a link with which the user sets a new password.
+func recovery(c *call) (reply, error) {
+	u, err := findUser(c, c.key)
+	if err != nil {
+		return reply{}, found(err, "User")
+	}
+	if c.Recovery == nil {
+		return reply{}, invalid{"non_field_errors": {"No recovery flow set."}}
+	}
+	if !u.Active {
+		return reply{}, invalid{"non_field_errors": {"The user is not active."}}
+	}
+	link, err := c.Recovery.RecoveryLink(c.ctx(), c.info.Tenant, u)
+	if err != nil {
+		return reply{}, err
+	}
+	c.event(core.EventSecretView, core.Event{Message: "recovery link for " + u.UserName, Context: object{"pk": u.PK, "username": u.UserName}})
+	return ok(object{"link": link})
+}
+
+// createServiceAccount makes an account for a machine, with a key that serves as
+// its password, and a group of its own where that is asked for.
+func createServiceAccount(c *call) (reply, error) {
+	f := c.body
+	name, withGroup, expiring, expires := "", false, true, time.Time{}
+	text(f, "name", rule{required: true, max: 120}, &name)
+	boolean(f, "create_group", &withGroup)
+	boolean(f, "expiring", &expiring)
+	moment(f, "expires", &expires)
+	if !expires.IsZero() && !expires.After(c.Now()) {
+		f.fail("expires", "This lies in the past.")
+	}
+	identifier := "service-account-" + name + "-password"
+	if name != "" && !slug.MatchString(name) {
+		f.fail("name", "The name is part of a token's identifier: use letters, numbers, underscores and hyphens.")
+	}
+	if err := f.err(); err != nil {
+		return reply{}, err
+	}
+	u := &core.User{
+		UserName: name, DisplayName: name, Active: true, Type: core.UserServiceAccount,
+		Path: "goauthentik.io/service-accounts", Attributes: object{},
+	}
+	if err := userTaken(c.Store.CreateUser(c.ctx(), c.t, u)); err != nil {
+		if field := (invalid)(nil); errors.As(err, &field) {
+			return reply{}, invalid{"name": {"This field must be unique."}}
+		}
+		return reply{}, err
+	}
+	users().record(c, core.EventModelCreated, u)
+	out := object{"username": name, "user_uid": hashedID(c.info.Tenant, u), "user_pk": u.PK, "group_pk": nil}
+	key := core.Secret(core.RandomAlphanumeric(tokenLength))
+	token := &core.Token{Identifier: identifier, Intent: core.IntentAppPassword, User: u.ID, Expiring: expiring}
+	if expiring {
+		if token.Expires = expires; expires.IsZero() {
+			token.Expires = c.Now().AddDate(0, 0, 360)
+		}
+	}
+	err := c.Store.CreateToken(c.ctx(), c.t, token, key)
+	if err == nil && withGroup {
+		g := &groupRow{Group: core.Group{Name: name, Attributes: object{}}}
+		if err = c.Store.CreateGroup(c.ctx(), c.t, &g.Group, []int64{u.PK}); err == nil {
+			groups().record(c, core.EventModelCreated, g)
+			out["group_pk"] = string(g.ID)
+		}
+	}
+	if err != nil {
+		// Half an account is none. The token goes with the user.
+		if undo := c.Store.DeleteUser(c.ctx(), c.t, u.PK); undo != nil {
+			return reply{}, errors.Join(err, undo)
+		}
+		return reply{}, err
+	}
+	out["token"] = string(key)
+	return ok(out)
+}

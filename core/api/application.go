@@ -1,0 +1,280 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postern-sso/postern/core"
+)
+
+var slug = regexp.MustCompile(`^[-a-zA-Z0-9_]+$`)
+
+func applicationListing() listing {
+	return listing{
+		filters: map[string]filter{
+			"name": byText, "slug": byText, "group": byText, "meta_launch_url": byText,
+			"meta_description": byText, "meta_publisher": byText,
+		},
+		order:  []string{"name", "slug", "group", "pk"},
+		preset: []string{"name"},
+	}
+}
+
+func applications() resource[core.Application] {
+	return resource[core.Application]{
+		model: "Application", app: "authentik_core", verbose: "Application",
+		listing: applicationListing(),
+		find: func(c *call, key string) (*core.Application, error) {
+			return c.Store.ApplicationBySlug(c.ctx(), c.t, key)
+		},
+		create: func(c *call, a *core.Application) error { return c.Store.CreateApplication(c.ctx(), c.t, a) },
+		update: func(c *call, key string, change func(*core.Application) error) (*core.Application, error) {
+			return c.Store.UpdateApplication(c.ctx(), c.t, key, change)
+		},
+		remove: func(c *call, key string) error { return c.Store.DeleteApplication(c.ctx(), c.t, key) },
+		fresh:  func(*call) *core.Application { return &core.Application{PolicyMode: "any"} },
+		read:   readApplication,
+		check:  checkApplication,
+		show:   func(c *call, a *core.Application) (any, error) { return showApplication(c, a, c.user) },
+		label:  func(a *core.Application) (string, string) { return string(a.ID), a.Name },
+	}
+}
+
+func readApplication(f *fields, a *core.Application) {
+	text(f, "name", rule{required: true, max: 1000}, &a.Name)
+	text(f, "slug", rule{required: true, max: 255}, &a.Slug)
+	if f.has("slug") && len(f.errs["slug"]) == 0 {
+		switch {
+		case !slug.MatchString(a.Slug):
+			f.fail("slug", "Enter a valid “slug” consisting of letters, numbers, underscores or hyphens.")
+		case reserved(a.Slug):
+			f.fail("slug", fmt.Sprintf("The slug '%s' is reserved and cannot be used for applications.", a.Slug))
+		}
+	}
+	integer(f, "provider", rule{null: true}, &a.Provider)
+	integers(f, "backchannel_providers", &a.Backchannel)
+	boolean(f, "open_in_new_tab", &a.OpenInNewTab)
+	text(f, "meta_launch_url", rule{blank: true, null: true, max: 2048}, &a.LaunchURL)
+	if f.has("meta_launch_url") && len(f.errs["meta_launch_url"]) == 0 && !launchable(a.LaunchURL) {
+		f.fail("meta_launch_url", "Enter a valid URL, which begins with https:// or http://.")
+	}
+	readIcon(f, "meta_icon", &a.Icon)
+	text(f, "meta_description", rule{blank: true, null: true, lines: true}, &a.Description)
+	text(f, "meta_publisher", rule{blank: true, null: true}, &a.Publisher)
+	text(f, "group", rule{blank: true, null: true}, &a.Group)
+	choice(f, "policy_engine_mode", &a.PolicyMode, "any", "all")
+}
+
+// reserved are the words that stand where a slug stands, below /application/o/.
+func reserved(s string) bool {
+	switch strings.ToLower(s) {
+	case "authorize", "token", "device", "userinfo", "introspect", "revoke":
+		return true
+	}
+	return false
+}
+
+// readIcon takes a URL of the web, a path of ours, a built-in icon (fa://name), or
+// the name of a media file.
+func readIcon(f *fields, name string, into *string) {
+	icon := *into
+	text(f, name, rule{blank: true, null: true, max: 2048}, &icon)
+	if !f.has(name) || len(f.errs[name]) > 0 {
+		return
+	}
+	named, _, isURL := strings.Cut(icon, ":")
+	switch {
+	case isWebURL(icon) || strings.HasPrefix(icon, "fa://"):
+	case strings.HasPrefix(icon, "//") || strings.Contains(icon, `\`) || slices.Contains(strings.Split(icon, "/"), ".."):
+		f.fail(name, "Enter a URL that begins with https:// or http://, a path, or the name of a media file.")
+		return
+	case isURL && !strings.Contains(named, "/"):
+		f.fail(name, fmt.Sprintf("The scheme %.20q is not allowed: use https or http.", named))
+		return
+	}
+	*into = icon
+}
+
+func checkApplication(c *call, f *fields, a, old *core.Application) error {
+	if f.has("provider") && a.Provider != 0 && len(f.errs["provider"]) == 0 {
+		number := strconv.FormatInt(int64(a.Provider), 10)
+		if _, err := c.Store.Provider(c.ctx(), c.t, a.Provider); errors.Is(err, core.ErrNotFound) {
+			f.fail("provider", noPK(number))
+		} else if err != nil {
+			return err
+		}
+		other, err := c.Store.ApplicationByProvider(c.ctx(), c.t, a.Provider)
+		if err != nil && !errors.Is(err, core.ErrNotFound) {
+			return err
+		}
+		if err == nil && (old == nil || other.ID != old.ID) {
+			f.fail("provider", "Application with this provider already exists.")
+		}
+	}
+	if !f.has("backchannel_providers") {
+		return nil
+	}
+	for _, id := range a.Backchannel {
+		number := strconv.FormatInt(int64(id), 10)
+		switch _, err := c.Store.Provider(c.ctx(), c.t, id); {
+		case errors.Is(err, core.ErrNotFound):
+			f.fail("backchannel_providers", noPK(number))
+		case err != nil:
+			return err
+		default:
+			f.fail("backchannel_providers", "The provider "+number+" is of a kind that cannot be used as a backchannel provider.")
+		}
+	}
+	return nil
+}
+
+// showApplication is the application as u sees it; what it is connected by is for
+// superusers.
+func showApplication(c *call, a *core.Application, u *core.User) (object, error) {
+	out := object{
+		"pk": string(a.ID), "name": a.Name, "slug": a.Slug, "group": a.Group,
+		"provider": nil, "provider_obj": nil,
+		"backchannel_providers": list(a.Backchannel), "backchannel_providers_obj": []object{},
+		"launch_url": nil, "open_in_new_tab": a.OpenInNewTab, "meta_launch_url": a.LaunchURL,
+		"meta_icon": a.Icon, "meta_icon_url": iconURL(a.Icon), "meta_icon_themed_urls": nil,
+		"meta_description": a.Description, "meta_publisher": a.Publisher, "policy_engine_mode": a.PolicyMode,
+	}
+	var provider core.Provider
+	if a.Provider != 0 {
+		out["provider"] = int64(a.Provider)
+		var err error
+		provider, err = c.Store.Provider(c.ctx(), c.t, a.Provider)
+		if err != nil && !errors.Is(err, core.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && c.super {
+			if out["provider_obj"], err = showProvider(c, provider); err != nil {
+				return nil, err
+			}
+		}
+	}
+	out["launch_url"] = orNull(launchURL(a, provider, c.info.Tenant, u))
+	return out, nil
+}
+
+// listApplications shows what the user may open. A superuser may ask for all of
+// them, or for what another user may open.
+func listApplications(c *call) (reply, error) {
+	q, p, err := c.query(applicationListing())
+	if err != nil {
+		return reply{}, err
+	}
+	params := c.r.URL.Query()
+	everyone, problem1 := flag(params.Get("superuser_full_list"))
+	launchable, problem2 := flag(params.Get("only_with_launch_url"))
+	if problem1 != "" || problem2 != "" {
+		errs := invalid{}
+		if problem1 != "" {
+			errs["superuser_full_list"] = []string{problem1}
+		}
+		if problem2 != "" {
+			errs["only_with_launch_url"] = []string{problem2}
+		}
+		return reply{}, errs
+	}
+	user, groups := c.user, c.groups
+	if params.Get("for_user") != "" {
+		if !c.super {
+			return reply{}, errPermission
+		}
+		if user, err = c.forUser(); err != nil {
+			return reply{}, err
+		}
+		if groups, err = c.Store.UserGroups(c.ctx(), c.t, user.ID); err != nil {
+			return reply{}, err
+		}
+	}
+	rows, err := every(q, func(q Query) ([]core.Application, int, error) {
+		return c.Store.ListApplications(c.ctx(), c.t, q)
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	c.inList = true
+	var results []any
+	for i := range rows {
+		if !(c.super && everyone) && !c.Policy.Decide(c.ctx(), c.t, &rows[i], user, groups).Allowed {
+			continue
+		}
+		out, err := showApplication(c, &rows[i], user)
+		if err != nil {
+			return reply{}, err
+		}
+		if launchable && out["launch_url"] == nil {
+			continue
+		}
+		results = append(results, out)
+	}
+	return envelope(p, len(results), cut(results, p))
+}
+
+// flag reads a query parameter that is true or false; absent is false.
+func flag(s string) (bool, string) {
+	if s == "" {
+		return false, ""
+	}
+	v, err := byBool.parse(s)
+	return v == "true", err
+}
+
+// retrieveApplication shows an application to who may open it, and to
+// superusers; to others it is not there.
+func retrieveApplication(c *call) (reply, error) {
+	a, err := c.Store.ApplicationBySlug(c.ctx(), c.t, c.key)
+	if err != nil {
+		return reply{}, found(err, "Application")
+	}
+	if !c.super && !c.Policy.Decide(c.ctx(), c.t, a, c.user, c.groups).Allowed {
+		return reply{}, noSuch("Application")
+	}
+	return applications().answer(c, a, ok)
+}
+
+// checkAccess tells whether a user may open an application, and why.
+func checkAccess(c *call) (reply, error) {
+	a, err := c.Store.ApplicationBySlug(c.ctx(), c.t, c.key)
+	if err != nil {
+		return reply{}, found(err, "Application")
+	}
+	user, err := c.forUser()
+	if err != nil {
+		return reply{}, err
+	}
+	groups, err := c.Store.UserGroups(c.ctx(), c.t, user.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	d := c.Policy.Decide(c.ctx(), c.t, a, user, groups)
+	return ok(object{"passing": d.Allowed, "messages": list(d.Trace), "log_messages": []object{}})
+}
+
+// setIconURL is how programs of before 2026 set the icon.
+func setIconURL(c *call) (reply, error) {
+	s, url := applications(), ""
+	if !c.body.has("url") {
+		c.body.fail("url", "This field is required.")
+	}
+	readIcon(c.body, "url", &url)
+	if err := c.body.err(); err != nil {
+		return reply{}, err
+	}
+	a, err := c.Store.UpdateApplication(c.ctx(), c.t, c.key, func(a *core.Application) error {
+		a.Icon = url
+		return nil
+	})
+	if err != nil {
+		return reply{}, found(err, s.model)
+	}
+	s.record(c, core.EventModelUpdated, a)
+	return reply{status: http.StatusOK, body: object{}}, nil
+}

@@ -1,0 +1,121 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// authenticate finds who asks. A wrong token is refused even where a session
+// would do, and on public routes too: who sends one wants to be known by it.
+func (c *call) authenticate() error {
+	if header := c.r.Header.Values("Authorization"); len(header) > 0 {
+		if len(header) > 1 {
+			return errToken
+		}
+		return c.byToken(header[0])
+	}
+	return c.bySession()
+}
+
+// byToken takes "Bearer <key>" (RFC 6750 §2.1), the key being that of a token of
+// intent "api". Nothing else opens the API: no ID token, no session key, no app
+// password.
+func (c *call) byToken(header string) error {
+	scheme, key, _ := strings.Cut(header, " ")
+	key = strings.TrimSpace(key)
+	if !strings.EqualFold(scheme, "Bearer") {
+		return errScheme
+	}
+	if key == "" {
+		return errToken
+	}
+	token, err := c.Store.TokenByKey(c.ctx(), c.t, core.Hash(key))
+	if errors.Is(err, core.ErrNotFound) {
+		return errToken
+	}
+	if err != nil {
+		return err
+	}
+	if token.Intent != core.IntentAPI || token.Expired(c.Now()) {
+		return errToken
+	}
+	return c.as(token.User)
+}
+
+// bySession takes the browser's login. No session is no error: the route decides.
+func (c *call) bySession() error {
+	if c.Sessions == nil {
+		return nil
+	}
+	session, err := c.Sessions.Current(c.r)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if session.Parent != "" {
+		return nil // it is good for one guarded application, and not for us
+	}
+	if !c.sameOrigin() {
+		return errCrossOrigin
+	}
+	c.session = session
+	return c.as(session.User)
+}
+
+// as makes u the one who asks, where the user is still there and active.
+func (c *call) as(u core.UserID) error {
+	user, err := c.Store.User(c.ctx(), c.t, u)
+	if errors.Is(err, core.ErrNotFound) {
+		return errToken
+	}
+	if err != nil {
+		return err
+	}
+	if !user.Active {
+		return errToken
+	}
+	groups, err := c.Store.UserGroups(c.ctx(), c.t, u)
+	if err != nil {
+		return err
+	}
+	c.user, c.groups, c.super = user, groups, core.IsSuperuser(groups)
+	return nil
+}
+
+// sameOrigin reports whether a request that carries the browser's cookie may
+// change something: the browser says that a page of our own origin sent it
+// (Sec-Fetch-Site, or Origin from browsers that do not send it), or it has the
+// header X-authentik-CSRF, which no other origin can set without asking first,
+// and we never agree (Fetch §4.8, CORS-preflight).
+func (c *call) sameOrigin() bool {
+	switch c.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	h := c.r.Header
+	if origin := h.Get("Origin"); origin != "" && !strings.EqualFold(origin, c.info.Origin()) {
+		return false
+	}
+	if site := h.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin"
+	}
+	return h.Get("Origin") != "" || h.Get("X-authentik-CSRF") != ""
+}
+
+// permit checks the route's access.
+func (c *call) permit(a access) error {
+	switch {
+	case a == public:
+		return nil
+	case c.user == nil:
+		return errAnonymous
+	case a == superusers && !c.super:
+		return errPermission
+	}
+	return nil
+}

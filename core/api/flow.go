@@ -1,0 +1,101 @@
+package api
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// Flows are built in: they can be found and named, and not changed.
+
+func listFlows(c *call) (reply, error) {
+	q, p, err := c.query(listing{
+		filters: map[string]filter{"slug": byText, "designation": byText, "name": byText, "flow_uuid": byUUID, "denied_action": byText},
+		order:   []string{"slug", "name", "designation"},
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	flows := slices.DeleteFunc(core.Flows(c.info.Tenant.UUID), func(f core.Flow) bool {
+		for name, values := range q.Where {
+			if !slices.Contains(values, flowField(f, name)) {
+				return true
+			}
+		}
+		for word := range strings.FieldsSeq(core.Fold(q.Search)) {
+			if !strings.Contains(core.Fold(f.Slug+" "+f.Name), word) {
+				return true
+			}
+		}
+		return false
+	})
+	for _, name := range slices.Backward(q.Order) {
+		field, descending := strings.CutPrefix(name, "-")
+		slices.SortStableFunc(flows, func(a, b core.Flow) int {
+			if descending {
+				a, b = b, a
+			}
+			return strings.Compare(flowField(a, field), flowField(b, field))
+		})
+	}
+	var results []any
+	for _, f := range cut(flows, p) {
+		results = append(results, showFlow(f))
+	}
+	return envelope(p, len(flows), results)
+}
+
+func flowField(f core.Flow, name string) string {
+	switch name {
+	case "slug":
+		return f.Slug
+	case "name":
+		return f.Name
+	case "designation":
+		return f.Designation
+	case "flow_uuid":
+		return f.ID
+	case "denied_action":
+		return "message_continue"
+	}
+	return ""
+}
+
+func retrieveFlow(c *call) (reply, error) {
+	f, found := core.FlowBySlug(c.info.Tenant.UUID, c.key)
+	if !found {
+		return reply{}, noSuch("Flow")
+	}
+	return ok(showFlow(f))
+}
+
+func showFlow(f core.Flow) object {
+	return object{
+		"pk": f.ID, "policybindingmodel_ptr_id": f.ID, "slug": f.Slug, "name": f.Name, "title": f.Title,
+		"designation": f.Designation, "authentication": f.Authentication,
+		"background": "", "background_url": "", "background_themed_urls": nil,
+		"stages": []string{}, "policies": []string{}, "cache_count": 0, "policy_engine_mode": "any",
+		"compatibility_mode": false, "export_url": "", "layout": "stacked", "denied_action": "message_continue",
+	}
+}
+
+// flow reads a field that names a flow by its ID, and checks what it is for.
+func flow(f *fields, name string, r rule, into *string) { reference(f, name, r, into) }
+
+// checkFlow checks that id, where it is not empty, names a flow of the
+// designation.
+func checkFlow(c *call, f *fields, name, id, designation string) {
+	if id == "" || len(f.errs[name]) > 0 {
+		return
+	}
+	switch fl, found := core.FlowByID(c.info.Tenant.UUID, id); {
+	case !found:
+		f.fail(name, noPK(id))
+	case fl.Designation != designation:
+		f.fail(name, "The flow "+fl.Slug+" is for "+fl.Designation+"; this field takes one for "+designation+".")
+	}
+}
+
+// noPK words a reference to what does not exist, as Django REST Framework does.
+func noPK(id string) string { return `Invalid pk "` + id + `" - object does not exist.` }

@@ -1,0 +1,157 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
+)
+
+// Sessions finds and ends browsers' logins.
+type Sessions interface {
+	// Current returns core.ErrNotFound where the request carries none.
+	Current(r *http.Request) (*core.Session, error)
+	// EndUser ends all of a user's sessions but keep (empty: none is kept).
+	EndUser(ctx context.Context, t core.TenantID, u core.UserID, keep core.SessionID) error
+}
+
+// Passwords turns a password into the form in which it is kept.
+type Passwords interface {
+	// Hash returns a PHC string. It may wait for its turn, and gives up with ctx.
+	Hash(ctx context.Context, password string) (string, error)
+}
+
+// Credentials keeps what Passwords made.
+type Credentials interface {
+	// SetPasswordHash also sets PasswordChanged to at.
+	SetPasswordHash(ctx context.Context, t core.TenantID, u core.UserID, hash string, at time.Time) error
+}
+
+// Expressions checks the source of a property mapping.
+type Expressions interface {
+	// Check returns an error for people, which names the line.
+	Check(src string) error
+}
+
+// Claims tells what a mapping adds to claims_supported.
+type Claims interface {
+	// Claims are the top-level keys that the mapping gives for no user.
+	Claims(ctx context.Context, t core.TenantID, m *core.PropertyMapping) []string
+}
+
+// Preview tells what a client would learn of a user.
+type Preview interface {
+	// Preview returns the claims; app is nil for a provider that no application
+	// uses.
+	Preview(ctx context.Context, r *http.Request, client *core.Client, app *core.Application, user *core.User) (map[string]any, error)
+}
+
+// Recovery makes single-use links with which a user sets a new password.
+type Recovery interface {
+	RecoveryLink(ctx context.Context, t *core.Tenant, user *core.User) (string, error)
+}
+
+// Handler answers /api/v3/. Store, Now and Log are required; what an optional
+// field serves is refused with a sentence while the field is nil.
+type Handler struct {
+	Store Store
+	// Sessions lets browsers in; without it only tokens are taken, and a new
+	// password ends no session.
+	Sessions    Sessions
+	Passwords   Passwords   // with Credentials: set_password
+	Credentials Credentials // with Passwords: set_password
+	Expressions Expressions // property mappings
+	Claims      Claims      // without it, mappings add nothing to claims_supported
+	Preview     Preview     // preview_user
+	Recovery    Recovery    // recovery
+	Policy      policy.Engine
+	// Events is the audit log; nil: Store.
+	Events  core.Events
+	Now     func() time.Time
+	Log     *slog.Logger
+	Version string // of the product, as /admin/version/ shows it
+
+	build sync.Once
+	table table
+}
+
+// Prefix is the path below which the API lies.
+const Prefix = "/api/v3/"
+
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.build.Do(func() { h.table = newTable(h.routes()) })
+	header := w.Header()
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Vary", "Authorization, Cookie")
+
+	answer, err := h.answer(w, r)
+	if err != nil {
+		h.refuse(w, r, err)
+		return
+	}
+	answer.write(w, r)
+}
+
+// answer does all but write.
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
+	info := core.Request(r.Context())
+	if info == nil || info.Tenant == nil {
+		return reply{}, errNoTenant
+	}
+	methods, key := h.table.find(r.URL.Path)
+	if methods == nil {
+		return reply{}, &problem{status: http.StatusNotFound, detail: "Not found."}
+	}
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if method == http.MethodOptions {
+		w.Header().Set("Allow", methods.allow())
+		return reply{status: http.StatusNoContent}, nil
+	}
+	rt, ok := methods[method]
+	if !ok {
+		w.Header().Set("Allow", methods.allow())
+		return reply{}, &problem{status: http.StatusMethodNotAllowed, detail: "Method " + quoteMethod(r.Method) + " not allowed."}
+	}
+	c := &call{Handler: h, r: r, info: info, t: info.Tenant.ID, key: key}
+	if err := c.authenticate(); err != nil {
+		return reply{}, err
+	}
+	if err := c.permit(rt.access); err != nil {
+		return reply{}, err
+	}
+	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+		if err := c.readBody(w); err != nil {
+			return reply{}, err
+		}
+	}
+	return rt.serve(c)
+}
+
+// call is one request on its way through the package.
+type call struct {
+	*Handler
+	r    *http.Request
+	info *core.RequestInfo
+	t    core.TenantID
+	key  string // what the path names: a PK, slug or identifier; empty where it names none
+
+	user    *core.User // nil: nobody is logged in
+	session *core.Session
+	groups  []core.Group // the user's, direct and inherited
+	super   bool
+
+	body    *fields
+	inList  bool // an object is shown as one of many: without secrets
+	partial bool // PATCH
+	known   map[core.GroupID]*core.Group
+}
+
+func (c *call) ctx() context.Context { return c.r.Context() }

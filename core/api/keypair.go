@@ -1,0 +1,192 @@
+package api
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // one of the two fingerprints that people compare; nothing trusts it
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+)
+
+func keyPairs() resource[core.KeyPair] {
+	return resource[core.KeyPair]{
+		model: "CertificateKeyPair", app: "authentik_crypto", verbose: "Certificate-Key Pair",
+		listing: listing{
+			filters: map[string]filter{"name": byText, "has_key": byBool, "managed": byText, "key_type": byTexts},
+			order:   []string{"name", "managed"},
+			preset:  []string{"name"},
+		},
+		find: findKeyPair,
+		page: func(c *call, q Query) ([]core.KeyPair, int, error) {
+			kinds := q.Where["key_type"]
+			if kinds == nil {
+				return c.Store.ListKeyPairs(c.ctx(), c.t, q)
+			}
+			// What kind of key it is, only its text tells.
+			delete(q.Where, "key_type")
+			p := page{number: q.Offset/q.Limit + 1, size: q.Limit}
+			all, err := every(q, func(q Query) ([]core.KeyPair, int, error) { return c.Store.ListKeyPairs(c.ctx(), c.t, q) })
+			all = slices.DeleteFunc(all, func(k core.KeyPair) bool { return !slices.Contains(kinds, keyType(&k)) })
+			return cut(all, p), len(all), err
+		},
+		create: func(c *call, k *core.KeyPair) error { return c.Store.CreateKeyPair(c.ctx(), c.t, k) },
+		update: func(c *call, key string, change func(*core.KeyPair) error) (*core.KeyPair, error) {
+			id, _ := uuid(key)
+			return c.Store.UpdateKeyPair(c.ctx(), c.t, core.KeyPairID(id), change)
+		},
+		remove: func(c *call, key string) error {
+			id, _ := uuid(key)
+			return c.Store.DeleteKeyPair(c.ctx(), c.t, core.KeyPairID(id))
+		},
+		fresh: func(*call) *core.KeyPair { return &core.KeyPair{} },
+		read: func(f *fields, k *core.KeyPair) {
+			text(f, "name", rule{required: true, max: 255}, &k.Name)
+			text(f, "certificate_data", rule{required: true, lines: true, max: 256 << 10}, &k.Certificate)
+			text(f, "key_data", rule{blank: true, null: true, lines: true, max: 64 << 10}, &k.PrivateKey)
+			if len(f.errs) > 0 || !f.has("certificate_data") && !f.has("key_data") {
+				return
+			}
+			_, err := keys.Parse(k)
+			if field := (*core.FieldError)(nil); errors.As(err, &field) {
+				f.fail(field.Field, field.Message)
+			} else if err != nil {
+				f.fail("certificate_data", "The key pair cannot be read.")
+			}
+		},
+		show:  showKeyPair,
+		label: func(k *core.KeyPair) (string, string) { return string(k.ID), k.Name },
+	}
+}
+
+func findKeyPair(c *call, key string) (*core.KeyPair, error) {
+	id, valid := uuid(key)
+	if !valid {
+		return nil, core.ErrNotFound
+	}
+	return c.Store.KeyPair(c.ctx(), c.t, core.KeyPairID(id))
+}
+
+// showKeyPair is a key pair without either of its two texts: those have calls of
+// their own.
+func showKeyPair(c *call, k *core.KeyPair) (any, error) {
+	path := Prefix + "crypto/certificatekeypairs/" + string(k.ID)
+	out := object{
+		"pk": string(k.ID), "name": k.Name, "managed": orNull(k.Managed),
+		"fingerprint_sha256": nil, "fingerprint_sha1": nil, "cert_expiry": nil, "cert_subject": nil,
+		"private_key_available": k.PrivateKey != "", "private_key_type": nil, "key_type": nil,
+		"certificate_download_url": path + "/view_certificate/?download=true",
+		"private_key_download_url": path + "/view_private_key/?download=true",
+	}
+	if c.r.URL.Query().Get("include_details") == "false" {
+		return out, nil
+	}
+	out["key_type"], out["private_key_type"] = orNull(keyType(k)), orNull(keyType(k))
+	if parsed, err := keys.Parse(k); err == nil && len(parsed.Certificates) > 0 {
+		leaf := parsed.Certificates[0]
+		sum256, sum1 := sha256.Sum256(leaf.Raw), sha1.Sum(leaf.Raw) //nolint:gosec // as above
+		out["fingerprint_sha256"], out["fingerprint_sha1"] = fingerprint(sum256[:]), fingerprint(sum1[:])
+		out["cert_expiry"], out["cert_subject"] = stamp(leaf.NotAfter), leaf.Subject.String()
+	}
+	return out, nil
+}
+
+// keyType is the private key's, with the API's names; "" where there is none.
+func keyType(k *core.KeyPair) string {
+	if k.PrivateKey == "" {
+		return ""
+	}
+	parsed, err := keys.Parse(k)
+	if err != nil {
+		return ""
+	}
+	switch parsed.Public.(type) {
+	case *rsa.PublicKey:
+		return "rsa"
+	case *ecdsa.PublicKey:
+		return "ec"
+	case ed25519.PublicKey:
+		return "ed25519"
+	}
+	return ""
+}
+
+func fingerprint(sum []byte) string {
+	pairs := make([]string, len(sum))
+	for i := range sum {
+		pairs[i] = hex.EncodeToString(sum[i : i+1])
+	}
+	return strings.Join(pairs, ":")
+}
+
+func viewCertificate(c *call) (reply, error) {
+	k, err := findKeyPair(c, c.key)
+	if err != nil {
+		return reply{}, found(err, "CertificateKeyPair")
+	}
+	return pemText(c, k.Certificate, k.Name+"_certificate.pem")
+}
+
+func viewPrivateKey(c *call) (reply, error) {
+	k, err := findKeyPair(c, c.key)
+	if err != nil {
+		return reply{}, found(err, "CertificateKeyPair")
+	}
+	c.event(core.EventSecretView, core.Event{
+		Message: "private key of " + k.Name,
+		Context: object{"secret": object{"app": "authentik_crypto", "model_name": "certificatekeypair", "pk": string(k.ID), "name": k.Name}},
+	})
+	return pemText(c, string(k.PrivateKey), k.Name+"_private_key.pem")
+}
+
+func pemText(c *call, pem, fileName string) (reply, error) {
+	if q := c.r.URL.Query(); q.Has("download") && q.Get("download") != "false" {
+		return reply{status: 200, download: pem, fileName: plainName(fileName)}, nil
+	}
+	return ok(object{"data": pem})
+}
+
+// plainName is a file name of letters, digits and the like.
+func plainName(name string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' {
+			return c
+		}
+		return '_'
+	}, name)
+}
+
+// generateKeyPair makes a key and a certificate that it signs itself.
+func generateKeyPair(c *call) (reply, error) {
+	f, s := c.body, keyPairs()
+	name, names, alg, days := "", "", "rsa", 0
+	text(f, "common_name", rule{required: true, max: 255}, &name)
+	text(f, "subject_alt_name", rule{blank: true, max: 10000}, &names)
+	choice(f, "alg", &alg, "rsa", "ecdsa", "ed25519")
+	integer(f, "validity_days", rule{required: true}, &days)
+	if f.has("validity_days") && len(f.errs["validity_days"]) == 0 && (days < 1 || days > 36500) {
+		f.fail("validity_days", "Ensure this value lies between 1 and 36500.")
+	}
+	if err := f.err(); err != nil {
+		return reply{}, err
+	}
+	k, err := keys.Generate(alg, name, strings.Split(names, ","), time.Duration(days)*24*time.Hour, c.Now())
+	if err != nil {
+		return reply{}, err
+	}
+	if err := c.Store.CreateKeyPair(c.ctx(), c.t, k); err != nil {
+		if field := (*core.FieldError)(nil); errors.As(err, &field) && field.Field == "name" {
+			return reply{}, invalid{"common_name": {"Certificate-Key Pair with this name already exists."}}
+		}
+		return reply{}, err
+	}
+	s.record(c, core.EventModelCreated, k)
+	return s.answer(c, k, ok)
+}

@@ -1,0 +1,220 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// resource is one kind of object, and all that differs between kinds. Its verbs
+// are below, and the same for all.
+type resource[T any] struct {
+	model   string // Django's name of the class: in 404s and events
+	app     string // Django's application label: in events
+	verbose string // what people call it: in messages
+	listing listing
+
+	find   func(c *call, key string) (*T, error)
+	page   func(c *call, q Query) ([]T, int, error)
+	create func(c *call, v *T) error
+	update func(c *call, key string, change func(*T) error) (*T, error)
+	remove func(c *call, key string) error
+
+	// fresh is an object with the defaults of a new one.
+	fresh func(c *call) *T
+	// read puts the body's fields into v. It may run twice, and within a
+	// transaction of the store: it looks at nothing but its arguments.
+	read func(f *fields, v *T)
+	// check is the rest of the checks: those that look things up. old is nil for
+	// a new object. Nil: none.
+	check func(c *call, f *fields, v, old *T) error
+	// carry copies what check worked out. Nil: nothing.
+	carry func(from, to *T)
+	// after follows a change; old is nil for a new object, v for one deleted.
+	// Nil: nothing.
+	after func(c *call, old, v *T) error
+	// show is the object in an answer.
+	show func(c *call, v *T) (any, error)
+	// label is what events call it.
+	label func(v *T) (pk, name string)
+}
+
+// routes are the six verbs under a path.
+func (s resource[T]) routes(path string, who access) []route {
+	return append(s.writeRoutes(path, who),
+		route{http.MethodGet, path, who, s.serveList},
+		route{http.MethodGet, path + "{}/", who, s.serveOne})
+}
+
+// writeRoutes are the four that change something.
+func (s resource[T]) writeRoutes(path string, who access) []route {
+	return []route{
+		{http.MethodPost, path, who, s.serveCreate},
+		{http.MethodPut, path + "{}/", who, s.serveUpdate},
+		{http.MethodPatch, path + "{}/", who, s.serveUpdate},
+		{http.MethodDelete, path + "{}/", who, s.serveDelete},
+	}
+}
+
+func (s resource[T]) serveList(c *call) (reply, error) {
+	q, p, err := c.query(s.listing)
+	if err != nil {
+		return reply{}, err
+	}
+	rows, count, err := s.page(c, q)
+	if err != nil {
+		return reply{}, err
+	}
+	return s.showPage(c, p, count, rows)
+}
+
+func (s resource[T]) showPage(c *call, p page, count int, rows []T) (reply, error) {
+	c.inList = true
+	results := make([]any, 0, len(rows))
+	for i := range rows {
+		v, err := s.show(c, &rows[i])
+		if err != nil {
+			return reply{}, err
+		}
+		results = append(results, v)
+	}
+	return envelope(p, count, results)
+}
+
+func (s resource[T]) serveOne(c *call) (reply, error) {
+	v, err := s.find(c, c.key)
+	if err != nil {
+		return reply{}, found(err, s.model)
+	}
+	return s.answer(c, v, ok)
+}
+
+func (s resource[T]) answer(c *call, v *T, with func(any) (reply, error)) (reply, error) {
+	body, err := s.show(c, v)
+	if err != nil {
+		return reply{}, err
+	}
+	return with(body)
+}
+
+func (s resource[T]) serveCreate(c *call) (reply, error) {
+	v := s.fresh(c)
+	if err := s.readAll(c, v, nil); err != nil {
+		return reply{}, err
+	}
+	if err := s.create(c, v); err != nil {
+		return reply{}, s.taken(err)
+	}
+	s.record(c, core.EventModelCreated, v)
+	if s.after != nil {
+		if err := s.after(c, nil, v); err != nil {
+			return reply{}, err
+		}
+	}
+	return s.answer(c, v, created)
+}
+
+// serveUpdate answers PUT and PATCH. Everything is checked on a copy first; the
+// store then applies the same fields to what it has by then.
+func (s resource[T]) serveUpdate(c *call) (reply, error) {
+	old, err := s.find(c, c.key)
+	if err != nil {
+		return reply{}, found(err, s.model)
+	}
+	checked := *old
+	if err := s.readAll(c, &checked, old); err != nil {
+		return reply{}, err
+	}
+	v, err := s.update(c, c.key, func(v *T) error {
+		f := c.body.again()
+		s.read(f, v)
+		if s.carry != nil {
+			s.carry(&checked, v)
+		}
+		return f.err()
+	})
+	if err != nil {
+		return reply{}, s.taken(found(err, s.model))
+	}
+	s.record(c, core.EventModelUpdated, v)
+	if s.after != nil {
+		if err := s.after(c, old, v); err != nil {
+			return reply{}, err
+		}
+	}
+	return s.answer(c, v, ok)
+}
+
+// readAll reads and checks; all that is wrong is told at once.
+func (s resource[T]) readAll(c *call, v, old *T) error {
+	s.read(c.body, v)
+	if s.check != nil {
+		if err := s.check(c, c.body, v, old); err != nil {
+			return err
+		}
+	}
+	return c.body.err()
+}
+
+func (s resource[T]) serveDelete(c *call) (reply, error) {
+	old, err := s.find(c, c.key)
+	if err != nil {
+		return reply{}, found(err, s.model)
+	}
+	if err := s.remove(c, c.key); err != nil {
+		return reply{}, found(err, s.model)
+	}
+	s.record(c, core.EventModelDeleted, old)
+	if s.after != nil {
+		if err := s.after(c, old, nil); err != nil {
+			return reply{}, err
+		}
+	}
+	return done()
+}
+
+// taken words a name that is taken as Django does.
+func (s resource[T]) taken(err error) error {
+	field := (*core.FieldError)(nil)
+	if !errors.As(err, &field) || !errors.Is(err, core.ErrExists) {
+		return err
+	}
+	return &core.FieldError{Field: field.Field, Message: s.verbose + " with this " + strings.ReplaceAll(field.Field, "_", " ") + " already exists.", Err: core.ErrExists}
+}
+
+// record writes to the audit log who did what to which object.
+func (s resource[T]) record(c *call, action string, v *T) {
+	pk, name := s.label(v)
+	c.record(action, s.app, s.model, pk, name)
+}
+
+// record writes to the audit log what was done to an object, never its secrets.
+func (c *call) record(action, app, model, pk, name string) {
+	c.event(action, core.Event{
+		Message: model + " " + name,
+		Context: object{"model": object{"app": app, "model_name": strings.ToLower(model), "pk": pk, "name": name}},
+	})
+}
+
+// event writes an event, done by the one who asks. A log that cannot be written
+// is told in the server's log and stops nobody.
+func (c *call) event(action string, e core.Event) {
+	e.Action, e.Time = action, c.Now()
+	if c.user != nil {
+		e.User, e.UserName = c.user.ID, c.user.UserName
+	}
+	if c.info.ClientIP.IsValid() {
+		e.Address = c.info.ClientIP.String()
+	}
+	log := core.Events(c.Store)
+	if c.Events != nil {
+		log = c.Events
+	}
+	// What was done is done, even if the client has gone meanwhile.
+	if err := log.Record(context.WithoutCancel(c.ctx()), c.t, e); err != nil {
+		c.Log.ErrorContext(c.ctx(), "event not recorded", "request_id", c.info.ID, "action", action, "error", err)
+	}
+}

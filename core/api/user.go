@@ -1,0 +1,312 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html"
+	"net/mail"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/postern-sso/postern/core"
+)
+
+func users() resource[core.User] {
+	return resource[core.User]{
+		model: "User", app: "authentik_core", verbose: "User",
+		listing: listing{
+			filters: map[string]filter{
+				"username": byText, "name": byText, "email": byText, "uuid": byUUID, "path": byText, "path_startswith": byText,
+				"is_active": byBool, "is_superuser": byBool, "type": byTexts, "attributes": byText,
+				"groups_by_name": byTexts, "groups_by_pk": byUUIDs, "roles_by_name": refused, "roles_by_pk": refused,
+				"date_joined": byTime, "date_joined__lt": byTime, "date_joined__gt": byTime,
+				"last_updated": byTime, "last_updated__lt": byTime, "last_updated__gt": byTime,
+				"last_login": byTime, "last_login__lt": byTime, "last_login__gt": byTime, "last_login__isnull": byBool,
+			},
+			order:  []string{"username", "name", "email", "is_active", "last_login", "date_joined", "last_updated", "type", "path", "pk", "uuid"},
+			preset: []string{"username"},
+		},
+		find: findUser,
+		page: func(c *call, q Query) ([]core.User, int, error) { return c.Store.ListUsers(c.ctx(), c.t, q) },
+		create: func(c *call, u *core.User) error {
+			return userTaken(c.Store.CreateUser(c.ctx(), c.t, u))
+		},
+		update: func(c *call, key string, change func(*core.User) error) (*core.User, error) {
+			pk, err := userPK(key)
+			if err != nil {
+				return nil, err
+			}
+			u, err := c.Store.UpdateUser(c.ctx(), c.t, pk, change)
+			return u, userTaken(err)
+		},
+		remove: func(c *call, key string) error {
+			pk, err := userPK(key)
+			if err != nil {
+				return err
+			}
+			return c.Store.DeleteUser(c.ctx(), c.t, pk)
+		},
+		fresh: func(*call) *core.User {
+			return &core.User{Active: true, Type: core.UserInternal, Path: "users", Attributes: map[string]any{}}
+		},
+		read:  readUser,
+		check: checkUser,
+		// Who is no longer active, or no longer there, is no longer logged in.
+		after: func(c *call, old, u *core.User) error {
+			switch {
+			case u == nil:
+				return c.endSessions(old.ID, "")
+			case !u.Active:
+				return c.endSessions(u.ID, "")
+			}
+			return nil
+		},
+		show:  func(c *call, u *core.User) (any, error) { return showUser(c, u) },
+		label: func(u *core.User) (string, string) { return strconv.FormatInt(u.PK, 10), u.UserName },
+	}
+}
+
+func findUser(c *call, key string) (*core.User, error) {
+	pk, err := userPK(key)
+	if err != nil {
+		return nil, err
+	}
+	return c.Store.UserByPK(c.ctx(), c.t, pk)
+}
+
+func userPK(key string) (int64, error) {
+	pk, err := strconv.ParseInt(key, 10, 32)
+	if err != nil || pk < 1 {
+		return 0, core.ErrNotFound
+	}
+	return pk, nil
+}
+
+// forUser is the user that the query's for_user names, or the one who asks.
+func (c *call) forUser() (*core.User, error) {
+	key := c.r.URL.Query().Get("for_user")
+	if key == "" {
+		return c.user, nil
+	}
+	u, err := findUser(c, key)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil, invalid{"for_user": {"User not found"}}
+	}
+	return u, err
+}
+
+// userTaken words a taken name as Django does where a serializer checks it.
+func userTaken(err error) error {
+	field := (*core.FieldError)(nil)
+	if errors.As(err, &field) && errors.Is(err, core.ErrExists) && field.Field == "username" {
+		return invalid{"username": {"This field must be unique."}}
+	}
+	return err
+}
+
+// readUser leaves alone what only the system knows: is_superuser follows from the
+// groups, a password has a call of its own, and an address that changes is no
+// longer proven.
+func readUser(f *fields, u *core.User) {
+	email := u.Email
+	text(f, "username", rule{required: true, max: 150}, &u.UserName)
+	text(f, "name", rule{required: true, blank: true, max: 1000}, &u.DisplayName)
+	text(f, "email", rule{blank: true, max: 254}, &u.Email)
+	if f.has("email") && u.Email != "" && len(f.errs["email"]) == 0 && !isEmail(u.Email) {
+		f.fail("email", "Enter a valid email address.")
+	}
+	if core.Fold(email) != core.Fold(u.Email) {
+		u.EmailVerified = false
+	}
+	boolean(f, "is_active", &u.Active)
+	choice(f, "type", &u.Type, core.UserInternal, core.UserExternal, core.UserServiceAccount, core.UserInternalServiceAccount)
+	text(f, "path", rule{max: 1000}, &u.Path)
+	switch {
+	case strings.HasPrefix(u.Path, "/") || strings.HasSuffix(u.Path, "/"):
+		f.fail("path", "No leading or trailing slashes allowed.")
+	case strings.Contains(u.Path, "//"):
+		f.fail("path", "No empty segments in user path allowed.")
+	}
+	dict(f, "attributes", &u.Attributes)
+	references(f, "groups", &u.Groups)
+	if roles, ok := f.items("roles", rule{}); ok && len(roles) > 0 {
+		f.fail("roles", noPK(strings.Trim(string(roles[0]), `"`))) // there are none
+	}
+}
+
+// isEmail: one address as RFC 5321 has it, without a display name, and with one "@".
+func isEmail(s string) bool {
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s || strings.Count(s, "@") != 1 || strings.ContainsAny(s, "\"() ") {
+		return false
+	}
+	_, domain, _ := strings.Cut(s, "@")
+	return strings.Trim(domain, ".") == domain
+}
+
+func checkUser(c *call, f *fields, u, old *core.User) error {
+	if old != nil && old.Type != u.Type && (old.Type == core.UserInternalServiceAccount || u.Type == core.UserInternalServiceAccount) ||
+		old == nil && u.Type == core.UserInternalServiceAccount {
+		f.fail("type", "The type internal_service_account is given to built-in accounts only, and stays.")
+	}
+	if !f.has("groups") || len(f.errs["groups"]) > 0 {
+		return nil
+	}
+	for _, id := range u.Groups {
+		if _, err := c.group(id); errors.Is(err, core.ErrNotFound) {
+			f.fail("groups", noPK(string(id)))
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endSessions logs a user out everywhere, but for the session keep.
+func (c *call) endSessions(u core.UserID, keep core.SessionID) error {
+	if c.Sessions == nil {
+		return nil
+	}
+	if err := c.Sessions.EndUser(c.ctx(), c.t, u, keep); err != nil {
+		return fmt.Errorf("end the user's sessions: %w", err)
+	}
+	return nil
+}
+
+// group finds a group, once for each call.
+func (c *call) group(id core.GroupID) (*core.Group, error) {
+	if g, ok := c.known[id]; ok {
+		return g, nil
+	}
+	g, err := c.Store.Group(c.ctx(), c.t, id)
+	if err != nil {
+		return nil, err
+	}
+	if c.known == nil {
+		c.known = map[core.GroupID]*core.Group{}
+	}
+	c.known[id] = g
+	return g, nil
+}
+
+// isSuperuser reports whether any of the groups, or of their ancestors, makes its
+// members administrators.
+func (c *call) isSuperuser(ids []core.GroupID) (bool, error) {
+	queue := slices.Clone(ids)
+	met := map[core.GroupID]bool{}
+	for len(queue) > 0 {
+		id := queue[0]
+		if queue = queue[1:]; met[id] {
+			continue
+		}
+		met[id] = true
+		g, err := c.group(id)
+		if errors.Is(err, core.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return false, err
+		}
+		if g.Superuser {
+			return true, nil
+		}
+		queue = append(queue, g.Parents...)
+	}
+	return false, nil
+}
+
+func showUser(c *call, u *core.User) (object, error) {
+	super, err := c.isSuperuser(u.Groups)
+	if err != nil {
+		return nil, err
+	}
+	changed := u.PasswordChanged
+	if changed.IsZero() {
+		changed = u.Created
+	}
+	out := object{
+		"pk": u.PK, "uuid": string(u.ID), "uid": hashedID(c.info.Tenant, u), "username": u.UserName, "name": u.DisplayName,
+		"email": u.Email, "is_active": u.Active, "is_superuser": super, "type": string(u.Type), "path": u.Path,
+		"attributes": attributes(u.Attributes), "avatar": avatar(u), "groups": list(u.Groups), "groups_obj": nil,
+		"roles": []string{}, "roles_obj": []object{},
+		"last_login": stamp(u.LastLogin), "date_joined": stamp(u.Created), "last_updated": stamp(u.Updated),
+		"password_change_date": stamp(changed),
+	}
+	if c.wants("include_groups", true) {
+		groups := []object{}
+		for _, id := range u.Groups {
+			g, err := c.group(id)
+			if errors.Is(err, core.ErrNotFound) {
+				continue // deleted meanwhile
+			}
+			if err != nil {
+				return nil, err
+			}
+			groups = append(groups, briefGroup(g))
+		}
+		out["groups_obj"] = groups
+	}
+	if !c.wants("include_roles", true) {
+		out["roles_obj"] = nil
+	}
+	return out, nil
+}
+
+// briefUser is a user as a member of something.
+func briefUser(c *call, u *core.User) object {
+	return object{
+		"pk": u.PK, "username": u.UserName, "name": u.DisplayName, "is_active": u.Active, "last_login": stamp(u.LastLogin),
+		"email": u.Email, "attributes": attributes(u.Attributes), "uid": hashedID(c.info.Tenant, u),
+	}
+}
+
+// wants reports what an include_… parameter says.
+func (c *call) wants(name string, preset bool) bool {
+	switch strings.ToLower(c.r.URL.Query().Get(name)) {
+	case "true", "1":
+		return true
+	case "false", "0":
+		return false
+	}
+	return preset
+}
+
+// attributes is never null.
+func attributes(a map[string]any) map[string]any {
+	if a == nil {
+		return object{}
+	}
+	return a
+}
+
+// hashedID is the uid of a user: the SHA-256 of PK and tenant, in hex. It is the
+// subject identifier of the mode hashed_user_id too.
+func hashedID(t *core.Tenant, u *core.User) string {
+	sum := sha256.Sum256([]byte(strconv.FormatInt(u.PK, 10) + "-" + t.UUID))
+	return hex.EncodeToString(sum[:])
+}
+
+// avatar is a picture of the user's initials, as a data: URL.
+func avatar(u *core.User) string {
+	name := u.DisplayName
+	if strings.TrimSpace(name) == "" {
+		name = u.UserName
+	}
+	initials := ""
+	for i, word := range strings.Fields(name) {
+		if i == 2 {
+			break
+		}
+		initials += string(unicode.ToUpper([]rune(word)[0]))
+	}
+	hue := sha256.Sum256([]byte(u.ID))
+	svg := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64" viewBox="0 0 64 64">`+
+		`<rect width="64" height="64" fill="hsl(%d,45%%,40%%)"/><text x="32" y="32" fill="#fff" font-family="sans-serif" `+
+		`font-size="26" text-anchor="middle" dominant-baseline="central">%s</text></svg>`, int(hue[0])*360/256, html.EscapeString(initials))
+	return "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(svg))
+}
