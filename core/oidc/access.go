@@ -1,0 +1,151 @@
+package oidc
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// accessToken is one of ours that is good now: its signature holds, it has not
+// expired, its grant was not revoked, the login that it names goes on, and the
+// user may still use the application.
+type accessToken struct {
+	target *target
+	grant  *Grant
+	user   *core.User
+	groups []core.Group
+	scopes []string
+	claims map[string]any
+}
+
+// tokenClaims are those claims of a token that decide what it is.
+type tokenClaims struct {
+	Audience string `json:"aud"`
+	Client   string `json:"azp"`
+	Expires  int64  `json:"exp"`
+	ID       string `json:"jti"`
+	Scope    string `json:"scope"`
+	Session  string `json:"sid"`
+	Issuer   string `json:"iss"`
+	Subject  string `json:"sub"`
+}
+
+// readAccessToken checks an access token. What is wrong with one that is not
+// good is not told apart: errToken. Other errors are the server's.
+func (p *Provider) readAccessToken(ctx context.Context, token string) (*accessToken, error) {
+	t := core.Request(ctx).Tenant.ID
+	// Unverified, and used for nothing but to find the client whose key must fit.
+	unverified, err := peek(token)
+	if err != nil {
+		return nil, err
+	}
+	client, err := p.Store.Client(ctx, t, unverified.Client)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil, errToken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find client: %w", err)
+	}
+	sign, err := p.signer(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := sign.verify(token)
+	if err != nil {
+		return nil, err
+	}
+	var c tokenClaims
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return nil, errToken
+	}
+	out := &accessToken{scopes: strings.Fields(c.Scope), claims: map[string]any{}}
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.UseNumber()
+	if err := decoder.Decode(&out.claims); err != nil {
+		return nil, errToken
+	}
+	id, ok := grantOfTokenID(c.ID)
+	switch {
+	case !ok, c.Client != client.ClientID, c.Audience != client.ClientID: // an ID token has no jti and no azp
+		return nil, errToken
+	case !p.Now().Before(time.Unix(c.Expires, 0)):
+		return nil, errToken
+	}
+	if out.grant, err = p.Store.Grant(ctx, t, id); errors.Is(err, core.ErrNotFound) {
+		return nil, errToken
+	} else if err != nil {
+		return nil, fmt.Errorf("read grant: %w", err)
+	}
+	if out.grant.ClientID != client.ClientID || !covers(out.grant.Scopes, out.scopes) {
+		return nil, errToken
+	}
+	if c.Session != "" {
+		lives, err := p.sessionLives(ctx, t, out.grant)
+		if err != nil {
+			return nil, err
+		}
+		if !lives || c.Session != sessionClaim(out.grant.Session) {
+			return nil, errToken
+		}
+	}
+	if out.target, err = p.applicationOf(ctx, client); err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			return nil, errToken
+		}
+		return nil, err
+	}
+	out.user, out.groups, ok, err = p.mayUse(ctx, out.target.app, out.grant.User)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errToken
+	}
+	return out, nil
+}
+
+// peek reads a token's claims without a look at its signature.
+func peek(token string) (*tokenClaims, error) {
+	if len(token) > maxToken {
+		return nil, errToken
+	}
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil, errToken
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil, errToken
+	}
+	var c tokenClaims
+	if err := json.Unmarshal(payload, &c); err != nil || c.Client == "" || len(c.Client) > maxClientID {
+		return nil, errToken
+	}
+	return &c, nil
+}
+
+// UserOfToken returns whose access token it is, for other packages that take
+// one as a bearer (the REST API). The token must be good and hold the scope:
+// otherwise core.ErrDenied.
+func (p *Provider) UserOfToken(ctx context.Context, token, scope string) (*core.User, error) {
+	at, err := p.readAccessToken(ctx, token)
+	if errors.Is(err, errToken) {
+		return nil, fmt.Errorf("access token: %w", core.ErrDenied)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(at.scopes, scope) {
+		return nil, fmt.Errorf("the access token has no scope %s: %w", scope, core.ErrDenied)
+	}
+	return at.user, nil
+}

@@ -1,0 +1,106 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/expression"
+)
+
+// Expressions runs the expressions of property mappings: *expression.Evaluator.
+type Expressions interface {
+	Eval(ctx context.Context, t core.TenantID, src string, env expression.Env) (any, error)
+}
+
+// maxClaims bounds what one mapping may add to a token, in bytes of JSON.
+const maxClaims = 64 << 10
+
+// reserved are the claims that say who issued a token, for whom, until when and
+// in answer to what. No mapping may set them.
+func reserved(name string) bool {
+	switch name {
+	case "iss", "sub", "aud", "exp", "iat", "nbf", "auth_time", "nonce", "azp", "sid",
+		"jti", "uid", "scope", "client_id", "active", "at_hash", "c_hash", "s_hash", "events":
+		return true
+	}
+	return false
+}
+
+// mappedClaims runs the mappings whose scope was granted and merges what they
+// give. A mapping that gives None or no dict adds nothing. Where one that the
+// admin wrote fails, all that the admin wrote are left out: one of them may have
+// been there to take something away.
+func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User, groups []core.Group, scopes []string) (map[string]any, error) {
+	mappings, err := p.scopeMappings(ctx, to.client)
+	if err != nil {
+		return nil, err
+	}
+	info := core.Request(ctx)
+	env := expression.Env{
+		User: user, Groups: groups, Request: info, Provider: to.client,
+		Context: map[string]any{"oauth_scopes": scopes}, HashedUserID: HashedUserID(user, info.Tenant.UUID),
+	}
+	results := make([]map[string]any, len(mappings))
+	ownFailed := false
+	for i := range mappings {
+		m := &mappings[i]
+		own := m.Managed == ""
+		if !slices.Contains(scopes, m.ScopeName) || own && ownFailed {
+			continue
+		}
+		if results[i], err = p.runMapping(ctx, m, env); err != nil {
+			p.mappingFailed(ctx, to, user, m, err)
+			ownFailed = ownFailed || own
+		}
+	}
+	claims := map[string]any{}
+	for i, result := range results {
+		if result == nil || ownFailed && mappings[i].Managed == "" {
+			continue
+		}
+		claims = expression.Merge(claims, result)
+	}
+	for name, value := range claims {
+		if value == nil || reserved(name) {
+			delete(claims, name)
+		}
+	}
+	return claims, nil
+}
+
+// runMapping evaluates one mapping. What cannot be written as JSON counts as a
+// failure of the mapping, not of the token.
+func (p *Provider) runMapping(ctx context.Context, m *core.PropertyMapping, env expression.Env) (map[string]any, error) {
+	value, err := p.Expressions.Eval(ctx, core.Request(ctx).Tenant.ID, m.Expression, env)
+	if err != nil {
+		return nil, err
+	}
+	claims, ok := value.(map[string]any)
+	if !ok {
+		return nil, nil
+	}
+	text, err := json.Marshal(claims)
+	if err != nil {
+		return nil, fmt.Errorf("the result is not JSON: %w", err)
+	}
+	if len(text) > maxClaims {
+		return nil, fmt.Errorf("the result has %d bytes of JSON; at most %d are taken", len(text), maxClaims)
+	}
+	return claims, nil
+}
+
+func (p *Provider) mappingFailed(ctx context.Context, to *target, user *core.User, m *core.PropertyMapping, err error) {
+	p.Log.WarnContext(ctx, "oidc: a scope mapping failed", "mapping", m.Name, "client", to.client.ClientID, "error", err, "request", core.Request(ctx).ID)
+	consequence := "its claims are left out"
+	if m.Managed == "" {
+		consequence = "the claims of all mappings that are not built in are left out"
+	}
+	p.record(ctx, core.Event{
+		Action: core.EventMappingException, User: user.ID, UserName: user.UserName, Application: to.app.ID,
+		Message: fmt.Sprintf("the scope mapping %q failed: %v; %s", m.Name, err, consequence),
+		Context: map[string]any{"mapping": string(m.ID), "scope": m.ScopeName, "client_id": to.client.ClientID},
+	})
+}

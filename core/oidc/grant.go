@@ -1,0 +1,84 @@
+package oidc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// The lifetimes of a client that leaves one empty, and of a guarded
+// application's code.
+const (
+	defaultCodeLife    = time.Minute
+	defaultAccessLife  = time.Hour
+	defaultRefreshLife = 30 * 24 * time.Hour
+)
+
+// lifetimes are a client's, with defaults in place of what is empty or not above
+// zero.
+type lifetimes struct{ code, access, refresh time.Duration }
+
+func lifetimesOf(c *core.Client) lifetimes {
+	if c == nil {
+		return lifetimes{code: defaultCodeLife, access: defaultCodeLife}
+	}
+	positive := func(d core.Timedelta, def time.Duration) time.Duration {
+		if v := d.Or(def); v > 0 {
+			return v
+		}
+		return def
+	}
+	return lifetimes{
+		code:    positive(c.CodeValidity, defaultCodeLife),
+		access:  positive(c.AccessValidity, defaultAccessLife),
+		refresh: positive(c.RefreshValidity, defaultRefreshLife),
+	}
+}
+
+// grantCode saves the grant and its code and returns the code. The grant comes
+// first: a code without one would be good for nothing.
+func (p *Provider) grantCode(ctx context.Context, a *AuthRequest, to *target, session *core.Session, user *core.User) (string, error) {
+	t := core.Request(ctx).Tenant.ID
+	now := p.Now()
+	life := lifetimesOf(to.client)
+	id, err := uuid.NewV7()
+	if err != nil {
+		return "", fmt.Errorf("choose a grant ID: %w", err)
+	}
+	g := &Grant{
+		ID: GrantID(id.String()), ClientID: a.ClientID, User: user.ID, Session: session.ID,
+		Scopes: a.Scopes, Nonce: a.Nonce, AuthTime: session.AuthTime, AMR: session.AMR(), ACR: acrDefault,
+		Created: now, Expires: now.Add(life.code + life.access),
+	}
+	if to.client != nil {
+		g.Provider = to.client.ID
+	}
+	if slices.Contains(a.Scopes, scopeOfflineAccess) {
+		g.Expires = now.Add(life.code + max(life.access, life.refresh))
+	}
+	if err := p.Store.SaveGrant(ctx, t, g); err != nil {
+		return "", fmt.Errorf("save grant: %w", err)
+	}
+	code := core.RandomToken(32)
+	c := &Code{
+		Hash: core.Hash(code), Grant: g.ID, ClientID: a.ClientID, RedirectURI: a.RedirectURI,
+		Challenge: a.Challenge, Expires: now.Add(life.code),
+	}
+	if c.Challenge != "" {
+		c.Method = methodS256
+	}
+	if err := p.Store.SaveCode(ctx, t, c); err != nil {
+		return "", fmt.Errorf("save code: %w", err)
+	}
+	p.record(ctx, core.Event{
+		Action: core.EventAuthorize, User: user.ID, UserName: user.UserName, Application: to.app.ID,
+		Message: "authorized " + to.app.Name,
+		Context: map[string]any{"client_id": a.ClientID, "scopes": a.Scopes, "grant": string(g.ID)},
+	})
+	return code, nil
+}

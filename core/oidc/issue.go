@@ -1,0 +1,201 @@
+package oidc
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+)
+
+// acrDefault is the only Authentication Context Class Reference that is issued.
+const acrDefault = "goauthentik.io/providers/oauth2/default"
+
+// issuance is what an access token and an ID token are made from.
+type issuance struct {
+	grant  *Grant
+	user   *core.User
+	groups []core.Group
+	scopes []string
+	nonce  string
+	// bound: the tokens name the login and end with it. A refresh that outlives
+	// the login gives tokens that name none (OpenID Connect Core §11).
+	bound bool
+}
+
+// issue signs an access token and the ID token beside it.
+func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAnswer, error) {
+	sign, err := p.signer(ctx, to.client)
+	if err != nil {
+		return nil, err
+	}
+	claims := map[string]any{}
+	if to.client.IncludeClaimsInIDToken {
+		if claims, err = p.mappedClaims(ctx, to, in.user, in.groups, in.scopes); err != nil {
+			return nil, err
+		}
+	}
+	life := lifetimesOf(to.client).access
+	p.standardClaims(ctx, to, in, life, claims)
+	scope := strings.Join(in.scopes, " ")
+
+	access, err := sign.sign(with(claims, map[string]any{
+		"azp": to.client.ClientID, "uid": core.RandomAlphanumeric(40), "scope": scope,
+		"jti": accessTokenID(in.grant.ID),
+	}))
+	if err != nil {
+		return nil, err
+	}
+	id, err := sign.sign(with(claims, map[string]any{"at_hash": halfHash(sign.alg, access)}))
+	if err != nil {
+		return nil, err
+	}
+	return &tokenAnswer{
+		AccessToken: access, TokenType: "Bearer", Scope: scope, IDToken: id,
+		ExpiresIn: int64(life / time.Second),
+	}, nil
+}
+
+// standardClaims puts what this package vouches for on top of what mappings gave.
+// Times are cut to the second, never rounded up: relying parties refuse a token
+// from the future.
+func (p *Provider) standardClaims(ctx context.Context, to *target, in issuance, life time.Duration, claims map[string]any) {
+	info := core.Request(ctx)
+	now := p.Now()
+	if claims["acr"] == nil {
+		claims["acr"] = in.grant.ACR
+	}
+	if claims["amr"] == nil && len(in.grant.AMR) > 0 {
+		claims["amr"] = in.grant.AMR
+	}
+	claims["iss"] = issuer(info, to)
+	claims["sub"] = subject(to.client.SubMode, in.user, info.Tenant.UUID)
+	claims["aud"] = to.client.ClientID
+	claims["iat"] = now.Unix()
+	claims["exp"] = now.Add(life).Unix()
+	claims["auth_time"] = in.grant.AuthTime.Unix()
+	if in.nonce != "" {
+		claims["nonce"] = in.nonce
+	}
+	if in.bound {
+		claims["sid"] = sessionClaim(in.grant.Session)
+	}
+}
+
+func with(claims, more map[string]any) map[string]any {
+	out := make(map[string]any, len(claims)+len(more))
+	for k, v := range claims {
+		out[k] = v
+	}
+	for k, v := range more {
+		out[k] = v
+	}
+	return out
+}
+
+// accessTokenID is the jti of an access token: unique, and it names the grant, so
+// that a token whose grant was revoked is refused. An ID token has none.
+func accessTokenID(g GrantID) string { return string(g) + "." + core.RandomToken(12) }
+
+func grantOfTokenID(jti string) (GrantID, bool) {
+	g, random, ok := strings.Cut(jti, ".")
+	return GrantID(g), ok && g != "" && random != ""
+}
+
+// halfHash is at_hash: the left half of the hash that the signature's algorithm
+// uses (OpenID Connect Core §3.1.3.6).
+func halfHash(alg jose.SignatureAlgorithm, token string) string {
+	var sum []byte
+	switch alg {
+	case jose.ES384:
+		s := sha512.Sum384([]byte(token))
+		sum = s[:]
+	case jose.ES512, jose.EdDSA:
+		s := sha512.Sum512([]byte(token))
+		sum = s[:]
+	default:
+		s := sha256.Sum256([]byte(token))
+		sum = s[:]
+	}
+	return base64.RawURLEncoding.EncodeToString(sum[:len(sum)/2])
+}
+
+// tokenSigner signs and verifies for one client: with its key, or by HS256 with
+// its secret where it has none.
+type tokenSigner struct {
+	alg    jose.SignatureAlgorithm
+	key    *keys.Key
+	secret core.Secret
+}
+
+func (p *Provider) signer(ctx context.Context, client *core.Client) (*tokenSigner, error) {
+	if client.EncryptionKey != "" {
+		return nil, errors.New("the provider has an encryption key, and tokens cannot be encrypted: take the key away")
+	}
+	if client.SigningKey == "" {
+		if client.Secret == "" {
+			return nil, errors.New("the provider has neither a signing key nor a client secret to sign with")
+		}
+		return &tokenSigner{alg: jose.HS256, secret: client.Secret}, nil
+	}
+	key, err := p.Keys.Key(ctx, core.Request(ctx).Tenant.ID, client.SigningKey)
+	if err != nil {
+		return nil, fmt.Errorf("signing key of provider %q: %w", client.Name, err)
+	}
+	return &tokenSigner{alg: key.Algorithm, key: key}, nil
+}
+
+func (s *tokenSigner) sign(claims map[string]any) (string, error) {
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode claims: %w", err)
+	}
+	if s.key != nil {
+		return s.key.Sign(payload)
+	}
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: []byte(s.secret)}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", fmt.Errorf("sign with the client secret: %w", err)
+	}
+	jws, err := signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("sign with the client secret: %w", err)
+	}
+	return jws.CompactSerialize()
+}
+
+var errToken = errors.New("the token is not one of ours")
+
+// verify takes only this client's own algorithm and key, by its ID: what a
+// token's header says beyond that (jwk, jku, x5u, another alg) is never looked at.
+func (s *tokenSigner) verify(token string) ([]byte, error) {
+	if len(token) > maxToken {
+		return nil, errToken
+	}
+	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{s.alg})
+	if err != nil || len(jws.Signatures) != 1 {
+		return nil, errToken
+	}
+	var public any = []byte(s.secret)
+	kid := ""
+	if s.key != nil {
+		public, kid = s.key.Public, s.key.KID
+	}
+	if jws.Signatures[0].Header.KeyID != kid {
+		return nil, errToken
+	}
+	payload, err := jws.Verify(public)
+	if err != nil {
+		return nil, errToken
+	}
+	return payload, nil
+}
