@@ -1,0 +1,49 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"regexp"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// part is one of the two sets of tables that a tenant has.
+type part int
+
+const (
+	directory part = iota
+	sessions
+	parts // how many there are
+)
+
+// engine is where tenants' tables live. It knows what differs between SQLite and
+// PostgreSQL; everything else is the same text for both.
+type engine interface {
+	// create makes a tenant's tables where they are absent, and brings them up to
+	// date where they are old.
+	create(ctx context.Context, t core.TenantID) error
+	// conn gives a connection on which the tenant's tables of a part are found
+	// by their bare names. release must be called once.
+	conn(ctx context.Context, t core.TenantID, p part, write bool) (c *sql.Conn, release func(), err error)
+	// shared reports whether other processes write here too.
+	shared() bool
+	// forUpdate ends a SELECT whose rows must not change until the end of the
+	// transaction. SQLite has one writer and needs none.
+	forUpdate() string
+	// busy reports whether the transaction failed because of another one and may
+	// be tried again.
+	busy(err error) bool
+	// unique names the "table.column" of a violated unique constraint; of several
+	// columns, joined by "_".
+	unique(err error) (string, bool)
+	// reference reports whether a foreign key is violated.
+	reference(err error) bool
+	close() error
+}
+
+var tenantID = regexp.MustCompile(`^(public|t_[a-z0-9]{1,61})$`)
+
+// validTenant guards every path, schema name and query: what it refuses never
+// reaches one.
+func validTenant(t core.TenantID) bool { return tenantID.MatchString(string(t)) }

@@ -1,0 +1,74 @@
+package sqldb
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// Bounds of what one event keeps, in bytes: most of it was typed by a stranger.
+const (
+	maxEventName    = 256
+	maxEventMessage = 2048
+	maxEventContext = 16 << 10
+)
+
+// Record appends to the audit log. It sets an empty ID and time, and cuts what
+// is too long.
+func (db *DB) Record(ctx context.Context, t core.TenantID, e core.Event) error {
+	if e.ID == "" {
+		e.ID = db.newID()
+	}
+	if e.Time.IsZero() {
+		e.Time = db.now()
+	}
+	context, err := json.Marshal(e.Context)
+	switch {
+	case err != nil:
+		context = []byte(`{"lost":"it was no JSON"}`)
+	case e.Context == nil:
+		context = []byte(`{}`)
+	case len(context) > maxEventContext:
+		context = []byte(`{"lost":"it was longer than 16 KiB"}`)
+	}
+	return db.write(ctx, t, directory, "record event", func(x *tx) error {
+		return x.exec(ctx, `INSERT INTO events (id, at, action, user_id, username, application_id, address, message, context)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+			e.ID, micros(e.Time), cut(e.Action, maxEventName), cut(string(e.User), maxEventName), cut(e.UserName, maxEventName),
+			cut(string(e.Application), maxEventName), cut(e.Address, maxEventName), cut(e.Message, maxEventMessage), string(context))
+	})
+}
+
+// cut makes a text safe to keep: of bounded length, UTF-8, without NUL.
+func cut(s string, limit int) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	for len(s) > limit {
+		s = s[:limit]
+		for !utf8.ValidString(s) {
+			s = s[:len(s)-1]
+		}
+	}
+	return s
+}
+
+// RecentEvents lists the newest events, newest first, at most limit.
+func (db *DB) RecentEvents(ctx context.Context, t core.TenantID, limit int) (out []core.Event, err error) {
+	err = db.read(ctx, t, directory, "list events", func(q *conn) error {
+		return q.each(ctx, func(s scanner) error {
+			var e core.Event
+			var at int64
+			var context string
+			if err := s.Scan(&e.ID, &at, &e.Action, &e.User, &e.UserName, &e.Application, &e.Address, &e.Message, &context); err != nil {
+				return err
+			}
+			e.Time = fromMicros(at)
+			e.Context, err = fromJSONObject(context)
+			out = append(out, e)
+			return err
+		}, `SELECT id, at, action, user_id, username, application_id, address, message, context FROM events ORDER BY at DESC, id DESC LIMIT $1`, limit)
+	})
+	return out, err
+}

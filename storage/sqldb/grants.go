@@ -1,0 +1,95 @@
+package sqldb
+
+import (
+	"context"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/oidc"
+)
+
+// Grant returns core.ErrNotFound for one that never was, was revoked or has expired.
+func (db *DB) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (*oidc.Grant, error) {
+	var g oidc.Grant
+	err := db.read(ctx, t, directory, "read grant", func(q *conn) error {
+		var scopes, amr string
+		var auth, created, expires int64
+		err := q.row(ctx, `SELECT id, client_id, coalesce(provider_id, 0), user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires
+			FROM grants WHERE id = $1 AND expires > $2`, id, micros(db.now())).
+			Scan(&g.ID, &g.ClientID, &g.Provider, &g.User, &g.Session, &scopes, &g.Nonce, &auth, &amr, &g.ACR, &created, &expires)
+		if err != nil {
+			return err
+		}
+		g.AuthTime, g.Created, g.Expires = fromMicros(auth), fromMicros(created), fromMicros(expires)
+		if err := fromJSON(scopes, &g.Scopes); err != nil {
+			return err
+		}
+		return fromJSON(amr, &g.AMR)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &g, nil
+}
+
+// SaveGrant keeps a new grant, or replaces the one of its ID, and sets an empty
+// ID. A user that is gone or not active gets none: core.ErrNotFound or
+// core.ErrDenied.
+func (db *DB) SaveGrant(ctx context.Context, t core.TenantID, g *oidc.Grant) error {
+	return db.write(ctx, t, directory, "save grant", func(x *tx) error {
+		var active bool
+		// Held until commit, so that a deactivation waits and ends this grant too.
+		if err := x.row(ctx, `SELECT active FROM users WHERE id = $1`+db.engine.forUpdate(), g.User).Scan(&active); err != nil {
+			return err
+		}
+		if !active {
+			return core.ErrDenied
+		}
+		scopes, err := toJSON(g.Scopes)
+		if err != nil {
+			return err
+		}
+		amr, err := toJSON(g.AMR)
+		if err != nil {
+			return err
+		}
+		if g.ID == "" {
+			g.ID = oidc.GrantID(db.newID())
+		}
+		err = x.exec(ctx, `INSERT INTO grants (id, client_id, provider_id, user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+			ON CONFLICT (id) DO UPDATE SET scopes = excluded.scopes, session_id = excluded.session_id, nonce = excluded.nonce,
+				auth_time = excluded.auth_time, amr = excluded.amr, acr = excluded.acr, expires = excluded.expires
+			WHERE grants.user_id = excluded.user_id AND grants.client_id = excluded.client_id`,
+			g.ID, g.ClientID, orNull(g.Provider), g.User, g.Session, scopes, g.Nonce, micros(g.AuthTime), amr, g.ACR, micros(g.Created), micros(g.Expires))
+		if err != nil && db.engine.reference(err) {
+			return core.ErrNotFound // the provider is gone
+		}
+		return err
+	})
+}
+
+// RevokeGrant ends a grant with its code and refresh tokens. Absent is no error.
+func (db *DB) RevokeGrant(ctx context.Context, t core.TenantID, id oidc.GrantID) error {
+	return db.write(ctx, t, directory, "revoke grant", func(x *tx) error { return x.deleteGrants(ctx, `id = $1`, id) })
+}
+
+// RevokeSessionGrants ends all grants that were made in a login session.
+func (db *DB) RevokeSessionGrants(ctx context.Context, t core.TenantID, id core.SessionID) error {
+	if id == "" {
+		return nil // grants without a session are nobody's here
+	}
+	return db.write(ctx, t, directory, "revoke session's grants", func(x *tx) error {
+		return x.deleteGrants(ctx, `session_id = $1`, id)
+	})
+}
+
+// deleteGrants ends the grants that a condition on $1 finds; codes and refresh
+// tokens go by their foreign keys.
+func (x *tx) deleteGrants(ctx context.Context, where string, arg any) error {
+	return x.each(ctx, func(s scanner) error {
+		var id string
+		err := s.Scan(&id)
+		x.changed("grant", id, "delete")
+		return err
+	}, `DELETE FROM grants WHERE `+where+` RETURNING id`, arg)
+}

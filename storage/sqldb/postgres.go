@@ -1,0 +1,10 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+)
+
+func openPostgres(context.Context, Options) (engine, error) {
+	return nil, errors.New("postgres: not yet")
+}

@@ -1,0 +1,75 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/oidc"
+)
+
+// SaveRefresh keeps a refresh token. Where its grant is gone: core.ErrNotFound.
+func (db *DB) SaveRefresh(ctx context.Context, t core.TenantID, r *oidc.RefreshToken) error {
+	return db.write(ctx, t, directory, "save refresh token", func(x *tx) error { return x.saveRefresh(ctx, r) })
+}
+
+func (x *tx) saveRefresh(ctx context.Context, r *oidc.RefreshToken) error {
+	err := x.exec(ctx, `INSERT INTO refresh_tokens (hash, grant_id, issued, expires, used) VALUES ($1, $2, $3, $4, 0)`,
+		r.Hash, r.Grant, micros(r.Issued), micros(r.Expires))
+	if err != nil && x.db.engine.reference(err) {
+		return core.ErrNotFound
+	}
+	return x.taken(err)
+}
+
+// Refresh finds a refresh token, used or not. It does not look at Expires.
+func (db *DB) Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*oidc.RefreshToken, error) {
+	r := &oidc.RefreshToken{Hash: hash}
+	err := db.read(ctx, t, directory, "read refresh token", func(q *conn) error {
+		var issued, expires int64
+		err := q.row(ctx, `SELECT grant_id, issued, expires FROM refresh_tokens WHERE hash = $1`, hash).Scan(&r.Grant, &issued, &expires)
+		r.Issued, r.Expires = fromMicros(issued), fromMicros(expires)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// RotateRefresh marks old used, saves next and keeps the sealed answer with old.
+// Where old was used before: core.ErrConsumed and, within grace of that use, the
+// answer kept then. Where it is unknown, or next is of another grant:
+// core.ErrNotFound.
+func (db *DB) RotateRefresh(ctx context.Context, t core.TenantID, old [32]byte, next *oidc.RefreshToken, sealed []byte, grace time.Duration) ([]byte, error) {
+	err := db.write(ctx, t, directory, "rotate refresh token", func(x *tx) error {
+		err := x.must(ctx, `UPDATE refresh_tokens SET used = $2, answer = $3 WHERE hash = $1 AND used = 0 AND grant_id = $4`,
+			old, max(1, micros(db.now())), sealed, next.Grant)
+		if err != nil {
+			return err
+		}
+		return x.saveRefresh(ctx, next)
+	})
+	if !errors.Is(err, core.ErrNotFound) {
+		return nil, err
+	}
+	var answer []byte
+	err = db.read(ctx, t, directory, "rotate refresh token", func(q *conn) error {
+		var used int64
+		if err := q.row(ctx, `SELECT used, answer FROM refresh_tokens WHERE hash = $1`, old).Scan(&used, &answer); err != nil {
+			return err
+		}
+		if used == 0 {
+			answer = nil
+			return core.ErrNotFound
+		}
+		// A clock that was set back by more than grace does not open the answer again.
+		since := db.now().Sub(fromMicros(used))
+		if since > grace || since < -grace {
+			answer = nil
+		}
+		return core.ErrConsumed
+	})
+	return answer, err
+}

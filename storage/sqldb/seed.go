@@ -1,0 +1,110 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// What every tenant starts with.
+const (
+	adminName  = "akadmin"
+	adminEmail = "root@example.com"
+	adminGroup = "authentik Admins"
+)
+
+// seed gives a tenant what it has to have: once, the administrator and the group
+// of administrators; at each start, the managed mappings and the key pair that
+// are missing. What is there is never changed. An administrator who was deleted
+// does not come back (R-14).
+func (db *DB) seed(ctx context.Context, t core.TenantID) error {
+	pair, err := db.missingKeyPair(ctx, t)
+	if err != nil {
+		return err
+	}
+	return db.rawWrite(ctx, t, directory, "seed tenant", func(x *tx) error {
+		// Two processes that start together take turns.
+		if _, err := x.next(ctx, "seed"); err != nil {
+			return err
+		}
+		if err := x.seedAdmin(ctx); err != nil {
+			return fmt.Errorf("administrator: %w", err)
+		}
+		for i := range db.opt.Mappings {
+			if err := x.seedMapping(ctx, db.opt.Mappings[i]); err != nil {
+				return fmt.Errorf("mapping %q: %w", db.opt.Mappings[i].Managed, err)
+			}
+		}
+		if pair == nil {
+			return nil
+		}
+		if found, err := x.found(ctx, `SELECT 1 FROM key_pairs WHERE name = $1`, pair.Name); found || err != nil {
+			return err
+		}
+		return x.createKeyPair(ctx, pair)
+	})
+}
+
+// missingKeyPair makes the key pair where there is none. That takes long, so it is
+// done before the transaction.
+func (db *DB) missingKeyPair(ctx context.Context, t core.TenantID) (*core.KeyPair, error) {
+	if db.opt.NewKeyPair == nil {
+		return nil, nil
+	}
+	var there bool
+	err := db.rawRead(ctx, t, directory, "seed tenant", func(q *conn) (err error) {
+		there, err = q.found(ctx, `SELECT 1 FROM key_pairs WHERE name = $1`, core.SelfSignedKeyPair)
+		return err
+	})
+	if err != nil || there {
+		return nil, err
+	}
+	pair, err := db.opt.NewKeyPair()
+	if err != nil {
+		return nil, fmt.Errorf("seed tenant: make key pair: %w", err)
+	}
+	c := *pair
+	c.Name = core.SelfSignedKeyPair
+	return &c, nil
+}
+
+// found reports whether a query has a row.
+func (c *conn) found(ctx context.Context, query string, args ...any) (bool, error) {
+	var one int
+	err := c.row(ctx, query, args...).Scan(&one)
+	if errors.Is(err, core.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (x *tx) seedAdmin(ctx context.Context) error {
+	n, err := x.count(ctx, `INSERT INTO meta (name, value) VALUES ('seeded', '1') ON CONFLICT (name) DO NOTHING`)
+	if err != nil || n == 0 {
+		return err
+	}
+	u := &core.User{UserName: adminName, DisplayName: "authentik Default Admin", Email: adminEmail, Active: true,
+		Type: core.UserInternal, Path: "users"}
+	if err := x.createUser(ctx, u); err != nil {
+		return err
+	}
+	return x.createGroup(ctx, &core.Group{Name: adminGroup, Superuser: true}, []int64{u.PK})
+}
+
+func (x *tx) seedMapping(ctx context.Context, m core.PropertyMapping) error {
+	if m.Managed == "" {
+		return errors.New("it has no managed name")
+	}
+	if found, err := x.found(ctx, `SELECT 1 FROM mappings WHERE managed = $1`, m.Managed); found || err != nil {
+		return err
+	}
+	if found, err := x.found(ctx, `SELECT 1 FROM mappings WHERE kind = $1 AND name = $2`, m.Kind, m.Name); found || err != nil {
+		if found {
+			x.db.log.WarnContext(ctx, "a default mapping is missing and another one has its name", "tenant", x.tenant, "managed", m.Managed, "name", m.Name)
+		}
+		return err
+	}
+	return x.createMapping(ctx, &m)
+}

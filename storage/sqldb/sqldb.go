@@ -1,0 +1,223 @@
+// Package sqldb keeps the directory, grants and sessions in SQL: in SQLite, a
+// file per tenant, or in PostgreSQL, a schema per tenant. Both run the same
+// queries.
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/core/expression"
+	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/core/session"
+)
+
+var (
+	// ErrLocked: another process, or another Open of this one, has the data
+	// directory open. The error text names the process.
+	ErrLocked = errors.New("in use by another process")
+	// ErrOtherSecret: the data was written with another master secret.
+	ErrOtherSecret = errors.New("written with another secret")
+	// ErrForeign: the database holds authentik's own tables. Nothing of it was
+	// touched.
+	ErrForeign = errors.New("holds authentik's own tables")
+)
+
+// Options say where the data is.
+type Options struct {
+	// URL is "sqlite" or empty, for files under Dir, or a postgres:// URL.
+	URL string
+	// Dir is the data directory, made where it is absent. SQLite only.
+	Dir string
+	// Master encrypts client secrets, private keys and token keys. Required.
+	Master *keys.Master
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+	// Log is told what a caller cannot be. Default: slog.Default.
+	Log *slog.Logger
+	// Mappings are the property mappings that every tenant has: those whose
+	// Managed name is missing are made when a tenant is first opened.
+	Mappings []core.PropertyMapping
+	// NewKeyPair makes the key pair named core.SelfSignedKeyPair where a tenant
+	// has none. Nil: none is made.
+	NewKeyPair func() (*core.KeyPair, error)
+	// MaxOpen is how many tenants' SQLite files are kept open. Default 64; those
+	// in use are never closed.
+	MaxOpen int
+	// EventRetention is how long events are kept. Default 365 days.
+	EventRetention time.Duration
+}
+
+// DB is an open directory. Its methods may be called at the same time from any
+// number of goroutines.
+type DB struct {
+	// OnChange, where set before the first use, is called after each commit with
+	// what changed, in the goroutine of the caller: it must be quick.
+	OnChange func(core.TenantID, []core.Change)
+
+	opt      Options
+	now      func() time.Time
+	log      *slog.Logger
+	master   *keys.Master
+	engine   engine
+	registry atomic.Pointer[registry]
+	reload   sync.Mutex // held while the registry is read again
+
+	mu        sync.Mutex
+	listeners map[int]func(core.TenantID, []core.Change)
+	nextID    int
+	tenants   map[core.TenantID]*tenantState
+}
+
+// tenantState remembers that a tenant was migrated and seeded by this process.
+type tenantState struct {
+	mu    sync.Mutex
+	ready bool
+}
+
+var (
+	_ core.Tenants         = (*DB)(nil)
+	_ core.Users           = (*DB)(nil)
+	_ core.Applications    = (*DB)(nil)
+	_ core.Events          = (*DB)(nil)
+	_ api.Store            = (*DB)(nil)
+	_ oidc.Store           = (*DB)(nil)
+	_ session.Store        = (*DB)(nil)
+	_ login.Store          = (*DB)(nil)
+	_ keys.Store           = (*DB)(nil)
+	_ expression.Directory = (*DB)(nil)
+)
+
+// Open opens the directory, makes it where it is absent, migrates it, and
+// checks that the master secret is the one it was written with. A directory of
+// a newer version opens as long as the tables that this version needs are there.
+// The errors ErrLocked, ErrOtherSecret and ErrForeign may be in what it returns.
+func Open(ctx context.Context, opt Options) (*DB, error) {
+	if opt.Master == nil {
+		return nil, errors.New("open directory: no master secret given")
+	}
+	db := &DB{opt: opt, now: opt.Now, log: opt.Log, master: opt.Master,
+		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{}}
+	if db.now == nil {
+		db.now = time.Now
+	}
+	if db.log == nil {
+		db.log = slog.Default()
+	}
+	var err error
+	switch scheme, _, _ := strings.Cut(opt.URL, ":"); scheme {
+	case "", "sqlite":
+		db.engine, err = openSQLite(ctx, opt)
+	case "postgres", "postgresql":
+		db.engine, err = openPostgres(ctx, opt)
+	default:
+		// The URL itself may hold a password: it is not printed.
+		return nil, fmt.Errorf("open directory: database %q is not known: write sqlite or a postgres:// URL", scheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open directory: %w", err)
+	}
+	if err := db.start(ctx); err != nil {
+		return nil, fmt.Errorf("open directory: %w", errors.Join(err, db.engine.close()))
+	}
+	return db, nil
+}
+
+// start readies the default tenant and reads the registry.
+func (db *DB) start(ctx context.Context) error {
+	if err := db.engine.create(ctx, core.DefaultTenant); err != nil {
+		return err
+	}
+	if err := db.checkSecret(ctx); err != nil {
+		return err
+	}
+	if err := db.registerDefault(ctx); err != nil {
+		return err
+	}
+	if err := db.loadRegistry(ctx); err != nil {
+		return err
+	}
+	if err := db.seed(ctx, core.DefaultTenant); err != nil {
+		return err
+	}
+	db.tenants[core.DefaultTenant] = &tenantState{ready: true}
+	return nil
+}
+
+// Close waits for nothing: callers have ended their work. What was committed
+// is on the disk.
+func (db *DB) Close() error {
+	if err := db.engine.close(); err != nil {
+		return fmt.Errorf("close directory: %w", err)
+	}
+	return nil
+}
+
+// Ping tells whether the directory answers.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.read(ctx, core.DefaultTenant, directory, "ping", func(q *conn) error {
+		var n int
+		return q.row(ctx, `SELECT 1`).Scan(&n)
+	})
+}
+
+// Listen calls f as OnChange is called, until stop is called.
+func (db *DB) Listen(f func(core.TenantID, []core.Change)) (stop func()) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	id := db.nextID
+	db.nextID++
+	db.listeners[id] = f
+	return func() {
+		db.mu.Lock()
+		defer db.mu.Unlock()
+		delete(db.listeners, id)
+	}
+}
+
+func (db *DB) notify(t core.TenantID, changes []core.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	if db.OnChange != nil {
+		db.OnChange(t, changes)
+	}
+	db.mu.Lock()
+	call := make([]func(core.TenantID, []core.Change), 0, len(db.listeners))
+	for _, f := range db.listeners {
+		call = append(call, f)
+	}
+	db.mu.Unlock()
+	for _, f := range call {
+		f(t, changes)
+	}
+}
+
+// checkSecret stores the master's fingerprint at first open and compares it
+// ever after.
+func (db *DB) checkSecret(ctx context.Context) error {
+	mine := fmt.Sprintf("%x", db.master.Fingerprint())
+	return db.rawWrite(ctx, core.DefaultTenant, directory, "check secret", func(x *tx) error {
+		if err := x.exec(ctx, `INSERT INTO meta (name, value) VALUES ('secret', $1) ON CONFLICT (name) DO NOTHING`, mine); err != nil {
+			return err
+		}
+		var stored string
+		if err := x.row(ctx, `SELECT value FROM meta WHERE name = 'secret'`).Scan(&stored); err != nil {
+			return err
+		}
+		if stored != mine {
+			return fmt.Errorf("the data was %w: set `secret` (or POSTERN_SECRET) to the one it was made with; nothing was changed", ErrOtherSecret)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,222 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// tries bounds how often a transaction that met another one is run.
+const tries = 8
+
+// errText: a text that no database can hold alike. A lookup finds nothing by it,
+// a write is refused.
+var errText = errors.New("text holds a NUL character or is not UTF-8")
+
+// queryer is *sql.Conn or *sql.Tx.
+type queryer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// conn runs queries of one tenant.
+type conn struct {
+	q      queryer
+	tenant core.TenantID
+	db     *DB
+}
+
+// row is one row, or the reason for none.
+type row struct {
+	*sql.Row
+	err error
+}
+
+func (r row) Scan(dest ...any) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := r.Row.Scan(dest...); !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	return core.ErrNotFound
+}
+
+// row returns the first row. Where there is none, Scan gives core.ErrNotFound.
+func (c *conn) row(ctx context.Context, query string, args ...any) row {
+	args, err := plain(args)
+	if err != nil {
+		return row{err: err}
+	}
+	return row{Row: c.q.QueryRowContext(ctx, query, args...)}
+}
+
+// each calls scan for every row.
+func (c *conn) each(ctx context.Context, scan func(scanner) error, query string, args ...any) (err error) {
+	args, err = plain(args)
+	if err != nil {
+		return err
+	}
+	rows, err := c.q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// scanner is a row of either kind.
+type scanner interface{ Scan(dest ...any) error }
+
+// tx is a transaction. What it changed goes to the outbox at its end, so that
+// the counter's row is held for as short as can be.
+type tx struct {
+	conn
+	changes []core.Change
+}
+
+func (x *tx) exec(ctx context.Context, query string, args ...any) error {
+	_, err := x.count(ctx, query, args...)
+	return err
+}
+
+// count runs a statement and returns how many rows it touched.
+func (x *tx) count(ctx context.Context, query string, args ...any) (int64, error) {
+	args, err := plain(args)
+	if err != nil {
+		return 0, err
+	}
+	res, err := x.q.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// must runs a statement that has to touch a row: none is core.ErrNotFound.
+func (x *tx) must(ctx context.Context, query string, args ...any) error {
+	n, err := x.count(ctx, query, args...)
+	if err == nil && n == 0 {
+		err = core.ErrNotFound
+	}
+	return err
+}
+
+// changed notes a line for the outbox.
+func (x *tx) changed(kind, id, op string) {
+	x.changes = append(x.changes, core.Change{Kind: kind, ID: id, Op: op})
+}
+
+// next gives the next integer of a counter.
+func (x *tx) next(ctx context.Context, counter string) (int64, error) {
+	var n int64
+	err := x.row(ctx, `UPDATE counters SET value = value + 1 WHERE name = $1 RETURNING value`, counter).Scan(&n)
+	return n, err
+}
+
+// read runs f on a tenant's tables. A tenant that is none is core.ErrNotFound.
+func (db *DB) read(ctx context.Context, t core.TenantID, p part, what string, f func(*conn) error) error {
+	if err := db.ready(ctx, t); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return db.rawRead(ctx, t, p, what, f)
+}
+
+// write runs f in a transaction, again where another one was in its way, so f
+// must not keep what a run did.
+func (db *DB) write(ctx context.Context, t core.TenantID, p part, what string, f func(*tx) error) error {
+	if err := db.ready(ctx, t); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return db.rawWrite(ctx, t, p, what, f)
+}
+
+// rawRead is read while a tenant is being readied.
+func (db *DB) rawRead(ctx context.Context, t core.TenantID, p part, what string, f func(*conn) error) error {
+	c, release, err := db.engine.conn(ctx, t, p, false)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer release()
+	err = f(&conn{q: c, tenant: t, db: db})
+	if errors.Is(err, errText) {
+		err = core.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// rawWrite is write while a tenant is being readied.
+func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string, f func(*tx) error) error {
+	for i := 1; ; i++ {
+		changes, err := db.once(ctx, t, p, f)
+		if err == nil {
+			db.notify(t, changes)
+			return nil
+		}
+		var own unwrapped
+		if errors.As(err, &own) {
+			return own.err
+		}
+		if i == tries || !db.engine.busy(err) {
+			if errors.Is(err, errText) {
+				err = &core.FieldError{Field: "non_field_errors", Message: "Null characters and text that is not UTF-8 are not allowed."}
+			}
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		pause := time.Duration(i) * time.Duration(1+rand.IntN(10)) * time.Millisecond //nolint:gosec // a pause is no secret
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (db *DB) once(ctx context.Context, t core.TenantID, p part, f func(*tx) error) ([]core.Change, error) {
+	c, release, err := db.engine.conn(ctx, t, p, true)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	t2, err := c.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	x := &tx{conn: conn{q: t2, tenant: t, db: db}}
+	if err := f(x); err != nil {
+		return nil, rollback(t2, err)
+	}
+	if err := x.appendOutbox(ctx); err != nil {
+		return nil, rollback(t2, err)
+	}
+	return x.changes, t2.Commit()
+}
+
+// rollback keeps err, the reason: a rollback that fails leaves a dead connection,
+// which database/sql drops.
+func rollback(t *sql.Tx, err error) error {
+	if rerr := t.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
+		return errors.Join(err, rerr)
+	}
+	return err
+}
+
+// unwrapped is an error of the caller's own function, which gets it back as it is.
+type unwrapped struct{ err error }
+
+func (u unwrapped) Error() string { return u.err.Error() }
+func (u unwrapped) Unwrap() error { return u.err }

@@ -1,0 +1,169 @@
+package sqldb
+
+import (
+	"context"
+	"slices"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// CreateUser saves a new user and sets ID, PK, Created and Updated.
+func (db *DB) CreateUser(ctx context.Context, t core.TenantID, u *core.User) error {
+	return db.write(ctx, t, directory, "create user", func(x *tx) error { return x.createUser(ctx, u) })
+}
+
+func (x *tx) createUser(ctx context.Context, u *core.User) error {
+	attributes, err := attributesText(u.Attributes)
+	if err != nil {
+		return err
+	}
+	id, now := core.UserID(x.db.newID()), x.db.stamp()
+	pk, err := x.next(ctx, "user")
+	if err != nil {
+		return err
+	}
+	err = x.exec(ctx, `INSERT INTO users (id, pk, username, username_fold, name, name_fold, email, email_fold, email_verified, active,
+			type, path, attributes, password_hash, password_changed, last_login, created, updated)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', 0, $14, $15, $15)`,
+		id, pk, u.UserName, core.Fold(u.UserName), u.DisplayName, core.Fold(u.DisplayName), u.Email, core.Fold(u.Email),
+		u.EmailVerified, u.Active, u.Type, u.Path, attributes, micros(u.LastLogin), micros(now))
+	if err != nil {
+		return x.taken(err)
+	}
+	if err := x.setAttributes(ctx, "user", string(id), attributes); err != nil {
+		return err
+	}
+	x.changed("user", string(id), "create")
+	if err := x.setGroups(ctx, id, nil, u.Groups); err != nil {
+		return err
+	}
+	u.ID, u.PK, u.Created, u.Updated, u.PasswordChanged = id, pk, now, now, fromMicros(0)
+	return nil
+}
+
+// setGroups makes a user's direct memberships what want says.
+func (x *tx) setGroups(ctx context.Context, id core.UserID, have, want []core.GroupID) error {
+	changed := false
+	for _, g := range have {
+		if slices.Contains(want, g) {
+			continue
+		}
+		if err := x.exec(ctx, `DELETE FROM memberships WHERE user_id = $1 AND group_id = $2`, id, g); err != nil {
+			return err
+		}
+		changed = true
+	}
+	for _, g := range want {
+		if slices.Contains(have, g) {
+			continue
+		}
+		added, err := x.addMember(ctx, g, id)
+		if err != nil {
+			return err
+		}
+		changed = changed || added
+	}
+	if changed {
+		x.changed("membership", string(id), "update")
+	}
+	return nil
+}
+
+// addMember is false where the user was a member before.
+func (x *tx) addMember(ctx context.Context, g core.GroupID, u core.UserID) (bool, error) {
+	n, err := x.count(ctx, `INSERT INTO memberships (user_id, group_id)
+		SELECT CAST($1 AS TEXT), id FROM groups WHERE id = $2 ON CONFLICT (user_id, group_id) DO NOTHING`, u, g)
+	if err != nil || n > 0 {
+		return n > 0, err
+	}
+	return false, x.refers(ctx, "groups", g, `SELECT 1 FROM groups WHERE id = $1`)
+}
+
+// UpdateUser loads a user, calls change and saves. One that is no longer active
+// loses its sessions and grants.
+func (db *DB) UpdateUser(ctx context.Context, t core.TenantID, pk int64, change func(*core.User) error) (u *core.User, err error) {
+	deactivated := false
+	err = db.write(ctx, t, directory, "update user", func(x *tx) error {
+		deactivated = false
+		u, err = x.user(ctx, `u.pk = $1`+db.engine.forUpdate(), pk)
+		if err != nil {
+			return err
+		}
+		old := *u
+		old.Groups = slices.Clone(u.Groups)
+		if err := change(u); err != nil {
+			return unwrapped{err}
+		}
+		u.ID, u.PK, u.Created, u.PasswordChanged = old.ID, old.PK, old.Created, old.PasswordChanged
+		if core.Fold(u.Email) != core.Fold(old.Email) {
+			// What was proved was the old address.
+			u.EmailVerified = false
+		}
+		if err := x.saveUser(ctx, u, &old); err != nil {
+			return err
+		}
+		if old.Active && !u.Active {
+			deactivated = true
+			return x.endUser(ctx, u.ID)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if deactivated {
+		// A login that saw the user active may have saved a session meanwhile.
+		_, err = db.DeleteUserSessions(ctx, t, u.ID, "")
+	}
+	return u, err
+}
+
+func (x *tx) saveUser(ctx context.Context, u, old *core.User) error {
+	attributes, err := attributesText(u.Attributes)
+	if err != nil {
+		return err
+	}
+	u.Updated = x.db.stamp()
+	err = x.must(ctx, `UPDATE users SET username = $2, username_fold = $3, name = $4, name_fold = $5, email = $6, email_fold = $7,
+			email_verified = $8, active = $9, type = $10, path = $11, attributes = $12, last_login = $13, updated = $14
+		WHERE id = $1`, u.ID, u.UserName, core.Fold(u.UserName), u.DisplayName, core.Fold(u.DisplayName), u.Email, core.Fold(u.Email),
+		u.EmailVerified, u.Active, u.Type, u.Path, attributes, micros(u.LastLogin), micros(u.Updated))
+	if err != nil {
+		return x.taken(err)
+	}
+	if err := x.setAttributes(ctx, "user", string(u.ID), attributes); err != nil {
+		return err
+	}
+	x.changed("user", string(u.ID), "update")
+	return x.setGroups(ctx, u.ID, old.Groups, u.Groups)
+}
+
+// endUser ends what a user holds, within the transaction that takes the user's
+// right to it.
+func (x *tx) endUser(ctx context.Context, id core.UserID) error {
+	if err := x.deleteGrants(ctx, `user_id = $1`, id); err != nil {
+		return err
+	}
+	return x.endSessions(ctx, `user_id = $1`, id)
+}
+
+// DeleteUser deletes a user and all that is theirs.
+func (db *DB) DeleteUser(ctx context.Context, t core.TenantID, pk int64) error {
+	var id core.UserID
+	err := db.write(ctx, t, directory, "delete user", func(x *tx) error {
+		if err := x.row(ctx, `SELECT id FROM users WHERE pk = $1`+db.engine.forUpdate(), pk).Scan(&id); err != nil {
+			return err
+		}
+		if err := x.endUser(ctx, id); err != nil {
+			return err
+		}
+		x.changed("user", string(id), "delete")
+		// Memberships, consents, tokens and links go with it by their foreign keys.
+		return x.must(ctx, `DELETE FROM users WHERE id = $1`, id)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = db.DeleteUserSessions(ctx, t, id, "")
+	return err
+}
