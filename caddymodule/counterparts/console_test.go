@@ -21,7 +21,7 @@ func TestMinIOConsole(t *testing.T) {
 
 	c := openChromium(t)
 	c.do(chromedp.Navigate("http://" + console + "/"))
-	c.do(chromedp.Click(chromedp.CSS(`#go-to-login, a[href*="/application/o/authorize/"], button[id*="sso"]`)))
+	c.do(chromedp.Click(chromedp.CSS(`#SSOSelector`)))
 	c.waitFor(`^` + p.url() + `/if/flow/`)
 	c.screenshot("login")
 	c.login("alice", password("alice"))
