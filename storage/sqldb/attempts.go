@@ -45,6 +45,13 @@ func (db *DB) Fail(ctx context.Context, t core.TenantID, key string, window time
 	return n, err
 }
 
+// Refund takes one failure back. The count does not go below 0.
+func (db *DB) Refund(ctx context.Context, t core.TenantID, key string) error {
+	return db.write(ctx, t, sessions, "refund failure", func(x *tx) error {
+		return x.exec(ctx, `UPDATE attempts SET failures = failures - 1 WHERE name = $1 AND failures > 0`, attemptKey(key))
+	})
+}
+
 // Forget sets a counter to none.
 func (db *DB) Forget(ctx context.Context, t core.TenantID, key string) error {
 	return db.write(ctx, t, sessions, "forget failures", func(x *tx) error {

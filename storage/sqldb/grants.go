@@ -2,6 +2,9 @@ package sqldb
 
 import (
 	"context"
+	"errors"
+	"strings"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/oidc"
@@ -73,23 +76,41 @@ func (db *DB) RevokeGrant(ctx context.Context, t core.TenantID, id oidc.GrantID)
 	return db.write(ctx, t, directory, "revoke grant", func(x *tx) error { return x.deleteGrants(ctx, `id = $1`, id) })
 }
 
-// RevokeSessionGrants ends all grants that were made in a login session.
-func (db *DB) RevokeSessionGrants(ctx context.Context, t core.TenantID, id core.SessionID) error {
-	if id == "" {
-		return nil // grants without a session are nobody's here
-	}
-	return db.write(ctx, t, directory, "revoke session's grants", func(x *tx) error {
-		return x.deleteGrants(ctx, `session_id = $1`, id)
+// ExtendGrant moves Expires to a later time, never to an earlier one. A grant
+// that was revoked or has expired stays so: core.ErrNotFound.
+func (db *DB) ExtendGrant(ctx context.Context, t core.TenantID, id oidc.GrantID, expires time.Time) error {
+	return db.write(ctx, t, directory, "extend grant", func(x *tx) error {
+		return x.must(ctx, `UPDATE grants SET expires = CASE WHEN expires < $2 THEN $2 ELSE expires END WHERE id = $1 AND expires > $3`,
+			id, micros(expires), micros(db.now()))
 	})
 }
 
-// deleteGrants ends the grants that a condition on $1 finds; codes and refresh
-// tokens go by their foreign keys.
-func (x *tx) deleteGrants(ctx context.Context, where string, arg any) error {
+// RevokeGrants revokes all grants that match every field that is not empty.
+func (db *DB) RevokeGrants(ctx context.Context, t core.TenantID, match oidc.GrantMatch) error {
+	b := new(builder)
+	var conds []string
+	for _, c := range []struct{ column, value string }{
+		{"session_id", string(match.Session)}, {"user_id", string(match.User)}, {"client_id", match.ClientID},
+	} {
+		if c.value != "" {
+			conds = append(conds, c.column+" = "+b.add(c.value))
+		}
+	}
+	if len(conds) == 0 {
+		return errors.New("revoke grants: nothing names which ones")
+	}
+	return db.write(ctx, t, directory, "revoke grants", func(x *tx) error {
+		return x.deleteGrants(ctx, strings.Join(conds, " AND "), b.args...)
+	})
+}
+
+// deleteGrants ends the grants that a condition finds; codes and refresh tokens
+// go by their foreign keys.
+func (x *tx) deleteGrants(ctx context.Context, where string, args ...any) error {
 	return x.each(ctx, func(s scanner) error {
 		var id string
 		err := s.Scan(&id)
 		x.changed("grant", id, "delete")
 		return err
-	}, `DELETE FROM grants WHERE `+where+` RETURNING id`, arg)
+	}, `DELETE FROM grants WHERE `+where+` RETURNING id`, args...)
 }

@@ -27,9 +27,9 @@ func (x *tx) saveRefresh(ctx context.Context, r *oidc.RefreshToken) error {
 func (db *DB) Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*oidc.RefreshToken, error) {
 	r := &oidc.RefreshToken{Hash: hash}
 	err := db.read(ctx, t, directory, "read refresh token", func(q *conn) error {
-		var issued, expires int64
-		err := q.row(ctx, `SELECT grant_id, issued, expires FROM refresh_tokens WHERE hash = $1`, hash).Scan(&r.Grant, &issued, &expires)
-		r.Issued, r.Expires = fromMicros(issued), fromMicros(expires)
+		var issued, expires, used int64
+		err := q.row(ctx, `SELECT grant_id, issued, expires, used FROM refresh_tokens WHERE hash = $1`, hash).Scan(&r.Grant, &issued, &expires, &used)
+		r.Issued, r.Expires, r.Used = fromMicros(issued), fromMicros(expires), fromMicros(used)
 		return err
 	})
 	if err != nil {
