@@ -1,0 +1,89 @@
+package outpost
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strings"
+)
+
+// cookiePrefix begins the name of an application's session cookie; the rest is
+// 8 hexadecimal digits of the SHA-256 of its client ID.
+const cookiePrefix = "authentik_proxy_"
+
+// A browser sends several cookies of one name where they were set for several
+// paths or domains, and a neighbour domain can add some. So many are tried.
+const maxSameName = 4
+
+func cookieName(clientID string) string {
+	sum := sha256.Sum256([]byte(clientID))
+	return cookiePrefix + hex.EncodeToString(sum[:4])
+}
+
+// eachCookie calls f for each name and value until it returns false. It does not
+// refuse what RFC 6265 would: what f does not know is no one's.
+func eachCookie(h http.Header, f func(name, value string) bool) {
+	for _, line := range h["Cookie"] {
+		for line != "" {
+			var pair string
+			pair, line, _ = strings.Cut(line, ";")
+			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if !f(strings.TrimSpace(name), strings.TrimSpace(value)) {
+				return
+			}
+		}
+	}
+}
+
+// ownCookie reports whether a cookie belongs to the identity provider or its
+// guards: an application has no business with any of them.
+func ownCookie(name string) bool {
+	const own = "authentik_"
+	for _, prefix := range []string{"__host-", "__secure-"} {
+		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+			name = name[len(prefix):]
+		}
+	}
+	return len(name) >= len(own) && strings.EqualFold(name[:len(own)], own)
+}
+
+// stripCookies takes our cookies out of what goes upstream and leaves the others as they
+// were.
+func stripCookies(h http.Header) {
+	found := false
+	eachCookie(h, func(name, _ string) bool {
+		found = ownCookie(name)
+		return !found
+	})
+	if !found {
+		return
+	}
+	var kept []string
+	for _, line := range h["Cookie"] {
+		var pairs []string
+		for pair := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if !ownCookie(strings.TrimSpace(name)) && strings.TrimSpace(pair) != "" {
+				pairs = append(pairs, strings.TrimSpace(pair))
+			}
+		}
+		if len(pairs) > 0 {
+			kept = append(kept, strings.Join(pairs, "; "))
+		}
+	}
+	if kept == nil {
+		delete(h, "Cookie")
+		return
+	}
+	h["Cookie"] = kept
+}
+
+// newCookie is how every cookie of a guard is set: it goes to this host only, and scripts do not
+// see it. value "" removes it.
+func newCookie(name, value string, secure bool) *http.Cookie {
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	return c
+}

@@ -1,0 +1,112 @@
+package outpost
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// Serve guards one request whose context carries core.RequestInfo. Where it may go on,
+// next is called once, with the identity (nil: nobody's, on a path that needs no
+// login), and its answer is freed of what only the guard may say. Anything else is
+// answered here; a store that fails and a panic are a 503, and never a way in.
+func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next func(http.ResponseWriter, *http.Request, *Identity)) {
+	Strip(r)
+	info := core.Request(r.Context())
+	if info == nil || info.Tenant == nil {
+		o.Log.ErrorContext(r.Context(), "the edge has not stated who is addressed")
+		o.write(w, r, &core.RequestInfo{Tenant: &core.Tenant{}}, unavailable(""))
+		return
+	}
+	if g.Own != nil && g.Portal != nil {
+		if p, ok := plainPath(info.URI); ok && g.Own(p) {
+			g.Portal.ServeHTTP(w, r)
+			return
+		}
+	}
+	d := o.decide(r, info, g)
+	if !d.Allow {
+		o.write(w, r, info, d)
+		return
+	}
+	stripCookies(r.Header)
+	if d.Identity != nil {
+		d.Identity.apply(r.Header)
+	}
+	rw := &responseWriter{ResponseWriter: w}
+	defer rw.finish()
+	next(rw, r, d.Identity)
+}
+
+// decide is Check with every failure turned into a 503.
+func (o *Outpost) decide(r *http.Request, info *core.RequestInfo, g *Guard) (d Decision) {
+	defer func() {
+		if v := recover(); v != nil {
+			o.Log.ErrorContext(r.Context(), "check panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()), "request", info.ID)
+			d = unavailable(info.ID)
+		}
+	}()
+	d, err := o.Check(r.Context(), Request{HTTP: r, Info: info, Guard: g})
+	if err != nil {
+		level := o.Log.ErrorContext
+		if errors.Is(err, r.Context().Err()) {
+			level = o.Log.DebugContext // the client has gone
+		}
+		level(r.Context(), "check", "error", err, "request", info.ID)
+		return unavailable(info.ID)
+	}
+	return d
+}
+
+func unavailable(id string) Decision {
+	d := refuse(http.StatusServiceUnavailable, "unavailable", "Not available right now", "Whether you may open this page cannot be decided at the moment. Try again in a few seconds.")
+	d.Refusal.ID = id
+	return d
+}
+
+// write sends what Check decided. Nothing of it may be kept by a cache: it holds for one
+// person and this moment.
+func (o *Outpost) write(w http.ResponseWriter, r *http.Request, info *core.RequestInfo, d Decision) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	for _, c := range d.Cookies {
+		h.Add("Set-Cookie", c.String())
+	}
+	switch {
+	case d.Redirect != "":
+		h.Set("Location", d.Redirect)
+		w.WriteHeader(d.Status)
+	case d.Refusal == nil:
+		w.WriteHeader(d.Status)
+	case interactive(r):
+		if d.Status == http.StatusServiceUnavailable {
+			h.Set("Retry-After", "5")
+		}
+		o.page(w, r, info, d)
+	default:
+		if d.Status == http.StatusServiceUnavailable {
+			h.Set("Retry-After", "5")
+		}
+		h.Set("Content-Type", "application/json")
+		h.Set("X-Content-Type-Options", "nosniff")
+		w.WriteHeader(d.Status)
+		body := map[string]string{"error": d.Refusal.Code, "message": d.Refusal.Message}
+		if d.Refusal.ID != "" {
+			body["id"] = d.Refusal.ID
+		}
+		if d.Refusal.Link != "" && !d.Refusal.Post {
+			body["link"] = d.Refusal.Link
+		}
+		if r.Method == http.MethodHead {
+			return
+		}
+		if err := json.NewEncoder(w).Encode(body); err != nil {
+			o.Log.DebugContext(r.Context(), "write refusal", "error", err)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package outpost
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/policy"
+)
+
+// Sessions keeps the session of each guarded application beside the login it
+// came from.
+type Sessions interface {
+	// StartChild makes a session of one application under a login and returns the
+	// key that its cookie holds.
+	StartChild(ctx context.Context, t core.TenantID, parent core.SessionID, app core.ApplicationID) (*core.Session, string, error)
+	// Child finds a live one whose login lives too. Anything else is
+	// core.ErrNotFound.
+	Child(ctx context.Context, t core.TenantID, key string, app core.ApplicationID) (*core.Session, error)
+	// EndSession ends a session and its children at once.
+	EndSession(ctx context.Context, t core.TenantID, id core.SessionID) error
+}
+
+// Issuer logs people in.
+type Issuer interface {
+	// Begin returns the URL at which a browser logs in for app and what must be
+	// remembered until it comes back to redirectURI.
+	Begin(r *http.Request, app *core.Application, clientID, redirectURI string) (loginURL string, p core.Pending, err error)
+	// Redeem consumes the code that came back and returns the login and its user.
+	Redeem(ctx context.Context, t core.TenantID, clientID, redirectURI, code string, p core.Pending) (core.SessionID, core.UserID, error)
+}
+
+// Outpost is the guard. All fields but Events are required.
+type Outpost struct {
+	Applications core.Applications
+	Users        core.Users
+	Sessions     Sessions
+	Issuer       Issuer
+	Policy       policy.Engine
+	Master       *keys.Master // seals the cookie of a login under way
+	Events       core.Events  // refusals; nil: none are recorded
+	Cache        *Cache
+	Now          func() time.Time
+	Log          *slog.Logger
+}
+
+// Guard is one place that is guarded: what the configuration says of it. Its
+// methods are safe for concurrent use; its fields do not change once it is used.
+type Guard struct {
+	// Application is the slug of the application that is guarded. Empty: found by
+	// host and path; and where none is registered, one is declared for the host.
+	Application string
+	// AllowGroups are names of groups, one of which a user must be in, whatever
+	// else the application asks for. Empty: no such rule.
+	AllowGroups []string
+	// SkipPath are rules for paths that need no login. See ParseSkip.
+	SkipPath []Skip
+	// Headers says which headers carry the identity. Default: HeadersAuthentik.
+	Headers HeaderSet
+	// Own reports whether a path belongs to the identity provider on this
+	// host. It is answered by Portal and never by what is guarded. Nil: none does.
+	Own func(path string) bool
+	// Portal answers the paths that Own names.
+	Portal http.Handler
+}
+
+// Invalidate drops from memory what changes of the directory made stale. It is called
+// after each commit.
+func (o *Outpost) Invalidate(t core.TenantID, changes ...core.Change) {
+	o.Cache.Invalidate(t, changes...)
+}
