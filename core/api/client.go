@@ -22,7 +22,7 @@ func clients() resource[core.Client] {
 				"include_claims_in_id_token": byBool, "issuer_mode": byText, "sub_mode": byText,
 				"signing_key": byUUID, "property_mappings": byUUIDs, "application": byUUID,
 			},
-			order:  []string{"name", "client_id", "client_type", "pk"},
+			order:  []string{"name", "client_id", "pk"},
 			preset: []string{"name"},
 		},
 		find: findProvider[*core.Client],

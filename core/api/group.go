@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math"
 	"strconv"
 	"strings"
 
@@ -123,7 +122,8 @@ func briefGroup(g *core.Group) object {
 }
 
 func showGroup(c *call, g *groupRow) (any, error) {
-	members, err := c.Store.GroupMembers(c.ctx(), c.t, g.ID, math.MaxInt32)
+	members, err := every(Query{Where: map[string][]string{"groups_by_pk": {string(g.ID)}}, Order: []string{"pk"}},
+		func(q Query) ([]core.User, int, error) { return c.Store.ListUsers(c.ctx(), c.t, q) })
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ func proxyProviders() resource[core.ProxyProvider] {
 				"internal_host_ssl_validation__iexact": byBool, "property_mappings__iexact": byUUIDs,
 				"skip_path_regex__iexact": byText,
 			},
-			order:  []string{"name", "mode", "external_host", "pk"},
+			order:  []string{"name", "pk"},
 			preset: []string{"name"},
 		},
 		find: findProvider[*core.ProxyProvider],

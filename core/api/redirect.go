@@ -68,8 +68,12 @@ func scripting(scheme string) bool {
 // badRedirectURI tells what is wrong with a redirect URI, "" for nothing. A strict
 // one is an absolute URI without a fragment (RFC 6749 §3.1.2).
 func badRedirectURI(u core.RedirectURI) string {
+	if len(u.URL) > 2048 {
+		return "Ensure this field has no more than 2048 characters."
+	}
 	if u.Mode == core.MatchRegex {
-		if _, err := regexp.Compile(`\A(?:` + u.URL + `)\z`); err != nil {
+		// Alone, and not between the brackets that anchor it: "a)|(b" is no expression.
+		if _, err := regexp.Compile(u.URL); err != nil {
 			return fmt.Sprintf("Invalid Regex Pattern: %s (%v)", u.URL, err)
 		}
 		// This refuses what is plainly meant so; what else an expression might
@@ -79,8 +83,8 @@ func badRedirectURI(u core.RedirectURI) string {
 		}
 		return ""
 	}
-	if strings.ContainsFunc(u.URL, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c == '\\' }) {
-		return "A redirect URI has no spaces, control characters or backslashes."
+	if strings.ContainsFunc(u.URL, func(c rune) bool { return c <= ' ' || c > '~' || c == '\\' }) {
+		return "A redirect URI has no spaces, backslashes or characters beyond ASCII: encode them."
 	}
 	parsed, err := url.Parse(u.URL)
 	switch {
@@ -88,6 +92,8 @@ func badRedirectURI(u core.RedirectURI) string {
 		return fmt.Sprintf("%q is not an absolute URI: write for example https://app.example.com/callback.", u.URL)
 	case scripting(parsed.Scheme):
 		return "The scheme " + strings.ToLower(parsed.Scheme) + " is not allowed."
+	case parsed.User != nil:
+		return "A redirect URI has no user name in front of its host."
 	case parsed.Fragment != "" || strings.Contains(u.URL, "#"):
 		return "A redirect URI has no fragment (the part after #)."
 	case (parsed.Scheme == "http" || parsed.Scheme == "https") && parsed.Hostname() == "":

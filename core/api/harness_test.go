@@ -1,0 +1,290 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/storage/sqldb"
+)
+
+const origin = "http://auth.test:9080"
+
+// env is the API over a real SQLite directory, with a superuser and an ordinary
+// user in it.
+type env struct {
+	*testing.T
+	db      *sqldb.DB
+	api     *api.Handler
+	tenant  *core.Tenant
+	now     time.Time
+	events  *recorder
+	logins  *logins
+	hashes  *hashes
+	log     *bytes.Buffer
+	root    string // API token of a superuser
+	plain   string // API token of an ordinary user
+	rootPK  int64
+	plainPK int64
+}
+
+// rsaPair is made once: RSA keys are slow to make.
+var rsaPair = sync.OnceValues(func() (*core.KeyPair, error) {
+	return keys.Generate("rsa", core.SelfSignedKeyPair, nil, 0, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+})
+
+func open(t *testing.T) *env {
+	t.Helper()
+	e := &env{T: t, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
+	clock := func() time.Time { return e.now }
+	log := slog.New(slog.NewTextHandler(e.log, nil))
+	master, err := keys.NewMaster(bytes.Repeat([]byte("k"), 32))
+	e.must(err)
+	var mappings []core.PropertyMapping
+	for _, scope := range []string{"openid", "email", "profile"} {
+		mappings = append(mappings, core.PropertyMapping{
+			Kind: core.MappingScope, Managed: "goauthentik.io/providers/oauth2/scope-" + scope,
+			Name: "authentik default OAuth Mapping: OpenID '" + scope + "'", ScopeName: scope, Expression: "return {}",
+		})
+	}
+	e.db, err = sqldb.Open(context.Background(), sqldb.Options{
+		Dir: t.TempDir(), Master: master, Now: clock, Log: log, Mappings: mappings,
+		NewKeyPair: func() (*core.KeyPair, error) {
+			k, err := rsaPair()
+			if err != nil {
+				return nil, err
+			}
+			own := *k
+			return &own, nil
+		},
+	})
+	e.must(err)
+	t.Cleanup(func() { e.must(e.db.Close()) })
+	e.tenant, err = e.db.Tenant(t.Context(), core.DefaultTenant)
+	e.must(err)
+	e.events = &recorder{Events: e.db}
+	e.logins = &logins{}
+	e.hashes = &hashes{}
+	e.api = &api.Handler{
+		Store: e.db, Sessions: e.logins, Passwords: e.hashes, Credentials: e.hashes, Expressions: syntax{},
+		Claims: syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
+	}
+	admins := &core.Group{Name: "test admins", Superuser: true}
+	e.must(e.db.CreateGroup(t.Context(), e.tenant.ID, admins, nil))
+	e.rootPK, e.root = e.person("root", admins.ID)
+	e.plainPK, e.plain = e.person("plain")
+	return e
+}
+
+// person makes a user with an API token.
+func (e *env) person(name string, groups ...core.GroupID) (pk int64, token string) {
+	e.Helper()
+	u := &core.User{UserName: name, DisplayName: strings.ToTitle(name), Active: true, Type: core.UserInternal, Path: "users", Groups: groups}
+	e.must(e.db.CreateUser(e.Context(), e.tenant.ID, u))
+	return u.PK, e.token(u, core.IntentAPI, "of-"+name)
+}
+
+func (e *env) token(u *core.User, intent core.TokenIntent, identifier string) string {
+	e.Helper()
+	key := core.RandomAlphanumeric(60)
+	e.must(e.db.CreateToken(e.Context(), e.tenant.ID, &core.Token{Identifier: identifier, Intent: intent, User: u.ID}, core.Secret(key)))
+	return key
+}
+
+func (e *env) must(err error) {
+	e.Helper()
+	if err != nil {
+		e.Fatal(err)
+	}
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) object(t *testing.T) map[string]any {
+	t.Helper()
+	var out map[string]any
+	if err := json.Unmarshal(a.body, &out); err != nil {
+		t.Fatalf("%d %s: %v", a.status, a.body, err)
+	}
+	return out
+}
+
+// request makes one as the edge hands it over.
+func (e *env) request(method, path string, body any) *http.Request {
+	e.Helper()
+	var reader io.Reader
+	switch body := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(body)
+	default:
+		data, err := json.Marshal(body)
+		e.must(err)
+		reader = bytes.NewReader(data)
+	}
+	r := httptest.NewRequest(method, origin+"/api/v3/"+path, reader)
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return e.at(e.tenant, r)
+}
+
+func (e *env) at(tenant *core.Tenant, r *http.Request) *http.Request {
+	return r.WithContext(core.WithRequest(r.Context(), &core.RequestInfo{
+		Tenant: tenant, Scheme: "http", Host: "auth.test:9080", ClientIP: netip.MustParseAddr("192.0.2.7"), URI: r.URL.RequestURI(), ID: "req-1",
+	}))
+}
+
+func (e *env) serve(r *http.Request) answer {
+	w := httptest.NewRecorder()
+	e.api.ServeHTTP(w, r)
+	return answer{w.Code, w.Header(), w.Body.Bytes()}
+}
+
+// send asks with a token ("" for none).
+func (e *env) send(token, method, path string, body any) answer {
+	e.Helper()
+	r := e.request(method, path, body)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	return e.serve(r)
+}
+
+// want asks as superuser and expects a status; it returns the object that came.
+func (e *env) want(status int, method, path string, body any) map[string]any {
+	e.Helper()
+	a := e.send(e.root, method, path, body)
+	if a.status != status {
+		e.Fatalf("%s %s: %d %s, want %d", method, path, a.status, a.body, status)
+	}
+	if len(a.body) == 0 {
+		return nil
+	}
+	return a.object(e.T)
+}
+
+// refused asks as superuser and expects a 400 that names the field, with the text
+// in its message.
+func (e *env) refused(method, path string, body any, field, text string) {
+	e.Helper()
+	a := e.send(e.root, method, path, body)
+	var fields map[string][]string
+	if a.status != http.StatusBadRequest || json.Unmarshal(a.body, &fields) != nil {
+		e.Errorf("%s %s %v: %d %s, want 400 with field %s", method, path, body, a.status, a.body, field)
+		return
+	}
+	if !strings.Contains(strings.Join(fields[field], " "), text) || len(fields[field]) == 0 {
+		e.Errorf("%s %s %v: %s, want field %s with %q", method, path, body, a.body, field, text)
+	}
+}
+
+// names lists one member of the results of a list.
+func (e *env) names(path, member string) []string {
+	e.Helper()
+	var out []string
+	for _, row := range e.want(200, "GET", path, nil)["results"].([]any) {
+		out = append(out, fmt.Sprint(row.(map[string]any)[member]))
+	}
+	return out
+}
+
+// recorder keeps what the audit log is told.
+type recorder struct {
+	core.Events
+	mu   sync.Mutex
+	list []core.Event
+}
+
+func (r *recorder) Record(ctx context.Context, t core.TenantID, e core.Event) error {
+	r.mu.Lock()
+	r.list = append(r.list, e)
+	r.mu.Unlock()
+	return r.Events.Record(ctx, t, e)
+}
+
+// logins are sessions by the value of the cookie "login".
+type logins struct {
+	live  map[string]*core.Session
+	ended []core.UserID
+	kept  []core.SessionID
+}
+
+func (l *logins) Current(r *http.Request) (*core.Session, error) {
+	c, err := r.Cookie("login")
+	if err != nil {
+		return nil, core.ErrNotFound
+	}
+	s, ok := l.live[c.Value]
+	if !ok {
+		return nil, core.ErrNotFound
+	}
+	return s, nil
+}
+
+func (l *logins) EndUser(_ context.Context, _ core.TenantID, u core.UserID, keep core.SessionID) error {
+	l.ended, l.kept = append(l.ended, u), append(l.kept, keep)
+	return nil
+}
+
+// hashes marks what it was given.
+type hashes struct{ of map[core.UserID]string }
+
+func (h *hashes) Hash(_ context.Context, password string) (string, error) {
+	return "$marked$" + password, nil
+}
+
+func (h *hashes) SetPasswordHash(_ context.Context, _ core.TenantID, u core.UserID, hash string, _ time.Time) error {
+	if h.of == nil {
+		h.of = map[core.UserID]string{}
+	}
+	h.of[u] = hash
+	return nil
+}
+
+// syntax takes every expression that has a return in it.
+type syntax struct{}
+
+func (syntax) Check(src string) error {
+	if !strings.Contains(src, "return") {
+		return errors.New("line 1: nothing is returned")
+	}
+	return nil
+}
+
+func (syntax) Claims(_ context.Context, _ core.TenantID, m *core.PropertyMapping) []string {
+	return []string{"claim-of-" + m.ScopeName}
+}
+
+type preview struct{}
+
+func (preview) Preview(_ context.Context, _ *http.Request, client *core.Client, app *core.Application, user *core.User) (map[string]any, error) {
+	out := map[string]any{"aud": client.ClientID, "preferred_username": user.UserName}
+	if app != nil {
+		out["app"] = app.Slug
+	}
+	return out, nil
+}
+
+func (preview) RecoveryLink(_ context.Context, t *core.Tenant, user *core.User) (string, error) {
+	return t.Origin + "/recovery/use-token/secret-of-" + user.UserName + "/", nil
+}
