@@ -1,0 +1,145 @@
+package login
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// rule says how many failures a key may have before each further attempt has to
+// wait: base after the last free one, twice as long after each more, at most
+// longest. Nothing is ever banned: who waits may try.
+type rule struct {
+	key     string
+	free    int
+	base    time.Duration
+	longest time.Duration
+	window  time.Duration // without a failure for so long, it starts anew
+	// shared: a success forgets only itself. With an account of one's own one
+	// must not be able to clear the way for trying others.
+	shared bool
+}
+
+// rulesFor are the counters of one attempt. An account is counted under its one
+// ID however it was named, an unknown one under the folded name, which answers
+// alike.
+//
+// The count that everybody's attempts at an account share must not keep its
+// owner out while somebody attacks it, so a browser that logged in to the account
+// before has a counter of its own, and that alone.
+func rulesFor(account string, address netip.Addr, device string) []rule {
+	const window = 12 * time.Hour
+	if device != "" {
+		return []rule{{"device:" + device + "|" + account, 5, 30 * time.Second, 15 * time.Minute, window, false}}
+	}
+	prefix := addressPrefix(address)
+	return []rule{
+		{"pair:" + account + "|" + prefix, 5, 30 * time.Second, 15 * time.Minute, window, false},
+		{"account:" + account, 20, 15 * time.Second, 5 * time.Minute, window, false},
+		{"address:" + prefix, 100, 5 * time.Second, 5 * time.Minute, time.Hour, true},
+	}
+}
+
+// wait is how long after the newest of n failures the next attempt is refused.
+func (r *rule) wait(n int) time.Duration {
+	if n < r.free {
+		return 0
+	}
+	d := r.base
+	for range min(n-r.free, 16) {
+		d *= 2
+	}
+	return min(d, r.longest)
+}
+
+// accountKey names whom an attempt is at.
+func accountKey(u *core.User, name string) string {
+	if u != nil {
+		return string(u.ID)
+	}
+	sum := sha256.Sum256([]byte(core.Fold(name)))
+	return "name:" + hex.EncodeToString(sum[:16])
+}
+
+// addressPrefix is what one household or server has: an IPv4 address, or the
+// first 64 bits of an IPv6 address.
+func addressPrefix(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	switch {
+	case a.Is4():
+		return a.String()
+	case a.Is6():
+		p, _ := a.Prefix(64)
+		return p.String()
+	}
+	return "unknown"
+}
+
+// attempt is one that was let through and counted as failed already, so that a
+// hundred at the same time are no more than one after the other.
+type attempt struct {
+	store Attempts
+	t     core.TenantID
+	rules []rule
+}
+
+// begin counts an attempt. A wait above zero: it is refused, not counted, and may
+// be made again after that time.
+func (h *Handler) begin(ctx context.Context, t core.TenantID, rules []rule) (a *attempt, wait time.Duration, err error) {
+	now := h.now()
+	before := make([]int, len(rules))
+	for i, r := range rules {
+		n, newest, err := h.Store.Failures(ctx, t, r.key, r.window)
+		if err != nil {
+			return nil, 0, fmt.Errorf("count failures: %w", err)
+		}
+		before[i] = n
+		wait = max(wait, newest.Add(r.wait(n)).Sub(now))
+	}
+	if wait > 0 {
+		return nil, wait, nil
+	}
+	a = &attempt{h.Store, t, nil}
+	for i, r := range rules {
+		n, err := h.Store.Fail(ctx, t, r.key, r.window)
+		if err != nil {
+			return nil, 0, errors.Join(fmt.Errorf("count an attempt: %w", err), a.refund(ctx))
+		}
+		a.rules = append(a.rules, r)
+		// Beyond the free ones only the first of those that waited goes through.
+		if n > r.free && n > before[i]+1 {
+			return nil, r.wait(n - 1), a.refund(ctx)
+		}
+	}
+	return a, 0, nil
+}
+
+// refund takes the attempt back: it was not made.
+func (a *attempt) refund(ctx context.Context) error {
+	for _, r := range a.rules {
+		if err := a.store.Refund(ctx, a.t, r.key); err != nil {
+			return fmt.Errorf("take an attempt back: %w", err)
+		}
+	}
+	return nil
+}
+
+// succeeded forgets the failures at this account.
+func (a *attempt) succeeded(ctx context.Context) error {
+	for _, r := range a.rules {
+		forget := a.store.Forget
+		if r.shared {
+			forget = a.store.Refund
+		}
+		if err := forget(ctx, a.t, r.key); err != nil {
+			return fmt.Errorf("forget failures: %w", err)
+		}
+	}
+	return nil
+}
