@@ -43,26 +43,26 @@ func setPassword(c *call) (reply, error) {
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
-	if c.Passwords == nil || c.Credentials == nil {
+	if c.Passwords == nil {
 		return reply{}, &problem{http.StatusBadRequest, "Passwords cannot be set on this server."}
 	}
-	hash, err := c.Passwords.Hash(c.ctx(), string(password))
-	if err != nil {
-		return reply{}, err
-	}
-	if err := c.Credentials.SetPasswordHash(c.ctx(), c.t, u.ID, hash, c.Now()); err != nil {
-		return reply{}, found(err, "User")
-	}
-	c.event(core.EventPasswordSet, core.Event{Message: "password of " + u.UserName, Context: object{"pk": u.PK, "username": u.UserName}})
 	keep := core.SessionID("")
 	if c.session != nil && u.ID == c.user.ID {
 		keep = c.session.ID
 	}
-	if err := c.endSessions(u.ID, keep); err != nil {
-		return reply{}, err
+	if err := c.Passwords.SetPassword(c.ctx(), c.t, u, string(password), keep); err != nil {
+		return reply{}, found(err, "User")
 	}
+	users().record(c, core.EventModelUpdated, u)
 	return done()
 }
+
+// recoveryLife is how long a recovery link lives, unless token_duration says
+// less or more; never longer than maxRecoveryLife.
+const (
+	recoveryLife    = time.Hour
+	maxRecoveryLife = 24 * time.Hour
+)
 
 // recovery makes a link with which the user sets a new password.
 func recovery(c *call) (reply, error) {
@@ -76,7 +76,16 @@ func recovery(c *call) (reply, error) {
 	if !u.Active {
 		return reply{}, invalid{"non_field_errors": {"The user is not active."}}
 	}
-	link, err := c.Recovery.RecoveryLink(c.ctx(), c.info.Tenant, u)
+	var asked core.Timedelta
+	timedelta(c.body, "token_duration", time.Minute, &asked)
+	validity := asked.Or(recoveryLife)
+	if validity > maxRecoveryLife {
+		c.body.fail("token_duration", "A recovery link lives for one day at most.")
+	}
+	if err := c.body.err(); err != nil {
+		return reply{}, err
+	}
+	link, err := c.Recovery.RecoveryLink(c.ctx(), c.info.Tenant, u.ID, validity)
 	if err != nil {
 		return reply{}, err
 	}

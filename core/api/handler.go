@@ -19,16 +19,12 @@ type Sessions interface {
 	EndUser(ctx context.Context, t core.TenantID, u core.UserID, keep core.SessionID) error
 }
 
-// Passwords turns a password into the form in which it is kept.
+// Passwords gives people new passwords.
 type Passwords interface {
-	// Hash returns a PHC string. It may wait for its turn, and gives up with ctx.
-	Hash(ctx context.Context, password string) (string, error)
-}
-
-// Credentials keeps what Passwords made.
-type Credentials interface {
-	// SetPasswordHash also sets PasswordChanged to at.
-	SetPasswordHash(ctx context.Context, t core.TenantID, u core.UserID, hash string, at time.Time) error
+	// SetPassword hashes and keeps a password, and ends what the old one opened:
+	// the user's sessions but keep, and the links that were sent. What may not be a
+	// password is a *core.FieldError of the field "password".
+	SetPassword(ctx context.Context, t core.TenantID, u *core.User, password string, keep core.SessionID) error
 }
 
 // Expressions checks the source of a property mapping.
@@ -52,18 +48,17 @@ type Preview interface {
 
 // Recovery makes single-use links with which a user sets a new password.
 type Recovery interface {
-	RecoveryLink(ctx context.Context, t *core.Tenant, user *core.User) (string, error)
+	RecoveryLink(ctx context.Context, t *core.Tenant, user core.UserID, validity time.Duration) (string, error)
 }
 
 // Handler answers /api/v3/. Store, Now and Log are required; what an optional
 // field serves is refused with a sentence while the field is nil.
 type Handler struct {
 	Store Store
-	// Sessions lets browsers in; without it only tokens are taken, and a new
-	// password ends no session.
+	// Sessions lets browsers in, and ends the sessions of who is no longer active;
+	// without it only tokens are taken.
 	Sessions    Sessions
-	Passwords   Passwords   // with Credentials: set_password
-	Credentials Credentials // with Passwords: set_password
+	Passwords   Passwords   // set_password
 	Expressions Expressions // property mappings
 	Claims      Claims      // without it, mappings add nothing to claims_supported
 	Preview     Preview     // preview_user

@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,18 +30,18 @@ const origin = "http://auth.test:9080"
 // user in it.
 type env struct {
 	*testing.T
-	db      *sqldb.DB
-	api     *api.Handler
-	tenant  *core.Tenant
-	now     time.Time
-	events  *recorder
-	logins  *logins
-	hashes  *hashes
-	log     *bytes.Buffer
-	root    string // API token of a superuser
-	plain   string // API token of an ordinary user
-	rootPK  int64
-	plainPK int64
+	db        *sqldb.DB
+	api       *api.Handler
+	tenant    *core.Tenant
+	now       time.Time
+	events    *recorder
+	logins    *logins
+	passwords *passwords
+	log       *bytes.Buffer
+	root      string // API token of a superuser
+	plain     string // API token of an ordinary user
+	rootPK    int64
+	plainPK   int64
 }
 
 // rsaPair is made once: RSA keys are slow to make.
@@ -78,9 +80,9 @@ func open(t *testing.T) *env {
 	e.must(err)
 	e.events = &recorder{Events: e.db}
 	e.logins = &logins{}
-	e.hashes = &hashes{}
+	e.passwords = &passwords{}
 	e.api = &api.Handler{
-		Store: e.db, Sessions: e.logins, Passwords: e.hashes, Credentials: e.hashes, Expressions: syntax{},
+		Store: e.db, Sessions: e.logins, Passwords: e.passwords, Expressions: syntax{},
 		Claims: syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
 	}
 	admins := &core.Group{Name: "test admins", Superuser: true}
@@ -226,7 +228,6 @@ func (r *recorder) Record(ctx context.Context, t core.TenantID, e core.Event) er
 type logins struct {
 	live  map[string]*core.Session
 	ended []core.UserID
-	kept  []core.SessionID
 }
 
 func (l *logins) Current(r *http.Request) (*core.Session, error) {
@@ -241,23 +242,25 @@ func (l *logins) Current(r *http.Request) (*core.Session, error) {
 	return s, nil
 }
 
-func (l *logins) EndUser(_ context.Context, _ core.TenantID, u core.UserID, keep core.SessionID) error {
-	l.ended, l.kept = append(l.ended, u), append(l.kept, keep)
+func (l *logins) EndUser(_ context.Context, _ core.TenantID, u core.UserID, _ core.SessionID) error {
+	l.ended = append(l.ended, u)
 	return nil
 }
 
-// hashes marks what it was given.
-type hashes struct{ of map[core.UserID]string }
-
-func (h *hashes) Hash(_ context.Context, password string) (string, error) {
-	return "$marked$" + password, nil
+// passwords keeps what it was given.
+type passwords struct {
+	of   map[core.UserID]string
+	kept []core.SessionID
 }
 
-func (h *hashes) SetPasswordHash(_ context.Context, _ core.TenantID, u core.UserID, hash string, _ time.Time) error {
-	if h.of == nil {
-		h.of = map[core.UserID]string{}
+func (p *passwords) SetPassword(_ context.Context, _ core.TenantID, u *core.User, password string, keep core.SessionID) error {
+	if len(password) < 8 {
+		return &core.FieldError{Field: "password", Message: "Use at least 8 characters."}
 	}
-	h.of[u] = hash
+	if p.of == nil {
+		p.of = map[core.UserID]string{}
+	}
+	p.of[u.ID], p.kept = password, append(p.kept, keep)
 	return nil
 }
 
@@ -285,6 +288,30 @@ func (preview) Preview(_ context.Context, _ *http.Request, client *core.Client, 
 	return out, nil
 }
 
-func (preview) RecoveryLink(_ context.Context, t *core.Tenant, user *core.User) (string, error) {
-	return t.Origin + "/recovery/use-token/secret-of-" + user.UserName + "/", nil
+func (preview) RecoveryLink(_ context.Context, t *core.Tenant, _ core.UserID, validity time.Duration) (string, error) {
+	return t.Origin + "/recovery/use-token/the-secret-for-" + validity.String() + "/", nil
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// flowIDs are the two flows that every provider needs.
+type flowIDs struct{ authorization, invalidation any }
+
+func (e *env) flows() flowIDs {
+	e.Helper()
+	one := func(slug string) any {
+		f, found := core.FlowBySlug(e.tenant.UUID, slug)
+		if !found {
+			e.Fatalf("no flow %s", slug)
+		}
+		return f.ID
+	}
+	return flowIDs{one(core.FlowImplicitConsent), one(core.FlowProviderInvalidation)}
+}
+
+// with is the body of a provider: the flows, and what is given.
+func (f flowIDs) with(body map[string]any) map[string]any {
+	out := map[string]any{"authorization_flow": f.authorization, "invalidation_flow": f.invalidation}
+	maps.Copy(out, body)
+	return out
 }

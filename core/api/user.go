@@ -60,9 +60,9 @@ func users() resource[core.User] {
 		after: func(c *call, old, u *core.User) error {
 			switch {
 			case u == nil:
-				return c.endSessions(old.ID, "")
+				return c.endSessions(old.ID)
 			case !u.Active:
-				return c.endSessions(u.ID, "")
+				return c.endSessions(u.ID)
 			}
 			return nil
 		},
@@ -167,12 +167,12 @@ func checkUser(c *call, f *fields, u, old *core.User) error {
 	return nil
 }
 
-// endSessions logs a user out everywhere, but for the session keep.
-func (c *call) endSessions(u core.UserID, keep core.SessionID) error {
+// endSessions logs a user out everywhere.
+func (c *call) endSessions(u core.UserID) error {
 	if c.Sessions == nil {
 		return nil
 	}
-	if err := c.Sessions.EndUser(c.ctx(), c.t, u, keep); err != nil {
+	if err := c.Sessions.EndUser(c.ctx(), c.t, u, ""); err != nil {
 		return fmt.Errorf("end the user's sessions: %w", err)
 	}
 	return nil

@@ -1,0 +1,167 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+)
+
+func verify(u *core.User) error { u.EmailVerified = true; return nil }
+
+// TestCredentials: only a live API token of an active user opens the API.
+func TestCredentials(t *testing.T) {
+	e := open(t)
+	root, err := e.db.UserByName(t.Context(), e.tenant.ID, "root")
+	e.must(err)
+	expiring := core.RandomAlphanumeric(60)
+	e.must(e.db.CreateToken(t.Context(), e.tenant.ID, &core.Token{
+		Identifier: "short", Intent: core.IntentAPI, User: root.ID, Expiring: true, Expires: e.now.Add(time.Minute),
+	}, core.Secret(expiring)))
+	const invalid, scheme, none = "Token invalid/expired", "Unsupported authentication type", "Authentication credentials were not provided."
+	check := func(name, header, want string) {
+		t.Helper()
+		r := e.request("GET", "core/users/", nil)
+		if header != "" {
+			r.Header.Set("Authorization", header)
+		}
+		a := e.serve(r)
+		if want == "" && a.status != 200 || want != "" && (a.status != 403 || string(a.body) != `{"detail":"`+want+`"}`) {
+			t.Errorf("%s: %d %s, want %q", name, a.status, a.body, want)
+		}
+		if a.header.Get("WWW-Authenticate") != "" || a.header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %v", name, a.header)
+		}
+	}
+	check("nothing", "", none)
+	check("a token", "Bearer "+e.root, "")
+	check("another case of the scheme", "bearer "+e.root, "")
+	check("Basic", "Basic cm9vdDpyb290", scheme)
+	check("no scheme", e.root, scheme)
+	check("an empty token", "Bearer ", invalid)
+	check("an unknown token", "Bearer "+core.RandomAlphanumeric(60), invalid)
+	check("a token with something behind it", "Bearer "+e.root+"x", invalid)
+	check("a live token", "Bearer "+expiring, "")
+	// T-19: what opens something else does not open the API.
+	check("a JWT", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJyb290In0.", invalid)
+	for _, intent := range []core.TokenIntent{core.IntentAppPassword, core.IntentRecovery, core.IntentVerification} {
+		check(string(intent), "Bearer "+e.token(root, intent, "t-"+strings.ReplaceAll(string(intent), "_", "-")), invalid)
+	}
+	e.now = e.now.Add(time.Minute)
+	check("a token at the moment of its end", "Bearer "+expiring, invalid)
+
+	// R-24: a deactivated user is refused at the next request, and logged out.
+	pk, token := e.person("leaver", root.Groups...)
+	check("before", "Bearer "+token, "")
+	leaver, err := e.db.UserByPK(t.Context(), e.tenant.ID, pk)
+	e.must(err)
+	e.want(200, "PATCH", "core/users/"+itoa(pk)+"/", map[string]any{"is_active": false})
+	check("deactivated", "Bearer "+token, invalid)
+	if len(e.logins.ended) != 1 || e.logins.ended[0] != leaver.ID {
+		t.Errorf("sessions ended: %v", e.logins.ended)
+	}
+	e.want(204, "DELETE", "core/users/"+itoa(pk)+"/", nil)
+	check("deleted", "Bearer "+token, invalid)
+	if len(e.logins.ended) != 2 {
+		t.Errorf("sessions ended: %v", e.logins.ended)
+	}
+
+	r := e.request("GET", "core/users/", nil)
+	r.Header.Add("Authorization", "Bearer "+e.root)
+	r.Header.Add("Authorization", "Bearer "+e.plain)
+	if a := e.serve(r); a.status != 403 {
+		t.Errorf("two Authorization headers: %d", a.status)
+	}
+}
+
+// R-09: with the browser's cookie, a change must come from a page of our own.
+func TestCrossSiteRequests(t *testing.T) {
+	e := open(t)
+	root, err := e.db.UserByName(t.Context(), e.tenant.ID, "root")
+	e.must(err)
+	e.logins.live = map[string]*core.Session{
+		"yes":   {ID: "s1", User: root.ID},
+		"child": {ID: "s2", User: root.ID, Parent: "s1", Application: "a"},
+	}
+	post := func(cookie string, headers map[string]string) int {
+		r := e.request("POST", "core/groups/", map[string]any{"name": core.RandomAlphanumeric(8)})
+		r.AddCookie(&http.Cookie{Name: "login", Value: cookie})
+		for k, v := range headers {
+			r.Header.Set(k, v)
+		}
+		return e.serve(r).status
+	}
+	for name, v := range map[string]struct {
+		headers map[string]string
+		status  int
+	}{
+		"cross-site":                   {map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"}, 403},
+		"same-site":                    {map[string]string{"Sec-Fetch-Site": "same-site", "Origin": "http://app.test:9080"}, 403},
+		"typed by hand":                {map[string]string{"Sec-Fetch-Site": "none"}, 403},
+		"Origin only, foreign":         {map[string]string{"Origin": "http://evil.test"}, 403},
+		"Origin only, another port":    {map[string]string{"Origin": "http://auth.test"}, 403},
+		"Origin null":                  {map[string]string{"Origin": "null"}, 403},
+		"Origin null, with the header": {map[string]string{"Origin": "null", "X-authentik-CSRF": "x"}, 403},
+		"nothing that proves it":       {nil, 403},
+		"text/plain":                   {map[string]string{"Content-Type": "text/plain", "Sec-Fetch-Site": "cross-site"}, 403},
+		"a form":                       {map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, 403},
+		"our page, not JSON":           {map[string]string{"Content-Type": "text/plain", "Sec-Fetch-Site": "same-origin"}, 415},
+		// The controls: the same request, from our own page.
+		"same-origin":       {map[string]string{"Sec-Fetch-Site": "same-origin"}, 201},
+		"our Origin":        {map[string]string{"Origin": origin}, 201},
+		"the header":        {map[string]string{"X-authentik-CSRF": "x"}, 201},
+		"all of our page's": {map[string]string{"Sec-Fetch-Site": "same-origin", "Origin": origin, "X-authentik-CSRF": "x"}, 201},
+	} {
+		if got := post("yes", v.headers); got != v.status {
+			t.Errorf("%s: %d, want %d", name, got, v.status)
+		}
+	}
+	own := map[string]string{"Sec-Fetch-Site": "same-origin"}
+	if got := post("child", own); got != 403 {
+		t.Errorf("the session of a guarded application opens the API: %d", got)
+	}
+	if got := post("none", own); got != 403 {
+		t.Errorf("an unknown cookie opens the API: %d", got)
+	}
+	// A GET that claims in a header to be something else stays a GET.
+	r := e.request("GET", "core/groups/", nil)
+	r.AddCookie(&http.Cookie{Name: "login", Value: "yes"})
+	r.Header.Set("X-HTTP-Method-Override", "POST")
+	if a := e.serve(r); a.status != 200 {
+		t.Errorf("method override: %d", a.status)
+	}
+	// A wrong token is not made good by a cookie.
+	r = e.request("GET", "core/groups/", nil)
+	r.AddCookie(&http.Cookie{Name: "login", Value: "yes"})
+	r.Header.Set("Authorization", "Bearer wrong")
+	if a := e.serve(r); a.status != 403 {
+		t.Errorf("a wrong token beside a cookie: %d", a.status)
+	}
+	// Who sets their own password keeps this session.
+	r = e.request("POST", "core/users/"+itoa(e.rootPK)+"/set_password/", map[string]any{"password": "long enough"})
+	r.AddCookie(&http.Cookie{Name: "login", Value: "yes"})
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if a := e.serve(r); a.status != 204 || len(e.passwords.kept) != 1 || e.passwords.kept[0] != "s1" {
+		t.Errorf("own password: %d, kept %v", a.status, e.passwords.kept)
+	}
+}
+
+// R-10: no other origin may read an answer.
+func TestNoCORS(t *testing.T) {
+	e := open(t)
+	for _, o := range []string{"https://evil.test", "null", "http://sub.auth.test:9080", origin} {
+		for _, method := range []string{"GET", "OPTIONS", "POST"} {
+			r := e.request(method, "core/users/", nil)
+			r.Header.Set("Origin", o)
+			r.Header.Set("Access-Control-Request-Method", "POST")
+			r.Header.Set("Authorization", "Bearer "+e.root)
+			for name := range e.serve(r).header {
+				if strings.HasPrefix(name, "Access-Control-") {
+					t.Errorf("%s from %s: %s", method, o, name)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package api
+
+// Operation is one line of the route table.
+type Operation struct {
+	Method, Pattern, Access string
+}
+
+// Operations lists the routes of the table.
+func (h *Handler) Operations() []Operation {
+	var out []Operation
+	for _, r := range h.routes() {
+		out = append(out, Operation{r.method, r.pattern, r.access.String()})
+	}
+	return out
+}
+
+// Weaken opens a route to everybody: what a mistake in the table would do.
+func (h *Handler) Weaken(method, pattern string) {
+	routes := h.routes()
+	for i := range routes {
+		if routes[i].method == method && routes[i].pattern == pattern {
+			routes[i].access = public
+		}
+	}
+	h.build.Do(func() {})
+	h.table = newTable(routes)
+}
+
+// BuildUnset builds a table with a route that says not who may use it.
+func BuildUnset() { newTable([]route{{"GET", "new/", 0, version}}) }
