@@ -51,6 +51,8 @@ type AuthRequest struct {
 	LoggedInSince int64 `json:"since,omitempty"`
 	Issued        int64 `json:"iat"` // Unix microseconds
 	Expires       int64 `json:"exp"` // Unix microseconds
+
+	path string // where the request is resumed, once it was sealed
 }
 
 // loggedInSince is the time that LoggedInSince holds, zero where it holds none.
@@ -133,12 +135,18 @@ const purposeAuthorize = "authorization-request"
 
 // sealRequest is the path and query to which a login returns for this request.
 func (p *Provider) sealRequest(ctx context.Context, a *AuthRequest) (string, error) {
+	if a.path != "" {
+		return a.path, nil
+	}
 	token, err := p.seal(ctx, purposeAuthorize, a, time.UnixMicro(a.Expires))
 	if err != nil {
 		return "", err
 	}
-	return prefix + "authorize/?resume=" + token, nil
+	a.path = resumePath(token)
+	return a.path, nil
 }
+
+func resumePath(token string) string { return prefix + "authorize/?resume=" + token }
 
 func (p *Provider) openRequest(ctx context.Context, token string) (*AuthRequest, error) {
 	var a AuthRequest
@@ -148,5 +156,6 @@ func (p *Provider) openRequest(ctx context.Context, token string) (*AuthRequest,
 	if now := p.Now().UnixMicro(); now >= a.Expires {
 		return nil, errResume
 	}
+	a.path = resumePath(token) // a long request is not stored a second time
 	return &a, nil
 }
