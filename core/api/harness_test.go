@@ -40,6 +40,7 @@ type env struct {
 	log       *bytes.Buffer
 	root      string // API token of a superuser
 	plain     string // API token of an ordinary user
+	closed    bool   // a test closed the directory itself
 	rootPK    int64
 	plainPK   int64
 }
@@ -75,7 +76,11 @@ func open(t *testing.T) *env {
 		},
 	})
 	e.must(err)
-	t.Cleanup(func() { e.must(e.db.Close()) })
+	t.Cleanup(func() {
+		if !e.closed {
+			e.must(e.db.Close())
+		}
+	})
 	e.tenant, err = e.db.Tenant(t.Context(), core.DefaultTenant)
 	e.must(err)
 	e.events = &recorder{Events: e.db}
