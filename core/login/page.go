@@ -36,16 +36,16 @@ func newPages(a *assets) pages {
 // view is what every page is made of.
 type view struct {
 	Title   string
-	Brand   string // the tenant's name for the product
-	Logo    string // URL; "": the built-in one
-	Favicon string // URL
+	Brand   string       // the tenant's name for the product
+	Logo    template.URL // "": the built-in one
+	Favicon template.URL
 	Action  string // where the page's form is sent: where the page came from
 	Token   string // of the page's form
 	Alert   string // what went wrong
 	Wide    bool   // a page with a head line, not a card
 	Data    any
 
-	images []string // shown beside the logo
+	images []template.URL // shown beside the logo
 }
 
 func (h *Handler) view(r *http.Request, title string) *view {
@@ -55,7 +55,7 @@ func (h *Handler) view(r *http.Request, title string) *view {
 		v.Brand = "Postern"
 	}
 	if v.Favicon == "" {
-		v.Favicon = h.assets.path("favicon.svg")
+		v.Favicon = template.URL(h.assets.path("favicon.svg")) //nolint:gosec // our own
 	}
 	v.Action = r.URL.EscapedPath()
 	if r.URL.RawQuery != "" {
@@ -97,7 +97,7 @@ func secure(header http.Header, scheme string) {
 // contentPolicy lets a page load our own style and script, and the images it
 // shows. There is no form-action: a browser that enforces it refuses the
 // redirect that leads from the login form to a client.
-func contentPolicy(images []string) string {
+func contentPolicy(images []template.URL) string {
 	hosts := ""
 	for _, image := range images {
 		if host := imageHost(image); host != "" && !strings.Contains(hosts+" ", " "+host+" ") {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -36,7 +37,7 @@ type tile struct {
 	Name, Description, Publisher string
 	URL                          string
 	NewTab                       bool
-	Icon                         string // "": Initials on the colour Tone
+	Icon                         template.URL // "": Initials on the colour Tone
 	Initials                     string
 	Tone                         uint32
 }
@@ -156,26 +157,28 @@ func tone(name string) uint32 {
 
 // safeImage returns what an img may show: an http or https URL, a path on this
 // host, a picture in a data URL; else "".
-func safeImage(icon string) string {
+//
+// The result is a template.URL because html/template refuses every data URL.
+func safeImage(icon string) template.URL {
 	if len(icon) > 64<<10 {
 		return ""
 	}
 	if kind, _, ok := strings.Cut(icon, ","); ok && strings.HasPrefix(icon, "data:") {
 		for _, picture := range []string{"png", "jpeg", "gif", "webp", "svg+xml"} {
 			if strings.HasPrefix(kind+";", "data:image/"+picture+";") {
-				return icon
+				return template.URL(icon) //nolint:gosec // a picture, and only an img shows it
 			}
 		}
 		return ""
 	}
 	to, _ := safeLaunch(icon)
-	return to
+	return template.URL(to) //nolint:gosec // http, https or a path on this host
 }
 
 // imageHost is the source expression that lets a page show an image of another
 // host (CSP Level 3 §2.3.1), or "".
-func imageHost(image string) string {
-	u, err := url.Parse(image)
+func imageHost(image template.URL) string {
+	u, err := url.Parse(string(image))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return ""
 	}

@@ -100,7 +100,7 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request, name string
 		return
 	}
 	if name == "favicon.ico" {
-		h.redirect(w, r, h.view(r, "").Favicon)
+		h.redirect(w, r, string(h.view(r, "").Favicon))
 		return
 	}
 	f, exact := h.assets.find(name)
