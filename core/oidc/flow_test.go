@@ -196,7 +196,7 @@ func TestScopes(t *testing.T) {
 		}
 	})
 	if got := w.tokens("openid offline_access"); got.Refresh != "" || got.Scope != "openid" {
-		t.Errorf("not assigned: %v", got.raw)
+		t.Errorf("not assigned: %v", got)
 	}
 }
 
@@ -289,7 +289,7 @@ func TestRevokeConsentRevokesGrants(t *testing.T) {
 		t.Errorf("userinfo: %d", status)
 	}
 	if got := w.refresh(got.Refresh); got.Error != "invalid_grant" {
-		t.Errorf("refresh: %v", got.raw)
+		t.Errorf("refresh: %v", got)
 	}
 }
 

@@ -511,6 +511,10 @@ type tokens struct {
 	raw         map[string]any
 }
 
+func (t tokens) String() string {
+	return fmt.Sprintf("%d %s %q scope %q, tokens: %t", t.Status, t.Error, t.Description, t.Scope, t.Access != "")
+}
+
 // post sends a form with the client's Basic credentials, unless the form names a
 // client itself.
 func (w *world) post(path string, form url.Values) answer {

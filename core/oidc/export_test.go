@@ -1,0 +1,16 @@
+package oidc
+
+import "github.com/postern-sso/postern/core"
+
+// MatchRedirect and MatchWhole are for fuzzing.
+func MatchRedirect(registered []core.RedirectURI, uri string) bool {
+	return matchRedirect(registered, uri)
+}
+
+func MatchWhole(pattern, uri string) bool { return matchWhole(pattern, uri) }
+
+func SafeRedirect(uri string) bool { return safeRedirect(uri) }
+
+func IsChallenge(s string) bool { return isChallenge(s) }
+
+const RefreshGrace = refreshGrace
