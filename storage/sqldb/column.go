@@ -65,7 +65,7 @@ func toJSON[T []string | []int64 | map[string]any | jsonList](v T) (string, erro
 type jsonList []any
 
 func fromJSON(text string, v any) error {
-	if text == "" || text == "null" {
+	if text == "" || text == "null" || text == "[]" { // an empty list is nil
 		return nil
 	}
 	if err := json.Unmarshal([]byte(text), v); err != nil {

@@ -28,6 +28,9 @@ type engine interface {
 	conn(ctx context.Context, t core.TenantID, p part, write bool) (c *sql.Conn, release func(), err error)
 	// shared reports whether other processes write here too.
 	shared() bool
+	// joined reports whether both parts are in one database, so that one
+	// transaction may change both.
+	joined() bool
 	// forUpdate ends a SELECT whose rows must not change until the end of the
 	// transaction. SQLite has one writer and needs none.
 	forUpdate() string

@@ -167,14 +167,19 @@ func (x *tx) endRows(ctx context.Context, where string, args ...any) (ids []core
 	return ids, err
 }
 
-// endSessions ends a user's sessions before the directory's transaction commits
-// what takes the user's right to them. Should it not commit, people log in again.
-func (x *tx) endSessions(ctx context.Context, where string, arg any) error {
+// endSessions ends a user's sessions in the transaction that takes the user's
+// right to them. Where they are in a file of their own they end just before it
+// commits: should it not, people log in again.
+func (x *tx) endSessions(ctx context.Context, u core.UserID) (err error) {
 	var ids []core.SessionID
-	err := x.db.rawWrite(context.WithoutCancel(ctx), x.tenant, sessions, "end sessions", func(y *tx) (err error) {
-		ids, err = y.endRows(ctx, where, arg)
-		return err
-	})
+	if x.db.engine.joined() {
+		ids, err = x.endRows(ctx, `user_id = $1`, u)
+	} else {
+		err = x.db.rawWrite(ctx, x.tenant, sessions, "end sessions", func(y *tx) (err error) {
+			ids, err = y.endRows(ctx, `user_id = $1`, u)
+			return err
+		})
+	}
 	for _, id := range ids {
 		x.changed("session", string(id), "delete")
 	}

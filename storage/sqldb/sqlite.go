@@ -260,6 +260,7 @@ func (e *sqliteEngine) close() error {
 }
 
 func (*sqliteEngine) shared() bool      { return false }
+func (*sqliteEngine) joined() bool      { return false }
 func (*sqliteEngine) forUpdate() string { return "" }
 
 func (*sqliteEngine) busy(err error) bool {

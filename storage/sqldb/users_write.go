@@ -144,7 +144,7 @@ func (x *tx) endUser(ctx context.Context, id core.UserID) error {
 	if err := x.deleteGrants(ctx, `user_id = $1`, id); err != nil {
 		return err
 	}
-	return x.endSessions(ctx, `user_id = $1`, id)
+	return x.endSessions(ctx, id)
 }
 
 // DeleteUser deletes a user and all that is theirs.
