@@ -115,7 +115,9 @@ func safeLaunch(raw string) (string, bool) {
 		}
 		return u.String(), true
 	case "":
-		return u.String(), u.Host == "" && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") && !strings.Contains(raw, `\`)
+		if u.Host == "" && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") && !strings.Contains(raw, `\`) {
+			return u.String(), true
+		}
 	}
 	return "", false
 }

@@ -1,0 +1,143 @@
+package login_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/login"
+)
+
+func TestHasher(t *testing.T) {
+	ctx := t.Context()
+	h := &login.Hasher{}
+	hash, err := h.Hash(ctx, "correct horse")
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Fatal(hash, err)
+	}
+	again, _ := h.Hash(ctx, "correct horse")
+	if again == hash {
+		t.Error("no salt")
+	}
+	for password, expect := range map[string]bool{"correct horse": true, "correct Horse": false, "": false, "correct horse ": false, strings.Repeat("x", 2000): false} {
+		if ok, rehash, err := h.Verify(ctx, hash, password); ok != expect || rehash || err != nil {
+			t.Errorf("%.20q: %v %v %v", password, ok, rehash, err)
+		}
+	}
+	// A hash that somebody else made: the test vector of golang.org/x/crypto for 64
+	// KiB and one pass, in PHC string form.
+	const vector = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$ZVrRXqxlLcWfcXCnMyv0m4Rpvh/bnCi7"
+	if ok, rehash, err := h.Verify(ctx, vector, "password"); !ok || !rehash || err != nil {
+		t.Errorf("vector: %v %v %v", ok, rehash, err)
+	}
+	for _, bad := range []string{
+		"x", "$argon2i$v=19$m=16,t=1,p=1$AAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAA", strings.Replace(hash, "v=19", "v=18", 1),
+		strings.Replace(hash, "m=19456", "m=4194304", 1), strings.Replace(hash, "t=2", "t=0", 1), strings.Replace(hash, "t=2", "t=99999", 1),
+		strings.Replace(hash, "p=1", "p=0", 1), strings.Replace(hash, "m=", "", 1), hash + "$", hash[:60], "$argon2id$v=19$m=16,t=1,p=1$$", strings.Repeat("$", 600),
+		strings.Replace(hash, ",p=1", "", 1),
+	} {
+		if ok, _, err := h.Verify(ctx, bad, "correct horse"); ok || !errors.Is(err, login.ErrHash) {
+			t.Errorf("%.40q: %v %v", bad, ok, err)
+		}
+	}
+	// The hash of nobody fits nothing, not even what its stand-in is made of.
+	for _, password := range []string{"", "correct horse"} {
+		if ok, _, err := h.Verify(ctx, "", password); ok || err != nil {
+			t.Errorf("empty hash: %v %v", ok, err)
+		}
+	}
+	weak, _ := cheap().Hash(ctx, "correct horse")
+	if ok, rehash, err := h.Verify(ctx, weak, "correct horse"); !ok || !rehash || err != nil {
+		t.Errorf("weak: %v %v %v", ok, rehash, err)
+	}
+	if ok, rehash, _ := h.Verify(ctx, weak, "wrong"); ok || rehash {
+		t.Error("a wrong password is to be hashed anew")
+	}
+	for _, password := range []string{"", "1234567", "ñññññññ", strings.Repeat("x", 1025), "12345678\x00"} {
+		var field *core.FieldError
+		if _, err := h.Hash(ctx, password); !errors.As(err, &field) || field.Field != "password" || field.Message == "" {
+			t.Errorf("%.20q: %v", password, err)
+		}
+	}
+	for _, password := range []string{"12345678", "ññññññññ", strings.Repeat("x", 1024)} {
+		if err := h.CheckNew(password); err != nil {
+			t.Errorf("%.20q: %v", password, err)
+		}
+	}
+}
+
+// L-18: no more than the slots run at once, and who waits too long is told so.
+func TestHasherIsBounded(t *testing.T) {
+	h := cheap()
+	h.Slots, h.Wait = 2, 20*time.Millisecond
+	free := []func(){h.Hold(), h.Hold()}
+	if _, _, err := h.Verify(t.Context(), "", "x"); !errors.Is(err, login.ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := h.Hash(ctx, "correct horse"); !errors.Is(err, context.Canceled) && !errors.Is(err, login.ErrBusy) {
+		t.Errorf("got %v", err)
+	}
+	free[0]()
+	if _, _, err := h.Verify(t.Context(), "", "x"); err != nil {
+		t.Errorf("a slot is free: %v", err)
+	}
+	free[1]()
+	h = cheap()
+	h.Slots = 2
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			if _, _, err := h.Verify(t.Context(), "", "x"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// BenchmarkArgon2id is the ceiling of BenchmarkLogin: one core can do no more
+// logins than this.
+func BenchmarkArgon2id(b *testing.B) {
+	salt := make([]byte, 16)
+	for b.Loop() {
+		argon2.IDKey([]byte("correct horse"), salt, 2, 19<<10, 1, 32)
+	}
+}
+
+// BenchmarkLogin posts the form, with the double in place of the database.
+func BenchmarkLogin(b *testing.B) {
+	h := newHouse(b)
+	h.Handler = h.again(h.Master, &login.Hasher{})
+	u := h.user(tenantA, "alice", "")
+	if err := h.SetPassword(b.Context(), tenantA, u, "correct horse", ""); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		b.StopTimer()
+		browser := h.browser("a.test")
+		page := browser.get(loginPath)
+		b.StartTimer()
+		if res := browser.send(loginPath, page, "username", "alice", "password", "correct horse"); res.StatusCode != http.StatusSeeOther {
+			b.Fatal(res.StatusCode)
+		}
+	}
+}
+
+// BenchmarkLoginPage is the form itself.
+func BenchmarkLoginPage(b *testing.B) {
+	h := newHouse(b)
+	browser := h.browser("a.test")
+	browser.get(loginPath)
+	for b.Loop() {
+		browser.get(loginPath)
+	}
+}
