@@ -29,6 +29,9 @@ func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next f
 		}
 	}
 	d := o.decide(r, info, g)
+	if o.Observe != nil {
+		o.Observe(d.outcome())
+	}
 	if !d.Allow {
 		o.write(w, r, info, d)
 		return
@@ -60,6 +63,20 @@ func (o *Outpost) decide(r *http.Request, info *core.RequestInfo, g *Guard) (d D
 		return unavailable(info.ID)
 	}
 	return d
+}
+
+func (d *Decision) outcome() string {
+	switch {
+	case d.Allow && d.Identity != nil:
+		return "allow"
+	case d.Allow:
+		return "anonymous"
+	case d.Status == http.StatusServiceUnavailable:
+		return "error"
+	case d.Redirect != "" || d.Status == http.StatusUnauthorized:
+		return "login"
+	}
+	return "refuse"
 }
 
 func unavailable(id string) Decision {

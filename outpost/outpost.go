@@ -33,7 +33,7 @@ type Issuer interface {
 	Redeem(ctx context.Context, t core.TenantID, clientID, redirectURI, code string, p core.Pending) (core.SessionID, core.UserID, error)
 }
 
-// Outpost is the guard. All fields but Events are required.
+// Outpost is the guard. All fields but Events and Observe are required.
 type Outpost struct {
 	Applications core.Applications
 	Users        core.Users
@@ -45,6 +45,9 @@ type Outpost struct {
 	Cache        *Cache
 	Now          func() time.Time
 	Log          *slog.Logger
+	// Observe, where set, hears of each decision: "allow", "anonymous", "login",
+	// "refuse" or "error".
+	Observe func(outcome string)
 }
 
 // Guard is one place that is guarded: what the configuration says of it. Its

@@ -24,8 +24,9 @@ const (
 	pendingLife = 30 * time.Minute
 	// maxPending tabs of one browser may wait for a login at the same time.
 	maxPending = 8
-	// maxBack is the longest URL that is kept exactly: a cookie holds 4,096 bytes.
-	maxBack = 2600
+	// maxBack is the longest URL that is kept exactly: an authorization request
+	// takes a way back of 2,048 bytes, and a cookie holds 4,096.
+	maxBack = 2000
 )
 
 func pendingName(p *core.Pending) string {

@@ -1,0 +1,218 @@
+package caddymodule
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/core/policy"
+	"github.com/postern-sso/postern/outpost"
+)
+
+// Version of the product, as the API shows it.
+const Version = "0.1.0"
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// App is the identity provider: one directory of people and applications, their sessions and
+// keys. Every field has a default, and the app is there without being configured as
+// soon as a site has `postern` or `postern_auth`.
+//
+// Values that may be secret can be written as `{env.X}`, `{file./path}`, `env://X`
+// (`env://X?default`) or `file:///path`. They are read when the server starts, and neither
+// `caddy adapt` nor the admin API shows what they stand for.
+type App struct {
+	// The public origin, scheme://host[:port], of the default tenant: links that
+	// leave a request (mail, recovery, set-up, the way to the login) begin with it.
+	// Default: the host of the site that holds `postern`, or
+	// `http://localhost:<port>` where that site takes any host.
+	Origin string `json:"origin,omitempty"`
+
+	// The directory of the database, the secret and the media. It is made where
+	// it is absent, for this user alone. One process at a time may have it open.
+	// Default: Caddy's data directory + `/postern`.
+	Data string `json:"data,omitempty"`
+
+	// Where the directory is kept. `sqlite`, one file per tenant below `data`, is the default
+	// and the only choice of this build.
+	Database string `json:"database,omitempty"`
+
+	// A `redis://` URL for sessions. Default: durable, beside the database, which is
+	// the only choice of this build.
+	Sessions string `json:"sessions,omitempty"`
+
+	// The master secret, at least 32 bytes, from which every key that encrypts
+	// something is derived. With another secret than the data was written with, start
+	// is refused; without it the data cannot be read. Default: the environment's
+	// AUTHENTIK_SECRET_KEY, else a random file `secret` in `data`, mode 0600.
+	Secret string `json:"secret,omitempty"`
+
+	// Where uploaded icons are kept. Default: `<data>/media`.
+	Media *Media `json:"media,omitempty"`
+
+	// Turns the tenants API on. Default: off, and not in this build.
+	Tenants *Tenants `json:"tenants,omitempty"`
+
+	// Answers a Host that no tenant owns with 421. Default: it is the default
+	// tenant's.
+	StrictHosts bool `json:"strict_hosts,omitempty"`
+
+	// How long a guard may go on deciding from memory while the shared stores
+	// are out of reach. It has no meaning for stores of this process's own, which are the
+	// only ones of this build. Default: 60s.
+	RevocationStaleness caddy.Duration `json:"revocation_staleness,omitempty"`
+
+	// Networks (CIDR) that may be called although they are private. Nothing in
+	// this build calls out.
+	OutboundPrivate []string `json:"outbound_private,omitempty"`
+
+	ctx      caddy.Context
+	log      *slog.Logger
+	settings settings
+	counters counters
+
+	once   sync.Once
+	failed error
+	core   *system
+	sites  sites
+	pooled atomic.Bool
+}
+
+// Media says where uploaded files are kept.
+type Media struct {
+	// `file` or `s3`. Default: `file`.
+	Backend string `json:"backend,omitempty"`
+	// The directory of the backend `file`. Default: `<data>/media`.
+	Dir string `json:"dir,omitempty"`
+	// The rest belongs to the backend `s3`, which this build does not have.
+	Endpoint     string `json:"endpoint,omitempty"`
+	Region       string `json:"region,omitempty"`
+	Bucket       string `json:"bucket,omitempty"`
+	AccessKey    string `json:"access_key,omitempty"`
+	SecretKey    string `json:"secret_key,omitempty"`
+	SessionToken string `json:"session_token,omitempty"`
+	CustomDomain string `json:"custom_domain,omitempty"`
+	SecureURLs   *bool  `json:"secure_urls,omitempty"`
+	Addressing   string `json:"addressing,omitempty"`
+}
+
+// Tenants says who may use the tenants API.
+type Tenants struct {
+	// The key of the tenants API.
+	APIKey string `json:"api_key,omitempty"`
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "postern", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision reads the settings. It opens nothing: a configuration can be checked
+// while another process has the data open.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.log = ctx, ctx.Slogger()
+	if err := a.counters.register(a.ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	var err error
+	a.settings, err = a.resolve(os.LookupEnv)
+	return err
+}
+
+// Start opens the stores, or takes over those that the configuration before
+// has open.
+func (a *App) Start() error {
+	if err := a.open(); err != nil {
+		return err
+	}
+	return a.core.firstStart(a.ctx, os.Stderr)
+}
+
+// Stop leaves the stores open: requests may still be on their way.
+func (a *App) Stop() error { return nil }
+
+// Cleanup lets go of the stores; the last configuration to do so closes them. It
+// also runs where Provision or Start failed halfway.
+func (a *App) Cleanup() error {
+	if !a.pooled.Swap(false) {
+		return nil
+	}
+	return release(a.settings.poolKey())
+}
+
+// open builds the core once. The HTTP app may start before this one: the first to
+// ask opens.
+func (a *App) open() error {
+	a.once.Do(func() { a.failed = a.newCore() })
+	return a.failed
+}
+
+// newCore puts the identity provider together, leaves first. What must survive a
+// reload is in shared; all else is made anew for each configuration.
+func (a *App) newCore() error {
+	if err := a.findSites(); err != nil {
+		return err
+	}
+	sh, err := acquire(a.ctx, a.settings, a.log)
+	if err != nil {
+		return err
+	}
+	a.pooled.Store(true)
+	tenant, err := sh.db.Tenant(a.ctx, core.DefaultTenant)
+	if err != nil {
+		return fmt.Errorf("find the default tenant: %w", err)
+	}
+	tenant.Origin = a.settings.origin
+	apps := &overlay{Directory: sh.db, sites: &a.sites}
+	pages := &login.Handler{
+		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
+		Policy: policy.Engine{}, Events: sh.db, Passwords: sh.passwords, Now: time.Now, Log: a.log,
+	}
+	op := &oidc.Provider{
+		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Keys: sh.ring, Master: sh.master,
+		Expressions: sh.expressions, Policy: policy.Engine{}, Login: pages, Events: sh.db, Now: time.Now, Log: a.log,
+	}
+	rest := &api.Handler{
+		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions,
+		Policy: policy.Engine{}, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
+	}
+	guard := &outpost.Outpost{
+		Applications: apps, Users: sh.db, Sessions: sh.sessions, Issuer: op, Policy: policy.Engine{}, Master: sh.master,
+		Events: sh.db, Cache: sh.guards, Now: time.Now, Log: a.log, Observe: a.counters.observe,
+	}
+	a.core = &system{
+		settings: a.settings, shared: sh, defaultTenant: tenant,
+		pages: pages, op: op, api: rest, guard: guard,
+	}
+	return nil
+}
+
+// loadApp finds the app from a handler's Provision.
+func loadApp(ctx caddy.Context) (*App, error) {
+	mod, err := ctx.App("postern")
+	if err != nil {
+		return nil, err
+	}
+	app, ok := mod.(*App)
+	if !ok {
+		return nil, fmt.Errorf("the app named postern is a %T", mod)
+	}
+	return app, nil
+}
+
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,221 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// site is a place in the HTTP app's routes where one of our handlers stands: one
+// host pattern of one listener.
+type site struct {
+	scheme string // "http" or "https"
+	host   string // as in the host matcher, in lower case; empty: any host
+	port   string // of the listener
+}
+
+// origin is scheme://host[:port] of a site. One that takes any host is reached at
+// localhost.
+func (s site) origin() string {
+	host := s.host
+	if host == "" {
+		host = "localhost"
+	}
+	return s.scheme + "://" + joinDefault(s.scheme, host, s.port)
+}
+
+// exact reports whether the site is one host, and not a pattern.
+func (s site) exact() bool { return s.host != "" && !strings.ContainsAny(s.host, "*{") }
+
+// matches reports whether a request to host, name[:port] without the scheme's default
+// port, can have come to the site.
+func (s site) matches(scheme, host string) bool {
+	name, port, err := core.NormalizeHost(host)
+	if err != nil || scheme != s.scheme || joinDefault(scheme, name, port) != joinDefault(scheme, name, s.port) {
+		return false
+	}
+	return s.host == "" || hostMatches(s.host, name)
+}
+
+// hostMatches compares as Caddy's host matcher does: "*" stands for one label.
+func hostMatches(pattern, name string) bool {
+	p, n := strings.Split(pattern, "."), strings.Split(name, ".")
+	if len(p) != len(n) {
+		return false
+	}
+	for i := range p {
+		if p[i] != n[i] && p[i] != "*" {
+			return false
+		}
+	}
+	return true
+}
+
+// sites says where our handlers stand.
+type sites struct {
+	portal []site
+	guards []guardSite
+}
+
+// guardSite is one place that a guard stands at.
+type guardSite struct {
+	site
+	guard *Guard
+}
+
+// guarded returns the guards that a request to host can meet.
+func (s *sites) guarded(host string) []*Guard {
+	var out []*Guard
+	for _, g := range s.guards {
+		if (g.matches("http", host) || g.matches("https", host)) && !slices.Contains(out, g.guard) {
+			out = append(out, g.guard)
+		}
+	}
+	return out
+}
+
+// hasPortal reports whether a guard shares a site with `postern`.
+func (s *sites) hasPortal(g *Guard) bool {
+	for _, gs := range s.guards {
+		if gs.guard == g && slices.Contains(s.portal, gs.site) {
+			return true
+		}
+	}
+	return false
+}
+
+// origin is where the login is: what is configured, or the first site that holds `postern`, one
+// with a host of its own before one that takes any.
+func (s *sites) origin() (string, error) {
+	if len(s.portal) == 0 {
+		return "", errors.New("postern_auth guards a site, but nobody can log in: add `postern` to a site of this configuration")
+	}
+	for _, p := range s.portal {
+		if p.exact() {
+			return p.origin(), nil
+		}
+	}
+	p := s.portal[0]
+	if strings.ContainsAny(p.host, "*{") {
+		return "", fmt.Errorf("the site %s that holds `postern` has no host of its own: set `origin` in the global options, such as `postern { origin https://auth.example.com }`", p.host)
+	}
+	return p.origin(), nil
+}
+
+// findSites walks the HTTP app's routes. It is provisioned by the time this app
+// starts.
+func (a *App) findSites() error {
+	mod, err := a.ctx.AppIfConfigured("http")
+	if err == nil {
+		app, ok := mod.(*caddyhttp.App)
+		if !ok {
+			return fmt.Errorf("the app named http is a %T", mod)
+		}
+		a.sites = walkApp(app)
+	} else if !errors.Is(err, caddy.ErrNotConfigured) {
+		return fmt.Errorf("look at the sites: %w", err)
+	}
+	if a.settings.origin != "" || len(a.sites.portal)+len(a.sites.guards) == 0 {
+		return nil
+	}
+	a.settings.origin, err = a.sites.origin()
+	return err
+}
+
+func walkApp(app *caddyhttp.App) sites {
+	var found sites
+	var names []string
+	for name := range app.Servers {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		srv := app.Servers[name]
+		for _, listen := range srv.Listen {
+			addr, err := caddy.ParseNetworkAddress(listen)
+			if err != nil {
+				continue // the HTTP app itself refuses it
+			}
+			httpPort := app.HTTPPort
+			if httpPort == 0 {
+				httpPort = caddyhttp.DefaultHTTPPort
+			}
+			s := site{scheme: "http"}
+			if !addr.IsUnixNetwork() && !addr.IsFdNetwork() {
+				_, s.port, _ = net.SplitHostPort(addr.JoinHostPort(0))
+			}
+			if len(srv.TLSConnPolicies) > 0 && int(addr.StartPort) != httpPort {
+				s.scheme = "https"
+			}
+			w := walker{found: &found, server: srv}
+			w.routes(srv.Routes, s, []string{""}, 0)
+		}
+	}
+	return found
+}
+
+type walker struct {
+	found  *sites
+	server *caddyhttp.Server
+}
+
+// routes visits every handler below routes. hosts is what the matchers above let
+// through.
+func (w *walker) routes(routes caddyhttp.RouteList, s site, hosts []string, depth int) {
+	if depth > 32 { // a named route that invokes itself
+		return
+	}
+	for i := range routes {
+		below := hosts
+		if own := hostsOf(&routes[i]); len(own) > 0 {
+			below = own
+		}
+		for _, h := range routes[i].Handlers {
+			switch h := h.(type) {
+			case *Provider:
+				for _, host := range below {
+					s.host = host
+					w.found.portal = append(w.found.portal, s)
+				}
+			case *Guard:
+				for _, host := range below {
+					s.host = host
+					w.found.guards = append(w.found.guards, guardSite{site: s, guard: h})
+				}
+			case *caddyhttp.Subroute:
+				w.routes(h.Routes, s, below, depth+1)
+			case *caddyhttp.Invoke:
+				if named := w.server.NamedRoutes[h.Name]; named != nil {
+					w.routes(caddyhttp.RouteList{*named}, s, below, depth+1)
+				}
+			}
+		}
+	}
+}
+
+// hostsOf lists the hosts that a route's matchers name.
+func hostsOf(route *caddyhttp.Route) []string {
+	var out []string
+	for _, set := range route.MatcherSets {
+		for _, m := range set {
+			var hosts []string
+			switch m := m.(type) {
+			case *caddyhttp.MatchHost:
+				hosts = *m
+			case caddyhttp.MatchHost:
+				hosts = m
+			}
+			for _, h := range hosts {
+				out = append(out, strings.ToLower(h))
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,168 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/outpost"
+)
+
+func init() {
+	caddy.RegisterModule(new(Guard))
+}
+
+// Guard lets a request on only with a login, and tells the application behind it whose. Identity
+// headers that the client sent are removed first thing, in every spelling. Every
+// refusal is written here: Caddy's error handlers never serve content in its place.
+//
+// It sets these placeholders, and with the first of them Caddy's access log names
+// the user:
+//
+// Placeholder | Description
+// ------------|------------
+// `{http.auth.user.id}` | user name
+// `{http.auth.user.name}` | display name
+// `{http.auth.user.email}` | e-mail address
+// `{http.auth.user.groups}` | names of the groups, joined by `|`
+// `{http.auth.user.uid}` | the subject identifier
+type Guard struct {
+	// The tenant whose users are let in. Default: found by host. This build has
+	// the default tenant only, `public`.
+	Tenant string `json:"tenant,omitempty"`
+
+	// The slug of the application that is guarded. Default: found by host and path;
+	// where none is registered, one that this configuration declares: any active user
+	// of the tenant, or only those of `allow_groups`.
+	Application string `json:"application,omitempty"`
+
+	// Names of groups, one of which a user must be in. It comes on top of what
+	// a registered application asks for. Default: no such rule.
+	AllowGroups []string `json:"allow_groups,omitempty"`
+
+	// Paths that need no login: `/public/*`, or a regular expression that begins with `^`.
+	// The path is that of the request as it was sent, whatever was rewritten; letter
+	// case counts; the query is not looked at; a path that can be read in two ways
+	// (`%2f`, `..`, `//`, `;`) matches nothing. Default: none.
+	SkipPath []string `json:"skip_path,omitempty"`
+
+	// Which headers tell the application who its user is: `authentik`
+	// (X-authentik-username, -groups, -email, -name, -uid, -meta-app), `remote`
+	// (Remote-User, -Groups, -Email, -Name) or `none`. Default: `authentik`.
+	Headers string `json:"headers,omitempty"`
+
+	app   *App
+	skip  []outpost.Skip
+	once  sync.Once
+	guard *outpost.Guard
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Guard) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.postern_auth", New: func() caddy.Module { return new(Guard) }}
+}
+
+// Provision reads the rules and finds the app.
+func (g *Guard) Provision(ctx caddy.Context) (err error) {
+	if err := g.check(); err != nil {
+		return err
+	}
+	g.app, err = loadApp(ctx)
+	return err
+}
+
+// check reads the rules. A rule that cannot be read is refused; it is never passed over.
+func (g *Guard) check() error {
+	if g.Tenant != "" && g.Tenant != string(core.DefaultTenant) {
+		return fmt.Errorf("tenant %q: this build has the default tenant only: write `tenant public`, or leave it out", g.Tenant)
+	}
+	switch outpost.HeaderSet(g.Headers) {
+	case "", outpost.HeadersAuthentik, outpost.HeadersRemote, outpost.HeadersNone:
+	default:
+		return fmt.Errorf("headers %q: write authentik, remote or none", g.Headers)
+	}
+	for _, group := range g.AllowGroups {
+		if strings.TrimSpace(group) == "" {
+			return errors.New("allow_groups: a group's name is empty")
+		}
+	}
+	g.skip = nil
+	for _, rule := range g.SkipPath {
+		s, err := outpost.ParseSkip(rule)
+		if err != nil {
+			return err
+		}
+		g.skip = append(g.skip, s)
+	}
+	return nil
+}
+
+func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	outpost.Strip(r)
+	return g.app.handler(w, r, func(r *http.Request) (err error) {
+		g.once.Do(g.init)
+		keepCookies(r)
+		g.app.core.guard.Serve(w, r, g.guard, func(w http.ResponseWriter, r *http.Request, who *outpost.Identity) {
+			if who != nil {
+				setUser(r, who)
+			}
+			err = next.ServeHTTP(w, r)
+		})
+		return err // the application's own
+	})
+}
+
+func (g *Guard) init() {
+	g.guard = &outpost.Guard{Application: g.Application, AllowGroups: g.AllowGroups, SkipPath: g.skip, Headers: outpost.HeaderSet(g.Headers)}
+	if g.app.sites.hasPortal(g) { // portal, guard and application share a site
+		s := g.app.core
+		g.guard.Own = func(path string) bool { return s.route(path) != nil }
+		g.guard.Portal = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if h := s.route(r.URL.Path); h != nil {
+				h.ServeHTTP(w, r)
+				return
+			}
+			plainError(w, http.StatusNotFound, "There is nothing at this address.") // rewritten since
+		})
+	}
+}
+
+// setUser fills Caddy's placeholders. Values are not expanded again.
+func setUser(r *http.Request, who *outpost.Identity) {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return
+	}
+	repl.Set("http.auth.user.id", who.User.UserName)
+	repl.Set("http.auth.user.name", who.User.DisplayName)
+	repl.Set("http.auth.user.email", who.User.Email)
+	repl.Set("http.auth.user.groups", strings.Join(who.Groups, "|"))
+	repl.Set("http.auth.user.uid", who.UID)
+}
+
+const cookieVar = "postern.cookies"
+
+// keepCookies remembers what the browser sent: a guard takes our cookies out of what
+// goes on, and `postern` may follow on the same site.
+func keepCookies(r *http.Request) {
+	if sent, ok := r.Header["Cookie"]; ok && caddyhttp.GetVar(r.Context(), cookieVar) == nil {
+		caddyhttp.SetVar(r.Context(), cookieVar, sent)
+	}
+}
+
+func restoreCookies(r *http.Request) {
+	if sent, ok := caddyhttp.GetVar(r.Context(), cookieVar).([]string); ok {
+		r.Header["Cookie"] = sent
+	}
+}
+
+var (
+	_ caddy.Provisioner           = (*Guard)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Guard)(nil)
+)

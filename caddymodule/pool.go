@@ -1,0 +1,123 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/expression"
+	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/core/session"
+	"github.com/postern-sso/postern/outpost"
+	"github.com/postern-sso/postern/storage"
+	"github.com/postern-sso/postern/storage/sqldb"
+)
+
+// pool holds what is open, so that a reload opens nothing anew, and a request, a
+// session or a login under way does not notice it. The new configuration takes
+// hold before the old one lets go.
+var pool = caddy.NewUsagePool() //nolint:gochecknoglobals // the one pool; modules of two configurations have no other place to meet
+
+// keyValidity is how long the certificate of a new tenant is valid.
+const keyValidity = 365 * 24 * time.Hour
+
+// shared is one open data directory and what is kept in memory of it.
+type shared struct {
+	db          *sqldb.DB
+	master      *keys.Master
+	ring        *keys.Ring
+	sessions    *session.Manager
+	expressions *expression.Evaluator
+	passwords   *login.Hasher
+	guards      *outpost.Cache
+
+	mu      sync.Mutex
+	greeted bool // the first start's work is done by this process
+}
+
+// acquire opens a data directory, or counts one more user of an open one.
+func acquire(ctx context.Context, s settings, log *slog.Logger) (*shared, error) {
+	value, _, err := pool.LoadOrNew(s.poolKey(), func() (caddy.Destructor, error) {
+		return openShared(context.WithoutCancel(ctx), s, log)
+	})
+	if err != nil {
+		return nil, err
+	}
+	sh, ok := value.(*shared)
+	if !ok {
+		return nil, fmt.Errorf("the pool holds a %T", value)
+	}
+	return sh, nil
+}
+
+// release lets go of one use. The last one closes.
+func release(key string) error {
+	_, err := pool.Delete(key)
+	return err
+}
+
+func openShared(ctx context.Context, s settings, log *slog.Logger) (*shared, error) {
+	secret, err := masterSecret(s)
+	if err != nil {
+		return nil, err
+	}
+	sh := &shared{passwords: &login.Hasher{}, guards: outpost.NewCache()}
+	if sh.master, err = keys.NewMaster(secret); err != nil {
+		return nil, err
+	}
+	sh.db, err = storage.OpenDirectory(ctx, "sqlite", sqldb.Options{
+		Dir: s.data, Master: sh.master, Now: time.Now, Log: log, Mappings: defaultMappings(),
+		NewKeyPair: func() (*core.KeyPair, error) {
+			return keys.Generate("rsa", core.SelfSignedKeyPair, nil, keyValidity, time.Now())
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
+	sh.sessions = &session.Manager{Store: sh.db, Events: sh.db, Log: log, Now: time.Now}
+	sh.expressions = &expression.Evaluator{Directory: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
+	sh.db.OnChange = sh.changed
+	return sh, nil
+}
+
+// changed drops from memory what a commit made stale.
+func (sh *shared) changed(t core.TenantID, changes []core.Change) {
+	sh.guards.Invalidate(t, changes...)
+	for _, c := range changes {
+		switch {
+		case c.Kind == "keypair":
+			sh.ring.Drop(t, core.KeyPairID(c.ID))
+		case c.Kind == "session" && c.Op == "delete":
+			sh.sessions.Drop(t, core.SessionID(c.ID))
+		case c.Kind == "user" && c.Op == "delete":
+			sh.sessions.DropUser(t, core.UserID(c.ID))
+		}
+	}
+}
+
+// hashUser is the "uid" that expressions see.
+func (sh *shared) hashUser(t core.TenantID, u *core.User) string {
+	tenant, err := sh.db.Tenant(context.Background(), t)
+	if err != nil {
+		return ""
+	}
+	return oidc.HashedUserID(u, tenant.UUID)
+}
+
+// Destruct closes, when the last configuration has let go.
+func (sh *shared) Destruct() error {
+	sh.sessions.Close()
+	if err := sh.db.Close(); err != nil {
+		return errors.Join(errors.New("the directory was not closed well"), err)
+	}
+	return nil
+}

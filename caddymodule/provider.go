@@ -1,0 +1,123 @@
+package caddymodule
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/postern-sso/postern/core"
+)
+
+func init() {
+	caddy.RegisterModule(new(Provider))
+}
+
+// Provider answers what belongs to the identity provider on a host: the login and
+// "My applications", the OpenID Provider below /application/o/, the REST API below
+// /api/v3/, and its health. Everything else goes on to the next handler; where none
+// follows, `/` is the list of applications, and the rest is 404.
+type Provider struct {
+	app *App
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Provider) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.postern", New: func() caddy.Module { return new(Provider) }}
+}
+
+// Provision finds the app.
+func (p *Provider) Provision(ctx caddy.Context) (err error) {
+	p.app, err = loadApp(ctx)
+	return err
+}
+
+func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	return p.app.handler(w, r, func(r *http.Request) error {
+		restoreCookies(r)
+		if h := p.app.core.route(r.URL.Path); h != nil {
+			h.ServeHTTP(w, r)
+			return nil
+		}
+		return p.app.core.pass(w, r, next)
+	})
+}
+
+// pass lets the next handler answer. Caddy's answer where nothing follows is an empty
+// 200, which a proxy that asks us would take for a yes: it becomes the portal, or 404.
+func (s *system) pass(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	asked := *r.URL // a handler may rewrite it in place
+	seen := &writeWatch{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+	if err := next.ServeHTTP(seen, r); err != nil {
+		return err
+	}
+	const mark = "unhandled" // set by the handler at the end of Caddy's chain
+	if nothing, _ := caddyhttp.GetVar(r.Context(), mark).(bool); !nothing || seen.wrote {
+		return nil
+	}
+	caddyhttp.SetVar(r.Context(), mark, false)
+	back := r.WithContext(r.Context())
+	back.URL = &url.URL{}
+	*back.URL = asked
+	s.pages.ServeHTTP(w, back) // 404 for what it has no page for
+	return nil
+}
+
+type writeWatch struct {
+	*caddyhttp.ResponseWriterWrapper
+	wrote bool
+}
+
+func (w *writeWatch) WriteHeader(status int) {
+	w.wrote = true
+	w.ResponseWriterWrapper.WriteHeader(status)
+}
+
+func (w *writeWatch) Write(p []byte) (int, error) {
+	w.wrote = true
+	return w.ResponseWriterWrapper.Write(p)
+}
+
+// handler runs serve once the core is open and the edge has stated what is known
+// about the request. What goes wrong before that is answered here, and Caddy's error
+// handlers never hear of it.
+func (a *App) handler(w http.ResponseWriter, r *http.Request, serve func(r *http.Request) error) error {
+	const later = "Not available right now. Try again in a few seconds."
+	if err := a.open(); err != nil {
+		a.log.ErrorContext(r.Context(), "the identity provider could not be opened", "error", err)
+		plainError(w, http.StatusServiceUnavailable, later)
+		return nil
+	}
+	info, err := a.core.state(r)
+	var wrong *edgeError
+	if errors.As(err, &wrong) {
+		plainError(w, wrong.status, wrong.message)
+		return nil
+	}
+	if err != nil {
+		a.log.ErrorContext(r.Context(), "find the tenant", "error", err)
+		plainError(w, http.StatusServiceUnavailable, later)
+		return nil
+	}
+	if core.Request(r.Context()) != info {
+		r = r.WithContext(core.WithRequest(r.Context(), info))
+	}
+	return serve(r)
+}
+
+// plainError answers where no page can be made.
+func plainError(w http.ResponseWriter, status int, message string) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(message + "\n")) // the client may have gone
+}
+
+var (
+	_ caddy.Provisioner           = (*Provider)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Provider)(nil)
+)

@@ -1,0 +1,99 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+)
+
+// secretFile is where the master secret is kept that nobody configured.
+const secretFile = "secret"
+
+// masterSecret returns the configured secret, or that of the data directory,
+// which is made at the first start. It is never made beside data that was written
+// with another.
+func masterSecret(s settings) ([]byte, error) {
+	if s.secret != "" {
+		return []byte(s.secret), nil
+	}
+	path := filepath.Join(s.data, secretFile)
+	for range 2 {
+		secret, err := readSecret(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return secret, err
+		}
+		if err := createSecret(s.data, path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	return readSecret(path)
+}
+
+func readSecret(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the secret: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others than its owner (mode %04o), and whoever has read it can read the whole directory: if nobody did, run `chmod 600 %s`", path, info.Mode().Perm(), path)
+	}
+	b, err := os.ReadFile(path) //nolint:gosec // below the operator's own directory
+	if err != nil {
+		return nil, fmt.Errorf("read the secret: %w", err)
+	}
+	secret := strings.TrimSpace(string(b))
+	if len(secret) < keys.MinSecret {
+		return nil, fmt.Errorf("%s holds %d bytes and needs at least %d: it is damaged; put the copy of your backup in its place", path, len(secret), keys.MinSecret)
+	}
+	return []byte(secret), nil
+}
+
+// createSecret writes a new secret under a name of its own and links it into
+// place, so that it is there whole or not at all, and only once.
+func createSecret(dir, path string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	old, err := filepath.Glob(filepath.Join(dir, "tenants", "*.db"))
+	if err != nil {
+		return fmt.Errorf("look into the data directory: %w", err)
+	}
+	if len(old) > 0 {
+		return fmt.Errorf("%s is missing, and %s was written with a secret: put the file of your backup there, or set `secret` to the one it was written with", path, old[0])
+	}
+	f, err := os.CreateTemp(dir, ".secret-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("make the secret: %w", err)
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // of no use any more, and harmless where it stays
+	_, err = f.WriteString(core.RandomToken(48) + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("make the secret: %w", err)
+	}
+	if err := os.Link(f.Name(), path); err != nil {
+		return fmt.Errorf("make the secret: %w", err)
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes a new name durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the operator's own directory
+	if err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync the data directory: %w", err)
+	}
+	return nil
+}

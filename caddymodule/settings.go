@@ -1,0 +1,220 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+)
+
+// settings are the app's values with every reference resolved.
+type settings struct {
+	origin      string // empty: found from the sites
+	data        string // absolute
+	secret      core.Secret
+	strictHosts bool
+	bootstrap   bootstrap
+}
+
+// bootstrap is what a first start is given by the environment.
+type bootstrap struct {
+	password, token core.Secret
+	email           string
+}
+
+// poolKey names what two configurations share.
+func (s settings) poolKey() string { return s.data + "\x00" + string(s.secret) }
+
+// lookup reads the environment: os.LookupEnv.
+type lookup func(name string) (string, bool)
+
+// resolve reads the settings and refuses those that this build cannot honour: to pass
+// over one would be worse than to stop.
+func (a *App) resolve(env lookup) (settings, error) {
+	var s settings
+	var err error
+	if err := a.unsupported(env); err != nil {
+		return s, err
+	}
+	for _, f := range []struct {
+		name     string
+		value    string
+		fallback string
+		into     *string
+	}{
+		{"origin", a.Origin, "", &s.origin},
+		{"data", a.Data, "", &s.data},
+		{"secret", a.Secret, "AUTHENTIK_SECRET_KEY", (*string)(&s.secret)},
+		{"AUTHENTIK_BOOTSTRAP_PASSWORD", "", "AUTHENTIK_BOOTSTRAP_PASSWORD", (*string)(&s.bootstrap.password)},
+		{"AUTHENTIK_BOOTSTRAP_TOKEN", "", "AUTHENTIK_BOOTSTRAP_TOKEN", (*string)(&s.bootstrap.token)},
+		{"AUTHENTIK_BOOTSTRAP_EMAIL", "", "AUTHENTIK_BOOTSTRAP_EMAIL", &s.bootstrap.email},
+	} {
+		value := f.value
+		if value == "" && f.fallback != "" {
+			value = envValue(env, f.fallback)
+		}
+		if *f.into, err = reference(env, f.name, value); err != nil {
+			return s, err
+		}
+	}
+	if s.origin != "" {
+		if s.origin, err = parseOrigin(s.origin); err != nil {
+			return s, err
+		}
+	}
+	if s.data == "" {
+		s.data = filepath.Join(caddy.AppDataDir(), "postern")
+	}
+	if s.data, err = filepath.Abs(s.data); err != nil {
+		return s, fmt.Errorf("data: %w", err)
+	}
+	if n := len(s.secret); n > 0 && n < keys.MinSecret {
+		return s, fmt.Errorf("secret has %d bytes and needs at least %d: make one with `openssl rand -base64 48`, or leave it out to have a random one kept in the data directory", n, keys.MinSecret)
+	}
+	s.strictHosts = a.StrictHosts
+	return s, nil
+}
+
+// unsupported names a setting that this build does not have yet.
+func (a *App) unsupported(env lookup) error {
+	const not = "this build does not have it yet: "
+	if db := a.Database; db != "" && db != "sqlite" {
+		scheme, _, _ := strings.Cut(db, ":")
+		return fmt.Errorf("database %s: %sleave `database` out, and the directory is kept in SQLite below `data`", scheme, not)
+	}
+	if a.Sessions != "" {
+		scheme, _, _ := strings.Cut(a.Sessions, ":")
+		return fmt.Errorf("sessions %s: %sleave `sessions` out, and sessions are kept durably beside the database", scheme, not)
+	}
+	if m := a.Media; m != nil && m.Backend == "s3" {
+		return fmt.Errorf("media s3: %sleave `media` out", not)
+	}
+	if m := a.Media; m != nil && m.Backend != "" && m.Backend != "file" {
+		return fmt.Errorf("media %q is not known: write `media file <dir>`", m.Backend)
+	}
+	if a.Tenants != nil {
+		return fmt.Errorf("tenants: %sleave `tenants` out; there is the default tenant", not)
+	}
+	for _, cidr := range a.OutboundPrivate {
+		if _, err := netip.ParsePrefix(cidr); err != nil {
+			return fmt.Errorf("outbound_private %q is not a network: write for example 10.0.0.0/8", cidr)
+		}
+	}
+	if a.RevocationStaleness < 0 {
+		return fmt.Errorf("revocation_staleness must not be negative")
+	}
+	for _, name := range []string{"AUTHENTIK_STORAGE__BACKEND", "AUTHENTIK_STORAGE__MEDIA__BACKEND"} {
+		if v := envValue(env, name); v != "" && v != "file" {
+			return fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", name, v, v, not)
+		}
+	}
+	for _, name := range []string{"AUTHENTIK_POSTGRESQL__HOST", "AUTHENTIK_REDIS__HOST"} {
+		if envValue(env, name) != "" {
+			return fmt.Errorf("the environment's %s: %sunset the variable; the directory and the sessions are kept in SQLite below `data`", name, not)
+		}
+	}
+	enabled, err := envBool(env, "AUTHENTIK_TENANTS__ENABLED")
+	if err != nil {
+		return err
+	}
+	if enabled {
+		return fmt.Errorf("the environment's AUTHENTIK_TENANTS__ENABLED: %sunset the variable; there is the default tenant", not)
+	}
+	// Its endpoints for other proxies are what this variable takes away; this build has
+	// none. A guard in the Caddyfile guards on.
+	if _, err := envBool(env, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST"); err != nil {
+		return err
+	}
+	if envValue(env, "AUTHENTIK_COOKIE_DOMAIN") != "" && a.log != nil {
+		a.log.Warn("AUTHENTIK_COOKIE_DOMAIN is not used: every cookie belongs to one host, and each guarded host gets one of its own")
+	}
+	return nil
+}
+
+// envValue reads a variable as authentik does: a value may be JSON, and what
+// follows white space and "#" is a comment that some readers of .env files leave in.
+func envValue(env lookup, name string) string {
+	v, _ := env(name)
+	for i := 1; i < len(v); i++ {
+		if v[i] == '#' && (v[i-1] == ' ' || v[i-1] == '\t') {
+			v = v[:i]
+			break
+		}
+	}
+	v = strings.TrimSpace(v)
+	var s string
+	if strings.HasPrefix(v, `"`) && json.Unmarshal([]byte(v), &s) == nil {
+		return s
+	}
+	return v
+}
+
+func envBool(env lookup, name string) (bool, error) {
+	switch strings.ToLower(envValue(env, name)) {
+	case "", "false", "0", "no", "off":
+		return false, nil
+	case "true", "1", "yes", "on":
+		return true, nil
+	}
+	return false, fmt.Errorf("the environment's %s is neither true nor false", name)
+}
+
+// reference resolves {env.X} and {file.X}, env://X?default and file:///path?default.
+// An error names the setting, and the variable or file, and never a value.
+func reference(env lookup, name, value string) (string, error) {
+	switch {
+	case strings.HasPrefix(value, "env://"):
+		variable, def, has := strings.Cut(strings.TrimPrefix(value, "env://"), "?")
+		if v, ok := env(variable); ok && v != "" {
+			return v, nil
+		}
+		if has {
+			return def, nil
+		}
+		return "", fmt.Errorf("%s: the environment variable %s is not set", name, variable)
+	case strings.HasPrefix(value, "file://"):
+		path, def, has := strings.Cut(strings.TrimPrefix(value, "file://"), "?")
+		b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		if err == nil {
+			return strings.TrimRight(string(b), "\r\n"), nil
+		}
+		if has {
+			return def, nil
+		}
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	out, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w (is the variable set?)", name, err)
+	}
+	return out, nil
+}
+
+// parseOrigin takes scheme://host[:port] and no more.
+func parseOrigin(origin string) (string, error) {
+	u, err := url.Parse(strings.TrimSuffix(origin, "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return "", fmt.Errorf("origin %q: write scheme and host, such as https://auth.example.com", origin)
+	}
+	name, port, err := core.NormalizeHost(u.Host)
+	if err != nil {
+		return "", fmt.Errorf("origin %q: %w", origin, err)
+	}
+	return u.Scheme + "://" + joinDefault(u.Scheme, name, port), nil
+}
+
+// joinDefault leaves a scheme's default port out.
+func joinDefault(scheme, name, port string) string {
+	if scheme == "http" && port == "80" || scheme == "https" && port == "443" {
+		port = ""
+	}
+	return core.JoinHost(name, port)
+}

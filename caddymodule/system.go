@@ -1,0 +1,111 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/outpost"
+)
+
+// system is the identity provider of one configuration.
+type system struct {
+	settings      settings
+	shared        *shared
+	defaultTenant *core.Tenant
+	pages         *login.Handler
+	op            *oidc.Provider
+	api           *api.Handler
+	guard         *outpost.Outpost
+}
+
+// tenant finds whom a host name addresses. One that nobody owns is the default
+// tenant's, unless strict_hosts is set: then it is core.ErrNotFound, but for the
+// host of the default tenant's own origin.
+func (s *system) tenant(ctx context.Context, host string) (*core.Tenant, error) {
+	t, err := s.shared.db.TenantByHost(ctx, host)
+	switch {
+	case errors.Is(err, core.ErrNotFound):
+		if s.settings.strictHosts && host != hostName(s.defaultTenant.Origin) {
+			return nil, err
+		}
+		return s.defaultTenant, nil
+	case err != nil:
+		return nil, err
+	case t.ID == core.DefaultTenant:
+		return s.defaultTenant, nil
+	}
+	return t, nil
+}
+
+func hostName(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	name, _, _ := core.NormalizeHost(host)
+	return name
+}
+
+// route finds who answers a path. Paths that an application may have too are
+// answered by fallback, where nothing follows.
+func (s *system) route(path string) http.Handler {
+	switch {
+	case strings.HasPrefix(path, "/application/o/"):
+		return s.op
+	case strings.HasPrefix(path, api.Prefix) || path == strings.TrimSuffix(api.Prefix, "/"):
+		return s.api
+	case path == "/-/health/live/" || path == "/-/health/live":
+		return http.HandlerFunc(serveAlive)
+	case path == "/-/health/ready/" || path == "/-/health/ready":
+		return http.HandlerFunc(s.serveReady)
+	case path == "/outpost.goauthentik.io/ping":
+		return http.HandlerFunc(servePing)
+	case !fallback(path) && s.pages.Handles(path):
+		return s.pages
+	}
+	return nil
+}
+
+// fallback reports whether a path is one that applications have, too.
+func fallback(path string) bool {
+	return path == "/" || path == "" || path == "/robots.txt" || path == "/favicon.ico"
+}
+
+func serveAlive(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusOK)
+}
+
+func servePing(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+// serveReady answers 503 where logins would fail, so that a load balancer sends them
+// elsewhere.
+func (s *system) serveReady(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.health(ctx); err != nil {
+		s.guard.Log.WarnContext(r.Context(), "not ready", "error", err)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// health reports whether logins can work.
+func (s *system) health(ctx context.Context) error {
+	if caddy.Exiting() {
+		return errors.New("the server is stopping")
+	}
+	if err := s.shared.db.Ping(ctx); err != nil {
+		return fmt.Errorf("directory: %w", err)
+	}
+	return nil
+}
