@@ -103,7 +103,7 @@ func (x *tx) setParents(ctx context.Context, id core.GroupID, parents []core.Gro
 		}
 		var below bool
 		err := x.row(ctx, `WITH RECURSIVE down (id) AS (
-				SELECT CAST($1 AS TEXT)
+				SELECT id FROM groups WHERE id = $1
 				UNION SELECT p.group_id FROM group_parents p JOIN down ON down.id = p.parent_id
 			) SELECT count(*) > 0 FROM down WHERE id = $2`, id, p).Scan(&below)
 		if err != nil {
