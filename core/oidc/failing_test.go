@@ -1,0 +1,106 @@
+package oidc_test
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/oidc"
+)
+
+func enc(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+func (f *failing) RevokeGrant(ctx context.Context, t core.TenantID, id oidc.GrantID) error {
+	if f.on == "revoke" {
+		return errDisk
+	}
+	return f.Store.RevokeGrant(ctx, t, id)
+}
+
+func (f *failing) SaveGrant(ctx context.Context, t core.TenantID, g *oidc.Grant) error {
+	if f.on == "grant" {
+		return errDisk
+	}
+	return f.Store.SaveGrant(ctx, t, g)
+}
+
+func (f *failing) SaveCode(ctx context.Context, t core.TenantID, c *oidc.Code) error {
+	if f.on == "code" {
+		return errDisk
+	}
+	return f.Store.SaveCode(ctx, t, c)
+}
+
+func (f *failing) Client(ctx context.Context, t core.TenantID, id string) (*core.Client, error) {
+	if f.on == "client" {
+		return nil, errDisk
+	}
+	return f.Store.Client(ctx, t, id)
+}
+
+func (f *failing) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (*oidc.Grant, error) {
+	if f.on == "read grant" {
+		return nil, errDisk
+	}
+	return f.Store.Grant(ctx, t, id)
+}
+
+func (f *failing) SaveRefresh(ctx context.Context, t core.TenantID, r *oidc.RefreshToken) error {
+	if f.on == "refresh" {
+		return errDisk
+	}
+	return f.Store.SaveRefresh(ctx, t, r)
+}
+
+func (f *failing) RotateRefresh(ctx context.Context, t core.TenantID, old [32]byte, next *oidc.RefreshToken, sealed []byte, grace time.Duration) ([]byte, error) {
+	if f.on == "rotate" {
+		return nil, errDisk
+	}
+	return f.Store.RotateRefresh(ctx, t, old, next, sealed, grace)
+}
+
+// A store that fails gives server_error with the request's ID, and never the
+// cause, a token or a code.
+func TestStoreFailures(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(w.alice)
+	b.signIn()
+	fail := func(on string) { w.op.Store = &failing{Store: w.db, on: on} }
+	for _, on := range []string{"grant", "code"} {
+		fail(on)
+		a := b.authorize()
+		if got := a.response(t); got.Get("error") != "server_error" || got.Get("code") != "" || !strings.Contains(got.Get("error_description"), "req-1") || strings.Contains(a.Header.Get("Location"), "disk") {
+			t.Errorf("%s: %v", on, got)
+		}
+	}
+	fail("client")
+	if a := b.authorize(); a.StatusCode != http.StatusInternalServerError || strings.Contains(a.body, "disk") || !strings.Contains(a.body, "req-1") {
+		t.Errorf("client: %d %s", a.StatusCode, a.body)
+	}
+	fail("")
+	code, refresh := b.code("scope", offline), w.tokens(offline)
+	for _, on := range []string{"client", "read grant"} {
+		fail(on)
+		if status, _ := w.userinfo(refresh.Access); status != http.StatusInternalServerError {
+			t.Errorf("%s: userinfo: %d", on, status)
+		}
+	}
+	for _, on := range []string{"client", "rotate"} {
+		fail(on)
+		if got := w.refresh(refresh.Refresh); got.Status != http.StatusInternalServerError || got.Error != "server_error" || got.Access != "" || strings.Contains(got.Description, "disk") {
+			t.Errorf("%s: %v", on, got)
+		}
+	}
+	fail("refresh")
+	if got := w.exchange(code); got.Status != http.StatusInternalServerError || got.Access != "" {
+		t.Errorf("refresh: %v", got)
+	}
+	w.op.Store = w.db
+	if got := w.refresh(refresh.Refresh); got.Error != "" { // the failed rotation used nothing up
+		t.Errorf("afterwards: %v", got)
+	}
+}
