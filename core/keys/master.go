@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -58,20 +57,17 @@ func (m *Master) Fingerprint() [32]byte { return m.Derive("", "fingerprint") }
 // cannot be moved to another. Layout: key id (4 bytes), nonce (12), ciphertext.
 func (m *Master) Seal(t core.TenantID, purpose, place string, plaintext []byte) []byte {
 	gcm := m.gcm(t, purpose)
-	out := make([]byte, 4+gcm.NonceSize(), 4+gcm.NonceSize()+len(plaintext)+gcm.Overhead())
+	out := make([]byte, 4, 4+len(plaintext)+gcm.Overhead())
 	binary.BigEndian.PutUint32(out, m.id)
-	rand.Read(out[4:]) //nolint:errcheck // crypto/rand.Read never returns an error (Go 1.24)
-	return gcm.Seal(out, out[4:], plaintext, []byte(place))
+	return gcm.Seal(out, nil, plaintext, []byte(place))
 }
 
 // Open is the inverse of Seal. Any mismatch is ErrSealed.
 func (m *Master) Open(t core.TenantID, purpose, place string, sealed []byte) ([]byte, error) {
-	gcm := m.gcm(t, purpose)
-	n := 4 + gcm.NonceSize()
-	if len(sealed) < n || binary.BigEndian.Uint32(sealed) != m.id {
+	if len(sealed) < 4 || binary.BigEndian.Uint32(sealed) != m.id {
 		return nil, ErrSealed
 	}
-	plaintext, err := gcm.Open(nil, sealed[4:n], sealed[n:], []byte(place))
+	plaintext, err := m.gcm(t, purpose).Open(nil, nil, sealed[4:], []byte(place))
 	if err != nil {
 		return nil, ErrSealed
 	}
@@ -84,7 +80,7 @@ func (m *Master) gcm(t core.TenantID, purpose string) cipher.AEAD {
 	if err != nil {
 		panic(err) // only for a key length that 32 is not
 	}
-	gcm, err := cipher.NewGCM(block)
+	gcm, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
 		panic(err) // only for a block size that AES has not
 	}
