@@ -61,7 +61,7 @@ func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User
 		if result == nil || ownFailed && mappings[i].Managed == "" {
 			continue
 		}
-		claims = expression.Merge(claims, result)
+		expression.Merge(claims, result)
 	}
 	for name, value := range claims {
 		if value == nil || reserved(name) {

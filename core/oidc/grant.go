@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/postern-sso/postern/core"
 )
 
@@ -46,12 +44,8 @@ func (p *Provider) grantCode(ctx context.Context, a *AuthRequest, to *target, se
 	t := core.Request(ctx).Tenant.ID
 	now := p.Now()
 	life := lifetimesOf(to.client)
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("choose a grant ID: %w", err)
-	}
 	g := &Grant{
-		ID: GrantID(id.String()), ClientID: a.ClientID, User: user.ID, Session: session.ID,
+		ClientID: a.ClientID, User: user.ID, Session: session.ID,
 		Scopes: a.Scopes, Nonce: a.Nonce, AuthTime: session.AuthTime, AMR: session.AMR(), ACR: acrDefault,
 		Created: now, Expires: now.Add(life.code + life.access),
 	}

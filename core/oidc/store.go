@@ -71,6 +71,7 @@ type Grants interface {
 	// Grant returns core.ErrNotFound for one that never was, was revoked or has
 	// expired.
 	Grant(ctx context.Context, t core.TenantID, id GrantID) (*Grant, error)
+	// SaveGrant keeps a new grant, and sets its ID where that is empty.
 	SaveGrant(ctx context.Context, t core.TenantID, g *Grant) error
 	// ExtendGrant moves Expires to a later time and never to an earlier one. It
 	// does not bring back a grant that was revoked meanwhile: core.ErrNotFound.

@@ -1,0 +1,79 @@
+package oidc_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+)
+
+func TestDiscovery(t *testing.T) {
+	w := newWorld(t)
+	m := w.mapping("minio", "", `return {"policy": "readwrite"}`, "", "policy", "iss")
+	w.updateClient(func(c *core.Client) { c.Mappings = append(c.Mappings, m.ID) })
+	a := w.browser(nil).open("/application/o/app/.well-known/openid-configuration")
+	if a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %v", a.StatusCode, a.Header)
+	}
+	golden(t, "discovery.json", strings.ReplaceAll(a.body, w.server.URL, "http://auth.example"))
+	// T-16: a client of HS256 says so, and any other lists asymmetric ones only.
+	w.updateClient(func(c *core.Client) { c.SigningKey = "" })
+	var doc struct {
+		Algs []string `json:"id_token_signing_alg_values_supported"`
+		Auth []string `json:"token_endpoint_auth_methods_supported"`
+	}
+	check(t, json.Unmarshal([]byte(w.browser(nil).open("/application/o/app/.well-known/openid-configuration").body), &doc))
+	if len(doc.Algs) != 1 || doc.Algs[0] != "HS256" {
+		t.Errorf("algorithms: %v", doc.Algs)
+	}
+	w.updateClient(func(c *core.Client) { c.Type, c.SigningKey = core.ClientPublic, w.key.ID })
+	check(t, json.Unmarshal([]byte(w.browser(nil).open("/application/o/app/.well-known/openid-configuration").body), &doc))
+	if doc.Algs[0] != "ES256" || len(doc.Auth) != 1 || doc.Auth[0] != "none" {
+		t.Errorf("public client: %v", doc)
+	}
+}
+
+func TestDiscoveryCORS(t *testing.T) {
+	w := newWorld(t)
+	for origin, want := range map[string]string{"https://rp.example": "https://rp.example", "https://evil.test": ""} {
+		r, err := http.NewRequest(http.MethodGet, w.server.URL+"/application/o/app/.well-known/openid-configuration", nil)
+		check(t, err)
+		r.Header.Set("Origin", origin)
+		if got := w.browser(nil).do(r).Header.Get("Access-Control-Allow-Origin"); got != want {
+			t.Errorf("%s: %q", origin, got)
+		}
+	}
+}
+
+// T-29
+func TestJWKS(t *testing.T) {
+	w := newWorld(t)
+	kp, err := keys.Generate("rsa", "rsa", nil, 0, w.clock.Now())
+	check(t, err)
+	check(t, w.db.CreateKeyPair(t.Context(), tenantID, kp))
+	w.updateClient(func(c *core.Client) { c.SigningKey = kp.ID })
+	a := w.browser(nil).open("/application/o/app/jwks/")
+	if a.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.HasPrefix(a.Header.Get("Cache-Control"), "public, max-age=") {
+		t.Errorf("headers: %v", a.Header)
+	}
+	var set struct{ Keys []map[string]any }
+	check(t, json.Unmarshal([]byte(a.body), &set))
+	if len(set.Keys) != 1 {
+		t.Fatalf("%s", a.body)
+	}
+	for name := range set.Keys[0] {
+		if !strings.Contains(" kty use alg kid n e x5c x5t x5t#S256 ", " "+name+" ") {
+			t.Errorf("%s is published", name)
+		}
+	}
+	if set.Keys[0]["alg"] != "RS256" || set.Keys[0]["use"] != "sig" || set.Keys[0]["kid"] == "" {
+		t.Errorf("%v", set.Keys[0])
+	}
+	w.updateClient(func(c *core.Client) { c.SigningKey = "" })
+	if a := w.browser(nil).open("/application/o/app/jwks/"); a.body != `{"keys":[]}` {
+		t.Errorf("without a key: %s", a.body)
+	}
+}
