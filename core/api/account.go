@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -105,10 +106,6 @@ func createServiceAccount(c *call) (reply, error) {
 	if !expires.IsZero() && !expires.After(c.Now()) {
 		f.fail("expires", "This lies in the past.")
 	}
-	identifier := "service-account-" + name + "-password"
-	if name != "" && !slug.MatchString(name) {
-		f.fail("name", "The name is part of a token's identifier: use letters, numbers, underscores and hyphens.")
-	}
 	if err := f.err(); err != nil {
 		return reply{}, err
 	}
@@ -122,30 +119,48 @@ func createServiceAccount(c *call) (reply, error) {
 		}
 		return reply{}, err
 	}
-	users().record(c, core.EventModelCreated, u)
 	out := object{"username": name, "user_uid": hashedID(c.info.Tenant, u), "user_pk": u.PK, "group_pk": nil}
 	key := core.Secret(core.RandomAlphanumeric(tokenLength))
-	token := &core.Token{Identifier: identifier, Intent: core.IntentAppPassword, User: u.ID, Expiring: expiring}
+	token := &tokenRow{Token: core.Token{
+		Identifier: "service-account-" + slugOf(name) + "-password", Intent: core.IntentAppPassword, User: u.ID, Expiring: expiring,
+	}}
 	if expiring {
 		if token.Expires = expires; expires.IsZero() {
 			token.Expires = c.Now().AddDate(0, 0, 360)
 		}
 	}
-	err := c.Store.CreateToken(c.ctx(), c.t, token, key)
+	err := c.Store.CreateToken(c.ctx(), c.t, &token.Token, key)
+	var g *groupRow
 	if err == nil && withGroup {
-		g := &groupRow{Group: core.Group{Name: name, Attributes: object{}}}
-		if err = c.Store.CreateGroup(c.ctx(), c.t, &g.Group, []int64{u.PK}); err == nil {
-			groups().record(c, core.EventModelCreated, g)
-			out["group_pk"] = string(g.ID)
-		}
+		g = &groupRow{Group: core.Group{Name: name, Attributes: object{}}}
+		err = c.Store.CreateGroup(c.ctx(), c.t, &g.Group, []int64{u.PK})
 	}
 	if err != nil {
 		// Half an account is none. The token goes with the user.
 		if undo := c.Store.DeleteUser(c.ctx(), c.t, u.PK); undo != nil {
 			return reply{}, errors.Join(err, undo)
 		}
+		if errors.Is(err, core.ErrExists) {
+			return reply{}, invalid{"name": {"A token or group for an account of this name already exists."}}
+		}
 		return reply{}, err
+	}
+	users().record(c, core.EventModelCreated, u)
+	tokens().record(c, core.EventModelCreated, token)
+	if g != nil {
+		groups().record(c, core.EventModelCreated, g)
+		out["group_pk"] = string(g.ID)
 	}
 	out["token"] = string(key)
 	return ok(out)
+}
+
+// slugOf is a name as part of an identifier.
+func slugOf(name string) string {
+	return strings.Map(func(c rune) rune {
+		if slug.MatchString(string(c)) {
+			return c
+		}
+		return '-'
+	}, name)
 }

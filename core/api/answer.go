@@ -46,7 +46,7 @@ func (a reply) write(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {
-		w.Write(data) //nolint:errcheck // the client went away; nobody is left to tell
+		w.Write(data) //nolint:errcheck,gosec // the client went away; nobody is left to tell
 	}
 }
 

@@ -182,6 +182,7 @@ func listApplications(c *call) (reply, error) {
 		}
 		return reply{}, errs
 	}
+	everyone = everyone && c.super
 	user, groups := c.user, c.groups
 	if params.Get("for_user") != "" {
 		if !c.super {
@@ -203,7 +204,7 @@ func listApplications(c *call) (reply, error) {
 	c.inList = true
 	var results []any
 	for i := range rows {
-		if !(c.super && everyone) && !c.Policy.Decide(c.ctx(), c.t, &rows[i], user, groups).Allowed {
+		if !everyone && !c.Policy.Decide(c.ctx(), c.t, &rows[i], user, groups).Allowed {
 			continue
 		}
 		out, err := showApplication(c, &rows[i], user)

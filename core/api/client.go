@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/rsa"
+	"errors"
 	"maps"
 	"net/url"
 	"strconv"
@@ -209,7 +210,7 @@ func previewUser(c *call) (reply, error) {
 		return reply{}, err
 	}
 	app, err := c.Store.ApplicationByProvider(c.ctx(), c.t, v.ID)
-	if err != nil && found(err, "Application") == err {
+	if err != nil && !errors.Is(err, core.ErrNotFound) {
 		return reply{}, err
 	}
 	claims, err := c.Preview.Preview(c.ctx(), c.r, v, app, user)

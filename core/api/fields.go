@@ -150,7 +150,7 @@ func text[T ~string](f *fields, name string, r rule, into *T) {
 		f.fail(name, "This field may not be blank.")
 	case utf8.RuneCountInString(s) > limit:
 		f.fail(name, fmt.Sprintf("Ensure this field has no more than %d characters.", limit))
-	case strings.ContainsFunc(s, func(c rune) bool { return unicode.IsControl(c) && !(r.lines && strings.ContainsRune("\n\r\t", c)) }):
+	case strings.ContainsFunc(s, func(c rune) bool { return unicode.IsControl(c) && (!r.lines || !strings.ContainsRune("\n\r\t", c)) }):
 		f.fail(name, "Control characters are not allowed.")
 	default:
 		*into = T(s)

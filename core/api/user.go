@@ -110,18 +110,14 @@ func userTaken(err error) error {
 }
 
 // readUser leaves alone what only the system knows: is_superuser follows from the
-// groups, a password has a call of its own, and an address that changes is no
-// longer proven.
+// groups, a password has a call of its own, and whether an address is proven the
+// store keeps.
 func readUser(f *fields, u *core.User) {
-	email := u.Email
 	text(f, "username", rule{required: true, max: 150}, &u.UserName)
 	text(f, "name", rule{required: true, blank: true, max: 1000}, &u.DisplayName)
 	text(f, "email", rule{blank: true, max: 254}, &u.Email)
 	if f.has("email") && u.Email != "" && len(f.errs["email"]) == 0 && !isEmail(u.Email) {
 		f.fail("email", "Enter a valid email address.")
-	}
-	if core.Fold(email) != core.Fold(u.Email) {
-		u.EmailVerified = false
 	}
 	boolean(f, "is_active", &u.Active)
 	choice(f, "type", &u.Type, core.UserInternal, core.UserExternal, core.UserServiceAccount, core.UserInternalServiceAccount)

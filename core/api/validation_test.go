@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 func TestRefusals(t *testing.T) {
 	e := open(t)
 	flows := e.flows()
-	rsa := e.want(200, "GET", "crypto/certificatekeypairs/", nil)["results"].([]any)[0].(map[string]any)["pk"]
 	ec := e.want(200, "POST", "crypto/certificatekeypairs/generate/", map[string]any{"common_name": "ec", "validity_days": 1, "alg": "ecdsa"})["pk"]
 	public := e.want(200, "GET", fmt.Sprintf("crypto/certificatekeypairs/%v/view_certificate/", ec), nil)["data"]
 	certificate := e.want(201, "POST", "crypto/certificatekeypairs/", map[string]any{"name": "certificate only", "certificate_data": public})["pk"]
@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 	under("crypto/certificatekeypairs/generate/", map[string]any{"common_name": "new", "validity_days": 1},
 		is("alg", "dsa", "not a valid choice"), is("validity_days", 0, "between 1 and 36500"), is("validity_days", 99999, "between 1 and 36500"), is("validity_days", "x", "valid integer"), is("common_name", "ec", "already exists"), is("subject_alt_name", "http://", "not a URI"),
 	)
-	under("core/users/service_account/", map[string]any{"name": "new"}, is("name", "root", "must be unique"), is("name", "a b", "letters"), is("expires", "2001-01-01T00:00:00Z", "past"), is("expiring", "x", "boolean"))
+	under("core/users/service_account/", map[string]any{"name": "new"}, is("name", "root", "must be unique"), is("expires", "2001-01-01T00:00:00Z", "past"), is("expiring", "x", "boolean"))
 	under(fmt.Sprintf("core/users/%d/set_password/", e.plainPK), map[string]any{}, is("password", "", "blank"), is("password", "short", "at least 8"), is("password", nil, "null"), is("password", strings.Repeat("x", 1025), "no more than"), is("other", "x", ""))
 	under(fmt.Sprintf("core/users/%d/recovery/", e.plainPK), map[string]any{}, is("token_duration", "days=2", "one day"))
 	under("core/applications/taken/set_icon_url/", map[string]any{}, is("url", "javascript:x", "not allowed"), is("other", "x", ""))
@@ -140,7 +140,6 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 	}
-	_ = rsa
 }
 
 // O-05: no redirect URI that runs script can be registered. Control: a scheme of
@@ -243,9 +242,65 @@ func TestKeepWhatIsAbsent(t *testing.T) {
 		t.Errorf("a token that does not expire: %v", is)
 	}
 
+	// A part is checked together with what is kept.
+	proxy := e.want(201, "POST", "providers/proxy/", flows.with(map[string]any{"name": "x", "external_host": "https://x.a.test", "mode": "forward_single", "cookie_domain": "a.test"}))
+	path = fmt.Sprintf("providers/proxy/%v/", proxy["pk"])
+	e.want(200, "PATCH", path, map[string]any{"mode": "forward_domain"})
+	e.refused("PATCH", path, map[string]any{"external_host": "https://x.b.test"}, "cookie_domain", "outside")
+	e.refused("PATCH", path, map[string]any{"mode": "proxy"}, "internal_host", "cannot be empty")
+
 	mapping := e.want(201, "POST", "propertymappings/provider/scope/", map[string]any{"name": "m", "scope_name": "m", "expression": "  return {}\n\n"})
 	if mapping["expression"] != "return {}" {
 		t.Errorf("the expression is %q", mapping["expression"])
+	}
+}
+
+// TestServiceAccount: all of it is there, or nothing.
+func TestServiceAccount(t *testing.T) {
+	e := open(t)
+	made := e.want(200, "POST", "core/users/service_account/", map[string]any{"name": "my bot", "create_group": true})
+	e.fits(made, "UserServiceAccountResponse")
+	u := e.want(200, "GET", fmt.Sprintf("core/users/%v/", made["user_pk"]), nil)
+	token := e.want(200, "GET", "core/tokens/service-account-my-bot-password/", nil)
+	if u["type"] != "service_account" || fmt.Sprint(u["groups"]) != fmt.Sprintf("[%v]", made["group_pk"]) || token["intent"] != "app_password" || token["user"] != made["user_pk"] {
+		t.Errorf("%v\n%v", u, token)
+	}
+	if a := e.send(made["token"].(string), "GET", "core/users/me/", nil); a.status != 403 {
+		t.Errorf("an app password opens the API: %d", a.status)
+	}
+	// A group of the name is in the way: then there is no user either.
+	e.want(201, "POST", "core/groups/", map[string]any{"name": "other"})
+	e.refused("POST", "core/users/service_account/", map[string]any{"name": "other", "create_group": true}, "name", "already exists")
+	if got := e.names("core/users/?username=other", "username"); len(got) != 0 {
+		t.Errorf("half an account was left: %v", got)
+	}
+	if a := e.send(e.root, "GET", "core/tokens/service-account-other-password/", nil); a.status != 404 {
+		t.Errorf("its token was left: %d", a.status)
+	}
+}
+
+// TestPatchesTogether: two who change different fields at once both succeed.
+// Whoever saved the object as it was checked would undo the other's change.
+func TestPatchesTogether(t *testing.T) {
+	e := open(t)
+	path := fmt.Sprintf("core/users/%d/", e.plainPK)
+	var all sync.WaitGroup
+	for _, field := range []string{"name", "email", "path"} {
+		all.Go(func() {
+			for i := range 15 {
+				value := fmt.Sprintf("v%d@example.com", i)
+				if a := e.send(e.root, "PATCH", path, map[string]any{field: value}); a.status != 200 || !strings.Contains(string(a.body), `"`+field+`":"`+value) {
+					t.Errorf("%s: %d %s", field, a.status, a.body)
+				}
+			}
+		})
+	}
+	all.Wait()
+	is := e.want(200, "GET", path, nil)
+	for _, field := range []string{"name", "email", "path"} {
+		if is[field] != "v14@example.com" {
+			t.Errorf("%s is %v", field, is[field])
+		}
 	}
 }
 
