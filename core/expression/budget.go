@@ -1,0 +1,129 @@
+package expression
+
+import (
+	"time"
+)
+
+// What one run may use. Steps are Starlark's own count. Work is charged by our
+// functions, in units of about 10 ns, before they do it; bytes likewise, for all that
+// is allocated, whether or not it is let go again. The three together are the promise:
+// 50 ms of CPU and 16 MB. They are counted, not measured, so that an expression that
+// fits once always fits, whatever else the machine does.
+const (
+	maxSteps = 100_000
+	maxWork  = 2_000_000
+	maxBytes = 7 << 20
+
+	// The wall clock stands behind the counts. Past maxTime a run ends if it has
+	// worked for a good part of its budget: one that has not was merely not
+	// scheduled. Past maxWait it ends in any case. Time in the Directory does not count.
+	maxTime = 50 * time.Millisecond
+	maxWait = time.Second
+
+	// A run that is through with these is expensive and continues in the slow lane.
+	cheapSteps = 10_000
+	cheapWork  = 100_000
+	cheapBytes = 512 << 10
+
+	maxQueries = 100 // of the Directory
+	maxRows    = 500 // of one query
+	maxEvents  = 10  // by ak_create_event
+	maxLines   = 50  // by ak_logger
+)
+
+// budget is what is left of one run.
+type budget struct {
+	work, bytes int
+	spentCheap  bool // the slow lane is entered
+	ticks       int
+	start       time.Time
+	queries     int
+	events      int
+	lines       int
+}
+
+// work charges n units of time.
+func (r *run) charge(n int) {
+	r.work += n
+	r.check()
+}
+
+// alloc charges n bytes, and the time to fill them.
+func (r *run) alloc(n int) {
+	if n < 0 { // an overflow: larger than anything
+		n = maxBytes + 1
+	}
+	r.bytes += n
+	r.work += n / 64
+	r.check()
+}
+
+// values charges a slice of n values.
+func (r *run) values(n int) {
+	if n > maxBytes/16 {
+		n = maxBytes / 16 // and the header beside it is too much
+	}
+	r.alloc(16*n + 24)
+}
+
+func (r *run) check() {
+	if r.uncontrolled {
+		return
+	}
+	switch {
+	case r.work > maxWork:
+		panic(r.stop("the expression takes too long"))
+	case r.bytes > maxBytes:
+		panic(r.stop("the expression takes too much memory"))
+	}
+	if !r.spentCheap && (r.work > cheapWork || r.bytes > cheapBytes) {
+		r.slowDown()
+	}
+	if r.ticks++; r.ticks%32 == 0 {
+		r.clock()
+	}
+}
+
+// stop remembers that a limit ended the run. Nothing the program does hides it.
+func (r *run) stop(why string) *fault {
+	f := &fault{message: why, err: ErrLimit}
+	if r.stopped == nil {
+		r.stopped = f
+	}
+	return f
+}
+
+// clock looks at the wall clock and at the caller's context.
+func (r *run) clock() {
+	if err := r.ctx.Err(); err != nil {
+		r.stopped = &fault{message: "the request ended before the expression did", err: err}
+		panic(r.stopped)
+	}
+	// The real clock on purpose: it bounds real time, whatever Now says.
+	took := time.Since(r.start)
+	if took > maxWait || took > maxTime && (r.work > maxWork/4 || r.thread.Steps > maxSteps/4) {
+		panic(r.stop("the expression takes too long"))
+	}
+}
+
+// slowDown moves an expensive run into the slow lane, and waits for a place there.
+func (r *run) slowDown() {
+	r.spentCheap = true
+	begin := time.Now()
+	if f := r.lanes.change(r.ctx); f != nil {
+		r.stopped = f
+		panic(f)
+	}
+	r.start = r.start.Add(time.Since(begin))
+}
+
+// outside runs a query of the Directory off the clock: how long it takes is no fault of the
+// expression, and the context bounds it.
+func (r *run) outside(query func()) {
+	if r.queries++; r.queries > maxQueries {
+		panic(r.stop("the expression asks the directory more than 100 times"))
+	}
+	begin := time.Now()
+	defer func() { r.start = r.start.Add(time.Since(begin)) }()
+	query()
+}

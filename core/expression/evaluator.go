@@ -1,0 +1,250 @@
+package expression
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// Evaluator runs expressions: the Python of property mappings and policies, in a
+// sandbox. Its zero value works; what a field would answer is then an error, or empty.
+// It is safe for concurrent use.
+type Evaluator struct {
+	// Directory answers what an expression asks of users and groups beyond Env.
+	Directory Directory
+	Log       *slog.Logger     // for ak_logger; default slog.Default
+	Now       func() time.Time // for events; default time.Now
+	// Events takes what ak_create_event records; nil: it is only logged.
+	Events core.Events
+	// HashUser gives "uid" of users other than Env.User; nil: theirs is an error.
+	HashUser func(t core.TenantID, u *core.User) string
+	// HasAuthenticator answers ak_user_has_authenticator. kind is "totp", "static",
+	// "webauthn" and so on, or empty for any. Nil: nobody has one.
+	HasAuthenticator func(ctx context.Context, t core.TenantID, u core.UserID, kind string) (bool, error)
+
+	once     sync.Once
+	lanes    *lanes
+	programs *programs
+	patterns *patterns
+	names    starlark.StringDict
+	methods  *methods
+	letters  letters
+
+	uncontrolled bool // tests only: charges are counted and never refused
+	spent        func(work, bytes int, steps uint64)
+}
+
+// Env is what one evaluation is about.
+type Env struct {
+	// User is "user" and "request.user". Nil: "user" is not defined, and
+	// "request.user" is a user without name, attributes or groups.
+	User *core.User
+	// Groups are the user's, direct and inherited. Nil: asked of the Directory.
+	Groups []core.Group
+	// HashedUserID is the user's "uid".
+	HashedUserID string
+	// Request is "http_request" and "request.http_request". Nil: not defined.
+	Request *core.RequestInfo
+	// Provider is "provider". Nil: not defined.
+	Provider core.Provider
+	// Application is "provider.application".
+	Application *core.Application
+	// Mapping is "request.obj": the mapping that is evaluated.
+	Mapping *core.PropertyMapping
+	// Vars are further names, such as token, connection or group; they win over
+	// those above, so that nil makes "user" None. Values are JSON-like, or a
+	// *core.User, *core.Group, core.Provider, *core.Application or Object. They are also
+	// in "request.context".
+	Vars map[string]any
+	// Context is what else "request.context" holds, and where not nil, "context".
+	Context map[string]any
+}
+
+// Object is a value with attributes, for Env.Vars: Object{"Token", map[string]any{"session_id": "…"}}
+// is read as token.session_id.
+type Object struct {
+	Type       string
+	Attributes map[string]any
+}
+
+func (e *Evaluator) init() {
+	e.once.Do(func() {
+		e.lanes, e.programs, e.patterns = newLanes(), newPrograms(), newPatterns()
+		e.names, e.methods = predeclared(), newMethods()
+		e.letters = newLetters()
+		if e.Log == nil {
+			e.Log = slog.Default()
+		}
+		if e.Now == nil {
+			e.Now = time.Now
+		}
+	})
+}
+
+// Check reports whether a source can be compiled. The error is a *SyntaxError. What
+// a name means is known only when it runs, as in Python.
+func (e *Evaluator) Check(src string) error {
+	e.init()
+	place, err := e.lanes.enter(context.Background())
+	if err != nil {
+		return err
+	}
+	defer place.leave()
+	_, err = compile(src, e.names)
+	return err
+}
+
+// Eval runs a source as the body of a function and returns what it returns: nil, bool,
+// int64, *big.Int, float64, string, []any or map[string]any. A function with yield returns
+// the list of what it yields. The error is a *SyntaxError, or an *Error that may
+// wrap ErrSkipObject, ErrLimit, ErrBusy or the error of ctx.
+//
+// A run is bounded in steps, time and memory whatever the source is; see budget.go.
+func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env Env) (any, error) {
+	e.init()
+	place, err := e.lanes.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer place.leave()
+	program, err := e.programs.get(src, e.names)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, lanes: place}
+	r.start = time.Now() // the real clock: it bounds real time
+	r.thread.SetLocal(runKey, r)
+	r.thread.Name = "expression"
+	r.thread.Print = func(*starlark.Thread, string) {}
+	r.thread.SetMaxExecutionSteps(cheapSteps)
+	r.thread.OnMaxSteps = r.tooManySteps
+	out, err := r.main(program)
+	if e.spent != nil {
+		e.spent(r.work, r.bytes, r.thread.Steps)
+	}
+	if err != nil {
+		return nil, explain(r, err)
+	}
+	return out, nil
+}
+
+// run is one evaluation: everything it may touch, and what is left of its budget.
+type run struct {
+	*Evaluator
+	budget
+	ctx     context.Context
+	tenant  core.TenantID
+	env     *Env
+	thread  starlark.Thread
+	lanes   *place
+	stopped *fault
+	user    *object // request.user
+	request *object
+}
+
+// runKey names the run in the thread's locals.
+const runKey = "run"
+
+// main calls the program, and turns what it returns into Go's values.
+func (r *run) main(p *program) (out any, err error) {
+	defer func() {
+		if bad := recover(); bad != nil {
+			if f, ok := bad.(*fault); ok {
+				err = f
+				return
+			}
+			r.Log.ErrorContext(r.ctx, "expression failed within", "panic", bad, "stack", string(debug.Stack()))
+			err = &fault{message: "internal error"}
+		}
+	}()
+	v, err := starlark.Call(&r.thread, p.main, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return r.toGo(v, 0), nil
+}
+
+// tooManySteps is called by the interpreter when the count is reached: first that of
+// the fast lane, then the last.
+func (r *run) tooManySteps(thread *starlark.Thread) {
+	if thread.Steps < maxSteps && !r.uncontrolled {
+		thread.SetMaxExecutionSteps(maxSteps)
+		defer func() {
+			if f, ok := recover().(*fault); ok {
+				thread.Cancel(f.message)
+			}
+		}()
+		if !r.spentCheap {
+			r.slowDown()
+		}
+		r.clock()
+		return
+	}
+	r.stop("the expression takes too many steps")
+	thread.Cancel("too many steps")
+}
+
+// lookup finds a name that neither the program nor the language defines.
+func (r *run) lookup(name string) (starlark.Value, bool) {
+	if v, ok := r.env.Vars[name]; ok {
+		return r.fromGo(v, 0), true
+	}
+	switch name {
+	case "request":
+		return r.policyRequest(), true
+	case "user":
+		if r.env.User != nil {
+			return r.requestUser(), true
+		}
+	case "http_request":
+		if r.env.Request != nil {
+			return r.httpRequest(), true
+		}
+	case "provider":
+		if r.env.Provider != nil {
+			return r.provider(r.env.Provider), true
+		}
+	case "context":
+		if r.env.Context != nil {
+			return r.context(), true
+		}
+	}
+	return nil, false
+}
+
+// name is lookup, or the error that says why there is nothing.
+func (r *run) name(name string) starlark.Value {
+	v, ok := r.lookup(name)
+	if !ok {
+		if why := absentName(name); why != "" {
+			fail("%s is not available: %s", name, why)
+		}
+		fail("name %s is not defined", quote(name))
+	}
+	return v
+}
+
+// absentName says why a name of authentik's, or of Python's, does not exist here.
+func absentName(name string) string {
+	switch name {
+	case "requests", "resolve_dns", "reverse_dns":
+		return "expressions have no network"
+	case "ak_send_email":
+		return "expressions send no mail"
+	case "ak_call_policy":
+		return "expressions cannot call policies by name"
+	case "ak_create_jwt", "ak_create_jwt_raw":
+		return "expressions cannot sign tokens"
+	case "open", "input", "exec", "eval", "compile", "__import__", "globals", "locals", "vars", "breakpoint", "exit", "quit":
+		return "expressions reach nothing outside of themselves"
+	case "bytes", "bytearray", "memoryview", "complex", "super", "classmethod", "staticmethod", "property", "object", "setattr", "delattr", "iter", "id", "hash", "dir", "help":
+		return "it is no part of this Python"
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+package expression
+
+import (
+	linked "container/list"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+)
+
+// program is a source compiled to one frozen function.
+type program struct {
+	main *starlark.Function
+}
+
+// compile parses and compiles a source. It runs none of it.
+func compile(src string, names starlark.StringDict) (p *program, err error) {
+	defer func() {
+		if bad := recover(); bad != nil { // a bug of the compiler's, or of ours: refuse the source
+			p, err = nil, &SyntaxError{1, fmt.Sprintf("this expression cannot be compiled (%T)", bad)}
+		}
+	}()
+	file, err := parse(src, names.Has)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := starlark.FileProgram(file, names.Has)
+	if err != nil {
+		var all resolve.ErrorList
+		if errors.As(err, &all) {
+			return nil, &SyntaxError{int(all[0].Pos.Line), all[0].Msg}
+		}
+		return nil, &SyntaxError{1, err.Error()}
+	}
+	globals, err := compiled.Init(&starlark.Thread{Name: "compile"}, names)
+	if err != nil {
+		return nil, &SyntaxError{1, err.Error()}
+	}
+	main, ok := globals["@main"].(*starlark.Function)
+	if !ok {
+		return nil, &SyntaxError{1, "this expression cannot be compiled"}
+	}
+	main.Freeze()
+	return &program{main: main}, nil
+}
+
+// Limits of the cache of compiled programs: a few thousand ordinary expressions.
+const (
+	maxPrograms = 2048
+	maxCached   = 1 << 20 // bytes of source
+)
+
+// programs keeps what was compiled, the least recently used going first. It keeps
+// failures too: a source that does not compile is not compiled again for each login.
+type programs struct {
+	mu    sync.Mutex
+	byKey map[string]*linked.Element
+	order *linked.List
+	size  int
+}
+
+type cached struct {
+	src     string
+	once    sync.Once
+	program *program
+	err     error
+}
+
+func newPrograms() *programs {
+	return &programs{byKey: map[string]*linked.Element{}, order: linked.New()}
+}
+
+func (c *programs) get(src string, names starlark.StringDict) (*program, error) {
+	if len(src) > maxSource {
+		return compile(src, names)
+	}
+	entry := c.entry(src)
+	entry.once.Do(func() { entry.program, entry.err = compile(src, names) })
+	return entry.program, entry.err
+}
+
+func (c *programs) entry(src string) *cached {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.byKey[src]; ok {
+		c.order.MoveToFront(e)
+		entry, _ := e.Value.(*cached)
+		return entry
+	}
+	entry := &cached{src: src}
+	c.byKey[src] = c.order.PushFront(entry)
+	c.size += len(src)
+	for c.size > maxCached || c.order.Len() > maxPrograms {
+		last := c.order.Back()
+		old, _ := c.order.Remove(last).(*cached)
+		delete(c.byKey, old.src)
+		c.size -= len(old.src)
+	}
+	return entry
+}

@@ -1,0 +1,171 @@
+package expression
+
+import (
+	"maps"
+	"net/url"
+
+	"go.starlark.net/starlark"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// policyRequest is "request": authentik's PolicyRequest, not the HTTP request.
+func (r *run) policyRequest() *object {
+	if r.request != nil {
+		return r.request
+	}
+	r.alloc(256)
+	r.request = &object{kind: "PolicyRequest", id: "request"}
+	r.request.get = func(name string) starlark.Value {
+		switch name {
+		case "user":
+			return r.requestUser()
+		case "http_request":
+			if r.env.Request == nil {
+				return starlark.None
+			}
+			return r.httpRequest()
+		case "obj":
+			return r.mapping()
+		case "context":
+			return r.context()
+		case "debug":
+			return starlark.False
+		}
+		return nil
+	}
+	return r.request
+}
+
+// context is "request.context": what was given beyond the user and the request.
+func (r *run) context() starlark.Value {
+	all := map[string]any{}
+	maps.Copy(all, r.env.Vars)
+	maps.Copy(all, r.env.Context)
+	v := r.fromGo(all, 0)
+	if d, ok := v.(*dict); ok && r.env.Provider != nil {
+		if _, given := all["provider"]; !given {
+			r.put(&d.table, starlark.String("provider"), r.provider(r.env.Provider))
+		}
+	}
+	return v
+}
+
+func (r *run) mapping() starlark.Value {
+	m := r.env.Mapping
+	if m == nil {
+		return starlark.None
+	}
+	return r.newObject(Object{"PropertyMapping", map[string]any{
+		"pk": string(m.ID), "id": string(m.ID), "name": m.Name, "managed": m.Managed,
+		"scope_name": m.ScopeName, "saml_name": m.SAMLName, "friendly_name": m.FriendlyName, "description": m.Description,
+	}})
+}
+
+// httpRequest is "http_request": what the edge states of the request, by Django's
+// names.
+func (r *run) httpRequest() *object {
+	q := r.env.Request
+	target, err := url.ParseRequestURI(q.URI)
+	if err != nil {
+		target = &url.URL{Path: "/"}
+	}
+	call := func(name string, v func() starlark.Value) starlark.Value {
+		return &builtin{name: name, fn: func(_ *run, a *args) starlark.Value {
+			a.none()
+			return v()
+		}}
+	}
+	return &object{kind: "HttpRequest", id: q.ID, get: func(name string) starlark.Value {
+		switch name {
+		case "scheme":
+			return starlark.String(q.Scheme)
+		case "path":
+			return starlark.String(target.Path)
+		case "is_secure":
+			return call(name, func() starlark.Value { return starlark.Bool(q.Scheme == "https") })
+		case "get_host":
+			return call(name, func() starlark.Value { return starlark.String(q.Host) })
+		case "get_full_path":
+			return call(name, func() starlark.Value { return starlark.String(target.RequestURI()) })
+		case "build_absolute_uri":
+			return call(name, func() starlark.Value { return starlark.String(q.Origin() + target.RequestURI()) })
+		case "GET":
+			r.alloc(4 * len(target.RawQuery))
+			values := map[string]any{}
+			for k, v := range target.Query() {
+				values[k] = v[len(v)-1] // Django's QueryDict gives the last
+			}
+			return r.fromGo(values, 0)
+		case "META":
+			meta := map[string]any{"HTTP_HOST": q.Host, "PATH_INFO": target.Path, "QUERY_STRING": target.RawQuery}
+			if q.ClientIP.IsValid() {
+				meta["REMOTE_ADDR"] = q.ClientIP.String()
+			}
+			return r.fromGo(meta, 0)
+		case "user":
+			return r.requestUser()
+		case "request_id":
+			return starlark.String(q.ID)
+		case "brand", "tenant":
+			return r.brand(q.Tenant)
+		}
+		return nil
+	}}
+}
+
+func (r *run) brand(t *core.Tenant) starlark.Value {
+	if t == nil {
+		return starlark.None
+	}
+	title := t.Brand.Title
+	if title == "" {
+		title = "Postern"
+	}
+	return r.newObject(Object{"Brand", map[string]any{
+		"id": t.UUID, "branding_title": title, "branding_logo": t.Brand.Logo, "branding_favicon": t.Brand.Favicon,
+		"schema_name": string(t.ID), "name": t.Name, "attributes": map[string]any{},
+	}})
+}
+
+// provider is "provider". No secret is among its attributes.
+func (r *run) provider(p core.Provider) starlark.Value {
+	var base core.ProviderBase
+	attrs := map[string]any{}
+	kind := "Provider"
+	switch p := p.(type) {
+	case *core.Client:
+		if p == nil {
+			return starlark.None
+		}
+		base, kind = p.ProviderBase, "OAuth2Provider"
+		attrs["client_id"], attrs["client_type"] = p.ClientID, string(p.Type)
+		attrs["sub_mode"], attrs["issuer_mode"] = string(p.SubMode), string(p.IssuerMode)
+		attrs["include_claims_in_id_token"] = p.IncludeClaimsInIDToken
+	case *core.ProxyProvider:
+		if p == nil {
+			return starlark.None
+		}
+		base, kind = p.ProviderBase, "ProxyProvider"
+		attrs["client_id"], attrs["mode"] = p.ClientID, string(p.Mode)
+		attrs["external_host"], attrs["internal_host"], attrs["cookie_domain"] = p.ExternalHost, p.InternalHost, p.CookieDomain
+	case nil:
+		return starlark.None
+	}
+	attrs["pk"], attrs["name"], attrs["application"] = int64(base.ID), base.Name, any(nil)
+	if a := r.env.Application; a != nil && a.Provider == base.ID {
+		attrs["application"] = a
+	}
+	o := r.newObject(Object{kind, attrs})
+	o.id = itoa(int(base.ID))
+	return o
+}
+
+func (r *run) application(a *core.Application) starlark.Value {
+	o := r.newObject(Object{"Application", map[string]any{
+		"pk": string(a.ID), "name": a.Name, "slug": a.Slug, "group": a.Group, "meta_launch_url": a.LaunchURL,
+		"meta_description": a.Description, "meta_publisher": a.Publisher, "open_in_new_tab": a.OpenInNewTab,
+	}})
+	o.id = string(a.ID)
+	return o
+}
