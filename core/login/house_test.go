@@ -2,8 +2,6 @@ package login_test
 
 import (
 	"bytes"
-	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
@@ -70,12 +68,11 @@ func cheap() *login.Hasher { return &login.Hasher{Memory: 16, Passes: 1} }
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	c := &clock{t: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-	d := newDirectory(c.now)
 	master, err := keys.NewMaster([]byte("an installation's secret of 32 bytes or more"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{directory: d, t: t, now: c, log: &bytes.Buffer{}}
+	h := &house{directory: newDirectory(t, master, c.now), t: t, now: c, log: &bytes.Buffer{}}
 	h.Handler = h.again(master, cheap())
 	return h
 }
@@ -102,27 +99,63 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 	return w.out.Write(p)
 }
 
-func (h *house) user(t core.TenantID, name, password string, change ...func(*core.User)) *core.User {
+// tenantB makes the second tenant, where a test needs it.
+func (h *house) tenantB() {
 	h.t.Helper()
-	u := core.User{ID: core.UserID(fmt.Sprintf("%s-%s", t, name)), PK: int64(len(h.users[t]) + 1), UserName: name, Email: name + "@corp.test", DisplayName: strings.ToUpper(name[:1]) + name[1:], Active: true}
-	if password != "" {
-		u.PasswordChanged = h.now.now().Add(-24 * time.Hour)
-		hash, err := cheap().Hash(context.Background(), password)
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		h.put(t, u, hash)
-	} else {
-		h.put(t, u, "")
+	if _, err := h.CreateTenant(h.t.Context(), tenantB, "B"); err != nil {
+		h.t.Fatal(err)
 	}
-	for _, c := range change {
-		h.change(t, u.ID, c)
-	}
-	found, err := h.User(context.Background(), t, u.ID)
+}
+
+func (h *house) ok(err error) {
+	h.t.Helper()
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return found
+}
+
+// user makes a user with a password, or without one where it is empty.
+func (h *house) user(t core.TenantID, name, password string, change ...func(*core.User)) *core.User {
+	h.t.Helper()
+	ctx := h.t.Context()
+	u := &core.User{UserName: name, Email: name + "@corp.test", DisplayName: strings.ToUpper(name[:1]) + name[1:], Active: true, Type: core.UserInternal, Path: "users"}
+	for _, c := range change {
+		c(u)
+	}
+	h.ok(h.CreateUser(ctx, t, u))
+	if password != "" {
+		hash, err := cheap().Hash(ctx, password)
+		h.ok(err)
+		h.ok(h.SetPasswordHash(ctx, t, u.ID, hash, h.now.now().Add(-24*time.Hour)))
+	}
+	return h.find(t, name)
+}
+
+func (h *house) find(t core.TenantID, name string) *core.User {
+	h.t.Helper()
+	u, err := h.UserByName(h.t.Context(), t, name)
+	h.ok(err)
+	return u
+}
+
+// change changes a user as the API does.
+func (h *house) change(u *core.User, change func(*core.User)) {
+	h.t.Helper()
+	_, err := h.UpdateUser(h.t.Context(), tenantA, u.PK, func(u *core.User) error { change(u); return nil })
+	h.ok(err)
+}
+
+func (h *house) join(u *core.User, g core.Group) {
+	h.t.Helper()
+	h.ok(h.CreateGroup(h.t.Context(), tenantA, &g, []int64{u.PK}))
+}
+
+// logins are a user's live sessions.
+func (h *house) logins(u *core.User) []core.Session {
+	h.t.Helper()
+	all, err := h.UserSessions(h.t.Context(), tenantA, u.ID)
+	h.ok(err)
+	return all
 }
 
 // ServeHTTP is the edge: it states the request, and sends /need to the code of

@@ -104,8 +104,7 @@ func problems(body string) (out []string) {
 func TestPagesAreAccessible(t *testing.T) {
 	h := newHouse(t)
 	u := h.user(tenantA, "alice", "correct horse")
-	h.user(tenantA, "akadmin", "")
-	h.groups[u.ID] = []core.Group{{Superuser: true}}
+	h.join(u, core.Group{Name: "admins", Superuser: true})
 	for _, name := range strings.Fields("a b c d e f g h") {
 		h.apps[tenantA] = append(h.apps[tenantA], app(name, "https://app.test/", func(a *core.Application) { a.Icon, a.OpenInNewTab = "/i.png", true }))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ func app(slug, launch string, change ...func(*core.Application)) core.Applicatio
 func TestMyApplications(t *testing.T) {
 	h := newHouse(t)
 	u := h.user(tenantA, "alice", "correct horse")
-	h.groups[u.ID] = []core.Group{{Name: "staff"}}
+	h.join(u, core.Group{Name: "staff"})
 	h.apps[tenantA] = []core.Application{
 		app("Wiki", "https://wiki.test/", func(a *core.Application) { a.Description, a.OpenInNewTab = "All we know", true }),
 		app("grafana", "https://grafana.test/?user=%(username)s", func(a *core.Application) { a.Group = "Tools" }),
@@ -74,7 +75,7 @@ func TestAdminPageIsForSuperusers(t *testing.T) {
 	b := h.browser("a.test")
 	b.mustLogin("alice", "correct horse")
 	want(t, b.get("/if/admin/"), http.StatusForbidden)
-	h.groups[u.ID] = []core.Group{{Name: "admins", Superuser: true}}
+	h.join(u, core.Group{Name: "admins", Superuser: true})
 	if page := b.get("/if/admin/"); page.StatusCode != http.StatusOK || !strings.Contains(page.body, `href="/api/v3/"`) {
 		t.Error(page.body)
 	}
@@ -86,12 +87,16 @@ func TestAdminPageIsForSuperusers(t *testing.T) {
 // R-25: a launch URL that would run in our page is not shown and not followed.
 func TestLaunchURLs(t *testing.T) {
 	const raw = "https://app.test/"
+	h := newHouse(t)
+	u := h.user(tenantA, "alice", "correct horse", func(u *core.User) { u.Email = "a+b&c@corp.test" })
+	b := h.browser("a.test")
+	b.mustLogin("alice", "correct horse")
 	for _, tt := range []struct{ url, to string }{
 		{raw, raw},
 		{"http://app.test:8080/a?b=c#d", "http://app.test:8080/a?b=c#d"},
 		{"/if/admin/", "/if/admin/"},
 		{"https://%(username)s.app.test/", "https://alice.app.test/"},
-		{"https://app.test/?u=%(email)s&n=%(name)s&i=%(uuid)s&p=%(pk)s", "https://app.test/?u=a%2Bb%26c%40corp.test&n=Alice&i=public-alice&p=1"},
+		{"https://app.test/?u=%(email)s&n=%(name)s&i=%(uuid)s&p=%(pk)s", "https://app.test/?u=a%2Bb%26c%40corp.test&n=Alice&i=UUID&p=PK"},
 		{"https://app.test/100%%?u=%(username)s", "https://app.test/100%?u=alice"},
 		{"https://app.test/?u=%(nope)s", "https://app.test/?u=%(nope)s"},       // unknown: as it is
 		{"https://app.test/%20?u=%(name)s", "https://app.test/%20?u=%(name)s"}, // Python refuses it
@@ -110,12 +115,8 @@ func TestLaunchURLs(t *testing.T) {
 		{"blank://blank", ""},
 		{"app.test", ""},
 	} {
-		h := newHouse(t)
-		u := h.user(tenantA, "alice", "correct horse", func(u *core.User) { u.Email = "a+b&c@corp.test" })
-		h.groups[u.ID] = nil
+		tt.to = strings.NewReplacer("UUID", string(u.ID), "PK", strconv.FormatInt(u.PK, 10)).Replace(tt.to)
 		h.apps[tenantA] = []core.Application{app("x", tt.url)}
-		b := h.browser("a.test")
-		b.mustLogin("alice", "correct horse")
 		res := b.get("/application/launch/x/")
 		shown := strings.Contains(b.get("/if/user/").body, "<strong>x</strong>")
 		// 100% cannot be written in a URL; what comes out is refused.
@@ -171,6 +172,10 @@ func TestLaunchAsksThePolicy(t *testing.T) {
 
 // R-25: an icon is a picture, from where the page's policy lets it come.
 func TestIcons(t *testing.T) {
+	h := newHouse(t)
+	h.user(tenantA, "alice", "correct horse")
+	b := h.browser("a.test")
+	b.mustLogin("alice", "correct horse")
 	for _, tt := range []struct{ icon, host string }{
 		{"https://cdn.test/i.png", "https://cdn.test"},
 		{"https://CDN.test:8443/i.png", "https://cdn.test:8443"},
@@ -189,11 +194,7 @@ func TestIcons(t *testing.T) {
 		{"icons/x.png", ""},
 		{"", ""},
 	} {
-		h := newHouse(t)
-		h.user(tenantA, "alice", "correct horse")
 		h.apps[tenantA] = []core.Application{app("My First App", "https://app.test/", func(a *core.Application) { a.Icon = tt.icon })}
-		b := h.browser("a.test")
-		b.mustLogin("alice", "correct horse")
 		page := b.get("/if/user/")
 		policy := page.Header.Get("Content-Security-Policy")
 		images := regexp.MustCompile(`img-src ([^;]*);`).FindStringSubmatch(policy)[1]

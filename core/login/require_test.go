@@ -33,7 +33,7 @@ func (h *house) need(need core.Need) (session *core.Session, err *error) {
 
 func TestRequireLogsInAndComesBack(t *testing.T) {
 	h := newHouse(t)
-	h.user(tenantA, "alice", "correct horse")
+	alice := h.user(tenantA, "alice", "correct horse")
 	b := h.browser("a.test")
 	s, err := h.need(core.Need{ReturnTo: "/need?state=x%26y&z=1", MaxAge: -1, Application: "Console <1>", LoginHint: "alice"})
 	res := b.get("/need?state=x%26y&z=1")
@@ -53,7 +53,7 @@ func TestRequireLogsInAndComesBack(t *testing.T) {
 	}
 	wantTo(t, b.send(to, page, "username", "alice", "password", "correct horse"), http.StatusSeeOther, "/need?state=x%26y&z=1")
 	want(t, b.get("/need?state=x%26y&z=1"), http.StatusNoContent)
-	if *err != nil || s.User != "public-alice" || s.AMR()[0] != "pwd" {
+	if *err != nil || s.User != alice.ID || s.AMR()[0] != "pwd" {
 		t.Errorf("%+v, %v", s, *err)
 	}
 	// POST leads to the form by GET.
@@ -205,6 +205,7 @@ func TestConsentAnswerIsBound(t *testing.T) {
 	h := newHouse(t)
 	h.user(tenantA, "alice", "correct horse")
 	h.user(tenantA, "bob", "battery staple")
+	h.tenantB()
 	h.user(tenantB, "alice", "correct horse")
 	email := core.ConsentScope{Name: "email", Description: "See your address"}
 	b := h.browser("a.test")
@@ -271,7 +272,7 @@ func (h *house) logoutNeed(need core.LogoutNeed) *error {
 
 func TestLogoutOfAnApplication(t *testing.T) {
 	h := newHouse(t)
-	h.user(tenantA, "alice", "correct horse")
+	alice := h.user(tenantA, "alice", "correct horse")
 	b := h.browser("a.test")
 	err := h.logoutNeed(core.LogoutNeed{Request: "r", EndLogin: true, Application: "Console"})
 	page := b.get("/need")
@@ -299,7 +300,7 @@ func TestLogoutOfAnApplication(t *testing.T) {
 		t.Errorf("another request: %v", *err)
 	}
 	err = h.logoutNeed(core.LogoutNeed{Request: "r", EndLogin: true, Application: "Console"})
-	if b.get(leave); *err != nil || b.session() != "" || len(h.sessions[tenantA]) != 0 {
+	if b.get(leave); *err != nil || b.session() != "" || len(h.logins(alice)) != 0 {
 		t.Errorf("leave: %v", *err)
 	}
 	// Leaving only the application keeps the login, with a way to end it.

@@ -15,7 +15,7 @@ import (
 
 func TestLogInByNameAndByMail(t *testing.T) {
 	h := newHouse(t)
-	h.user(tenantA, "alice", "correct horse")
+	alice := h.user(tenantA, "alice", "correct horse")
 	for _, name := range []string{"alice", "ALICE", " alice ", "alice@corp.test", "Alice@Corp.Test", "ａlice"} {
 		b := h.browser("a.test")
 		// O-14: credentials are never sent on, so 303 and not 307 or 308.
@@ -24,11 +24,10 @@ func TestLogInByNameAndByMail(t *testing.T) {
 			t.Errorf("%q: %d", name, page.StatusCode)
 		}
 	}
-	if e := h.wantEvent(tenantA, core.EventLogin); e.User != "public-alice" || e.UserName != "alice" || e.Address != "192.0.2.1" {
+	if e := h.wantEvent(tenantA, core.EventLogin); e.User != alice.ID || e.UserName != "alice" || e.Address != "192.0.2.1" {
 		t.Errorf("%+v", e)
 	}
-	u, _ := h.User(t.Context(), tenantA, "public-alice")
-	if !u.LastLogin.Equal(h.now.now()) {
+	if !h.find(tenantA, "alice").LastLogin.Equal(h.now.now()) {
 		t.Error("the last login was not noted")
 	}
 }
@@ -37,7 +36,7 @@ func TestLogInByNameAndByMail(t *testing.T) {
 // at the first login and at the next.
 func TestSessionChangesAtEveryLogin(t *testing.T) {
 	h := newHouse(t)
-	h.user(tenantA, "alice", "correct horse")
+	alice := h.user(tenantA, "alice", "correct horse")
 	b := h.browser("a.test")
 	planted := core.RandomToken(32)
 	b.jar.SetCookies(&url.URL{Scheme: "https", Host: "a.test"}, []*http.Cookie{{Name: "__Host-authentik_session", Value: planted, Path: "/", Secure: true}})
@@ -57,8 +56,8 @@ func TestSessionChangesAtEveryLogin(t *testing.T) {
 	h.now.add(time.Minute)
 	page := b.get("/need")
 	wantTo(t, b.submit(page.Header.Get("Location"), "username", "alice", "password", "correct horse"), http.StatusSeeOther, "/need")
-	if b.session() == first || len(h.sessions[tenantA]) != 1 {
-		t.Fatalf("%d sessions are left", len(h.sessions[tenantA]))
+	if n := len(h.logins(alice)); b.session() == first || n != 1 {
+		t.Fatalf("%d sessions are left", n)
 	}
 }
 
@@ -132,9 +131,7 @@ func TestUnknownUsersLookLikeKnownOnes(t *testing.T) {
 	try := func(name, password string) outcome {
 		b := h.browser("a.test")
 		page := b.get(loginPath)
-		h.mu.Lock()
-		h.calls = nil
-		h.mu.Unlock()
+		h.callsSince()
 		res := b.send(loginPath, page, "username", name, "password", password)
 		headers := ""
 		for _, k := range slices.Sorted(func(yield func(string) bool) {
@@ -157,7 +154,7 @@ func TestUnknownUsersLookLikeKnownOnes(t *testing.T) {
 		if token != nil {
 			body = strings.Replace(body, token[2], "TOKEN", 1)
 		}
-		return outcome{res.StatusCode, strings.ReplaceAll(body, `"`+name+`"`, "NAME"), headers, cookies, slices.Clone(h.calls)}
+		return outcome{res.StatusCode, strings.ReplaceAll(body, `"`+name+`"`, "NAME"), headers, cookies, h.callsSince()}
 	}
 	reference := try("nobody", "wrong password")
 	for _, tt := range []struct{ name, password string }{
@@ -217,17 +214,22 @@ func TestOpenFormSurvivesRestart(t *testing.T) {
 // A hash that was made with less work is made anew at the login, once.
 func TestWeakHashIsMadeAnew(t *testing.T) {
 	h := newHouse(t)
-	h.user(tenantA, "alice", "correct horse")
-	weak := h.hashes["public-alice"]
+	alice := h.user(tenantA, "alice", "correct horse")
+	stored := func() string {
+		hash, err := h.PasswordHash(t.Context(), tenantA, alice.ID)
+		h.ok(err)
+		return hash
+	}
+	weak := stored()
 	h.Handler = h.again(h.Master, &login.Hasher{Memory: 32, Passes: 2})
 	h.browser("a.test").mustLogin("alice", "correct horse")
-	strong := h.hashes["public-alice"]
+	strong := stored()
 	if strong == weak || !strings.Contains(strong, "$m=32,t=2,p=1$") {
 		t.Fatalf("still %s", strong)
 	}
-	changed := h.users[tenantA]["public-alice"].PasswordChanged
+	changed := h.find(tenantA, "alice").PasswordChanged
 	h.browser("a.test").mustLogin("alice", "correct horse")
-	if h.hashes["public-alice"] != strong || !h.users[tenantA]["public-alice"].PasswordChanged.Equal(changed) {
+	if stored() != strong || !changed.Equal(alice.PasswordChanged) {
 		t.Error("hashed again for nothing")
 	}
 }
@@ -259,15 +261,15 @@ func TestDeactivatedUserIsOut(t *testing.T) {
 	b := h.browser("a.test")
 	b.mustLogin("alice", "correct horse")
 	want(t, b.get("/if/user/"), http.StatusOK)
-	h.change(tenantA, u.ID, func(u *core.User) { u.Active = false })
+	h.change(u, func(u *core.User) { u.Active = false })
 	wantTo(t, b.get("/if/user/"), http.StatusFound, loginPath+"?next=%2Fif%2Fuser%2F")
-	h.change(tenantA, u.ID, func(u *core.User) { u.Active = true })
+	h.change(u, func(u *core.User) { u.Active = true })
 	want(t, b.get("/if/user/"), http.StatusFound)
 }
 
 func TestLogOut(t *testing.T) {
 	h := newHouse(t)
-	h.user(tenantA, "alice", "correct horse")
+	alice := h.user(tenantA, "alice", "correct horse")
 	const path = "/if/flow/default-invalidation-flow/"
 	b := h.browser("a.test")
 	wantTo(t, b.get(path), http.StatusFound, loginPath+"?left=1") // nobody is logged in
@@ -278,12 +280,12 @@ func TestLogOut(t *testing.T) {
 	want(t, b.get("/if/user/"), http.StatusOK) // asking is not doing
 	key := b.session()
 	wantTo(t, b.send(path, page), http.StatusSeeOther, loginPath+"?left=1")
-	if b.session() != "" || len(h.sessions[tenantA]) != 0 {
+	if b.session() != "" || len(h.logins(alice)) != 0 {
 		t.Error("the session lives on")
 	}
 	b.jar.SetCookies(&url.URL{Scheme: "https", Host: "a.test"}, []*http.Cookie{{Name: "__Host-authentik_session", Value: key, Path: "/", Secure: true}})
 	want(t, b.get("/if/user/"), http.StatusFound) // the old key opens nothing
-	if e := h.wantEvent(tenantA, core.EventLogout); e.User != "public-alice" {
+	if e := h.wantEvent(tenantA, core.EventLogout); e.User != alice.ID {
 		t.Errorf("%+v", e)
 	}
 	// The button on the page of applications does it at once.
