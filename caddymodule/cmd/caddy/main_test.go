@@ -1,0 +1,210 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The test binary is caddy: each script runs the program that people run.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"caddy": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			s := &script{jars: map[string]*cookiejar.Jar{}}
+			env.Values["script"] = s
+			for _, name := range []string{"POSTERN_PORT", "ADMIN_PORT", "OTHER_PORT"} {
+				env.Setenv(name, freePort(t))
+			}
+			env.Setenv("POSTERN_ADMIN", "localhost:"+env.Getenv("ADMIN_PORT"))
+			env.Setenv("POSTERN_DATA", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, "xdg"))
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "xdgconfig"))
+			env.Setenv("PORTAL", "http://localhost:"+env.Getenv("POSTERN_PORT"))
+			env.Setenv("APP", "http://app.localhost:"+env.Getenv("POSTERN_PORT"))
+			example, err := os.ReadFile("../../../Caddyfile.example")
+			if err != nil {
+				return err
+			}
+			env.Defer(func() { s.end(syscall.SIGKILL) })
+			return os.WriteFile(filepath.Join(env.WorkDir, "Caddyfile.example"), example, 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start": cmdStart, "stop": cmdStop, "wait-for": cmdWaitFor,
+			"browse": cmdBrowse, "fill": cmdFill, "login": cmdLogin, "forget": cmdForget,
+			"first-start": cmdFirstStart, "raw": cmdRaw, "hold": cmdHold, "release": cmdRelease,
+			"mode": cmdMode,
+		},
+	})
+}
+
+// script is what one script has going.
+type script struct {
+	cmd  *exec.Cmd
+	done chan error
+	log  string
+	jars map[string]*cookiejar.Jar
+	page *page // the last one browsed
+	held *held
+}
+
+func of(ts *testscript.TestScript) *script { return ts.Value("script").(*script) }
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// start [config] runs caddy in the background until it answers on its port. Its log goes to
+// the file log.
+func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
+	s := of(ts)
+	if s.cmd != nil {
+		ts.Fatalf("it runs already")
+	}
+	config := "Caddyfile.example"
+	if len(args) > 0 {
+		config = args[0]
+	}
+	s.log = ts.MkAbs("log")
+	log, err := os.Create(s.log)
+	ts.Check(err)
+	defer log.Close()
+	cmd := exec.Command("caddy", "run", "--config", config, "--adapter", "caddyfile")
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if p := filepath.Join(dir, "caddy"); exists(p) {
+			cmd.Path, cmd.Err = p, nil
+			break
+		}
+	}
+	cmd.Dir = ts.Getenv("WORK")
+	for _, name := range []string{"PATH", "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "POSTERN_PORT", "OTHER_PORT", "POSTERN_ADMIN", "POSTERN_DATA",
+		"POSTERN_SECRET", "AUTHENTIK_SECRET_KEY", "AUTHENTIK_BOOTSTRAP_PASSWORD", "AUTHENTIK_BOOTSTRAP_TOKEN", "AUTHENTIK_BOOTSTRAP_EMAIL", "GUARDED_SECRET"} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	ts.Check(cmd.Start())
+	s.cmd, s.done = cmd, make(chan error, 1)
+	go func() { s.done <- cmd.Wait() }()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		select {
+		case err := <-s.done:
+			s.cmd = nil
+			if neg {
+				return
+			}
+			ts.Fatalf("caddy ended: %v\n%s", err, ts.ReadFile("log"))
+		case <-time.After(20 * time.Millisecond):
+		}
+		res, err := http.Get("http://127.0.0.1:" + ts.Getenv("POSTERN_PORT") + "/-/health/live/") //nolint:gosec // the program under test
+		if err == nil {
+			res.Body.Close()
+			if neg {
+				ts.Fatalf("caddy started\n%s", ts.ReadFile("log"))
+			}
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("caddy does not answer: %v\n%s", err, ts.ReadFile("log"))
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// stop [-kill] ends caddy as Ctrl-C does, or as a power cut.
+func cmdStop(ts *testscript.TestScript, _ bool, args []string) {
+	sig := syscall.SIGINT
+	if len(args) > 0 && args[0] == "-kill" {
+		sig = syscall.SIGKILL
+	}
+	if err := of(ts).end(sig); err != nil && sig == syscall.SIGINT {
+		ts.Fatalf("caddy ended with %v\n%s", err, ts.ReadFile("log"))
+	}
+}
+
+func (s *script) end(sig syscall.Signal) error {
+	if s.cmd == nil {
+		return nil
+	}
+	_ = s.cmd.Process.Signal(sig)
+	select {
+	case err := <-s.done:
+		s.cmd = nil
+		return err
+	case <-time.After(20 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.done
+		s.cmd = nil
+		return fmt.Errorf("it did not end within 20 s")
+	}
+}
+
+// wait-for <regexp> waits until the log has a line that matches.
+func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
+	re := regexp.MustCompile("(?m)" + args[0])
+	for range 500 {
+		if re.MatchString(ts.ReadFile("log")) {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	ts.Fatalf("the log never says %q:\n%s", args[0], ts.ReadFile("log"))
+}
+
+// first-start <password> opens the link that the log prints on a line of its own and sets the
+// administrator's password.
+func cmdFirstStart(ts *testscript.TestScript, _ bool, args []string) {
+	re := regexp.MustCompile(`(?m)^First start: set the administrator's password at (` + regexp.QuoteMeta(ts.Getenv("PORTAL")) + `/if/flow/initial-setup/\?token=[A-Za-z0-9_-]+)$`)
+	cmdWaitFor(ts, false, []string{"^First start: "})
+	m := re.FindAllStringSubmatch(ts.ReadFile("log"), -1)
+	if len(m) != 1 {
+		ts.Fatalf("the log has %d lines with a set-up link:\n%s", len(m), ts.ReadFile("log"))
+	}
+	s := of(ts)
+	s.open(ts, request{jar: "first-start", url: m[0][1], follow: true})
+	form := s.page.form(ts)
+	form.set(ts, "password", args[0])
+	s.submit(ts, "first-start", form)
+	if s.page.status != http.StatusOK || strings.Contains(s.page.url, "initial-setup") {
+		ts.Fatalf("set-up: %d at %s\n%s", s.page.status, s.page.url, s.page.body)
+	}
+}
+
+// mode <file> <octal>: fails unless the file has exactly these permissions.
+func cmdMode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[0]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[1] {
+		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
+	}
+}
