@@ -85,11 +85,7 @@ func (r *run) format(v starlark.Value, text string) string {
 	switch v := v.(type) {
 	case starlark.String:
 		return r.formatString(string(v), f)
-	case starlark.Bool:
-		if f.verb == 0 || f.verb == 's' {
-			return r.formatString(r.repr(v), f)
-		}
-	case starlark.Int, starlark.Float:
+	case starlark.Bool, starlark.Int, starlark.Float:
 	default:
 		fail("TypeError: unsupported format specification for %s: use str(…) or !s first", quote(typeName(v)))
 	}

@@ -3,7 +3,6 @@ package expression
 import (
 	"slices"
 	"strings"
-	"unicode"
 
 	"go.starlark.net/starlark"
 )
@@ -80,32 +79,29 @@ func splitSpace(r *run, s string, limit int, right bool) []string {
 	var out []string
 	for {
 		if right {
-			s = strings.TrimRightFunc(s, unicode.IsSpace)
+			s = strings.TrimRightFunc(s, isSpace)
 		} else {
-			s = strings.TrimLeftFunc(s, unicode.IsSpace)
+			s = strings.TrimLeftFunc(s, isSpace)
 		}
 		if s == "" {
 			break
 		}
 		r.alloc(64)
 		if limit >= 0 && len(out) == limit {
-			if right {
-				s = strings.TrimLeftFunc(s, unicode.IsSpace)
-			}
 			out = append(out, s)
 			break
 		}
 		if right {
-			i := strings.LastIndexFunc(s, unicode.IsSpace)
+			i := strings.LastIndexFunc(s, isSpace)
 			word := s[max(i, 0):]
 			if i >= 0 {
-				word = strings.TrimLeftFunc(word, unicode.IsSpace)
+				word = strings.TrimLeftFunc(word, isSpace)
 			}
 			out = append(out, word)
 			s = s[:max(i, 0)]
 			continue
 		}
-		i := strings.IndexFunc(s, unicode.IsSpace)
+		i := strings.IndexFunc(s, isSpace)
 		if i < 0 {
 			i = len(s)
 		}

@@ -21,7 +21,7 @@ func stringMethods() map[string]methodFunc {
 		}),
 		"casefold": mapping(casefold),
 		"lower":    mapping(strings.ToLower),
-		"upper":    mapping(strings.ToUpper),
+		"upper":    mapping(upper),
 		"swapcase": mapping(func(s string) string {
 			return strings.Map(func(c rune) rune {
 				if unicode.IsUpper(c) {
@@ -37,7 +37,7 @@ func stringMethods() map[string]methodFunc {
 		"isdecimal":    class(unicode.IsDigit),
 		"isdigit":      class(unicode.IsDigit),
 		"isnumeric":    class(unicode.IsNumber),
-		"isspace":      class(unicode.IsSpace),
+		"isspace":      class(isSpace),
 		"isascii":      all(func(c rune) bool { return c < utf8.RuneSelf }),
 		"isprintable":  all(func(c rune) bool { return c == ' ' || unicode.IsPrint(c) }),
 		"islower":      cased(unicode.IsLower, unicode.IsUpper),
@@ -153,6 +153,17 @@ func cased(want, not func(rune) bool) methodFunc {
 	})
 }
 
+// isSpace is white space as Python has it: the separators of ASCII too.
+func isSpace(c rune) bool { return unicode.IsSpace(c) || c >= 0x1c && c <= 0x1f }
+
+// upper is str.upper: where Unicode has several upper case letters for one, Go has none.
+func upper(s string) string {
+	if strings.ContainsAny(s, "ßŉǰﬀﬁﬂﬃﬄﬅﬆ") {
+		s = strings.NewReplacer("ß", "SS", "ŉ", "ʼN", "ǰ", "J̌", "ﬀ", "FF", "ﬁ", "FI", "ﬂ", "FL", "ﬃ", "FFI", "ﬄ", "FFL", "ﬅ", "ST", "ﬆ", "ST").Replace(s)
+	}
+	return strings.ToUpper(s)
+}
+
 func identifier(s string) bool {
 	for i, c := range s {
 		if c != '_' && !unicode.IsLetter(c) && (i == 0 || !unicode.IsDigit(c)) {
@@ -178,7 +189,7 @@ func strip(left, right bool) methodFunc {
 	return func(r *run, v starlark.Value, a *args) starlark.Value {
 		s := receiver(r, v)
 		r.charge(len(s))
-		is := unicode.IsSpace
+		is := isSpace
 		if x := a.bind(0, "chars")[0]; x != nil && x != starlark.None {
 			cut := a.text(x, "chars", "")
 			r.charge(len(cut))

@@ -314,7 +314,7 @@ func rangeFunc(_ *run, a *args) starlark.Value {
 	} else if step < 0 && stop < start {
 		n = (start-stop-1)/-step + 1
 	}
-	return &rangeValue{start: start, step: step, n: n}
+	return &rangeValue{start: start, stop: stop, step: step, n: n}
 }
 
 // round rounds half to even, as Python does.

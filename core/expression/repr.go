@@ -69,7 +69,7 @@ func (w *writer) write(v starlark.Value) {
 	case starlark.Float:
 		w.add(floatText(float64(v)))
 	case *rangeValue:
-		w.add("range(" + itoa(v.start) + ", " + itoa(v.start+v.n*v.step))
+		w.add("range(" + itoa(v.start) + ", " + itoa(v.stop))
 		if v.step != 1 {
 			w.add(", " + itoa(v.step))
 		}

@@ -34,7 +34,7 @@ func (r *run) slicing(v, low, high, stepValue starlark.Value) starlark.Value {
 	case *list:
 		return newList(r.pick(v.items, from, step, count))
 	case *rangeValue:
-		return &rangeValue{start: v.start + from*v.step, step: v.step * step, n: count}
+		return &rangeValue{start: v.start + from*v.step, stop: v.start + to*v.step, step: v.step * step, n: count}
 	case *query:
 		r.values(count)
 		out := &query{kind: v.kind}

@@ -130,7 +130,7 @@ type cell struct {
 // rangeValue is Python's range: it holds no numbers.
 type rangeValue struct {
 	opaque
-	start, step, n int
+	start, stop, step, n int
 }
 
 type rangeIterator struct {
