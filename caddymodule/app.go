@@ -136,7 +136,11 @@ func (a *App) Start() error {
 	if err := a.open(); err != nil {
 		return err
 	}
-	return a.core.firstStart(a.ctx, os.Stderr)
+	if err := a.core.firstStart(a.ctx, os.Stderr); err != nil {
+		return err
+	}
+	a.core.started.Store(true)
+	return nil
 }
 
 // Stop leaves the stores open: requests may still be on their way.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,6 +27,9 @@ type system struct {
 	op            *oidc.Provider
 	api           *api.Handler
 	guard         *outpost.Outpost
+	// started is set at the end of the app's Start. Caddy starts apps in no
+	// order: the HTTP server may answer before the first start is done.
+	started atomic.Bool
 }
 
 // tenant finds whom a host name addresses. One that nobody owns is the default
@@ -103,6 +107,9 @@ func (s *system) serveReady(w http.ResponseWriter, r *http.Request) {
 func (s *system) health(ctx context.Context) error {
 	if caddy.Exiting() {
 		return errors.New("the server is stopping")
+	}
+	if !s.started.Load() {
+		return errors.New("the server is starting")
 	}
 	if err := s.shared.db.Ping(ctx); err != nil {
 		return fmt.Errorf("directory: %w", err)

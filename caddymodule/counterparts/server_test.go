@@ -208,7 +208,7 @@ func (p *postern) first(t *testing.T, path string) map[string]any {
 func (p *postern) addUser(t *testing.T, name string, groups ...string) string {
 	t.Helper()
 	u := p.api(t, http.MethodPost, "/core/users/", jsonText(t, map[string]any{
-		"username": name, "name": "The " + name, "email": name + "@example.com", "groups": groups,
+		"username": name, "name": "The " + name, "email": name + "@example.com", "groups": append([]string{}, groups...),
 	}), http.StatusCreated)
 	pk := fmt.Sprintf("%.0f", u["pk"])
 	p.api(t, http.MethodPost, "/core/users/"+pk+"/set_password/", jsonText(t, map[string]any{"password": password(name)}), http.StatusNoContent)
