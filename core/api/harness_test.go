@@ -29,7 +29,7 @@ const origin = "http://auth.test:9080"
 // env is the API over a real SQLite directory, with a superuser and an ordinary
 // user in it.
 type env struct {
-	*testing.T
+	testing.TB
 	db        *sqldb.DB
 	api       *api.Handler
 	tenant    *core.Tenant
@@ -50,9 +50,9 @@ var rsaPair = sync.OnceValues(func() (*core.KeyPair, error) {
 	return keys.Generate("rsa", core.SelfSignedKeyPair, nil, 0, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 })
 
-func open(t *testing.T) *env {
+func open(t testing.TB) *env {
 	t.Helper()
-	e := &env{T: t, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
+	e := &env{TB: t, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
 	clock := func() time.Time { return e.now }
 	log := slog.New(slog.NewTextHandler(e.log, nil))
 	master, err := keys.NewMaster(bytes.Repeat([]byte("k"), 32))
@@ -126,7 +126,7 @@ type answer struct {
 	body   []byte
 }
 
-func (a answer) object(t *testing.T) map[string]any {
+func (a answer) object(t testing.TB) map[string]any {
 	t.Helper()
 	var out map[string]any
 	if err := json.Unmarshal(a.body, &out); err != nil {
@@ -187,7 +187,7 @@ func (e *env) want(status int, method, path string, body any) map[string]any {
 	if len(a.body) == 0 {
 		return nil
 	}
-	return a.object(e.T)
+	return a.object(e.TB)
 }
 
 // refused asks as superuser and expects a 400 that names the field, with the text

@@ -102,11 +102,10 @@ func FuzzBody(f *testing.F) {
 		f.Add("providers/oauth2/", s)
 		f.Add("core/tokens/", s)
 	}
-	var e *env
+	opened := open(f)
 	f.Fuzz(func(t *testing.T, path, body string) {
-		if e == nil || e.Context().Err() != nil {
-			e = open(t)
-		}
+		e := *opened
+		e.TB = t
 		if strings.ContainsAny(path, " ?#%\x7f") || strings.ContainsFunc(path, func(c rune) bool { return c < ' ' }) {
 			return
 		}

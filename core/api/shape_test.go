@@ -20,7 +20,7 @@ import (
 //go:embed testdata/shapes.json
 var shapesJSON []byte
 
-func shapes(t *testing.T) map[string]map[string]string {
+func shapes(t testing.TB) map[string]map[string]string {
 	t.Helper()
 	var out map[string]map[string]string
 	if err := json.Unmarshal(shapesJSON, &out); err != nil {
@@ -110,7 +110,7 @@ func mistyped(all map[string]map[string]string, v any, kind, path string) []stri
 // fits fails the test where v is not of the shape.
 func (e *env) fits(v any, shape string) {
 	e.Helper()
-	all := shapes(e.T)
+	all := shapes(e.TB)
 	if all[shape] == nil {
 		e.Fatalf("there is no shape %s", shape)
 	}
