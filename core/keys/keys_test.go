@@ -63,7 +63,7 @@ func TestGenerateParseSignVerify(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{want})
+			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{want})
 			if err != nil {
 				t.Fatal(err)
 			}

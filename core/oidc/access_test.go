@@ -310,7 +310,7 @@ func TestSigningAlgorithms(t *testing.T) {
 			t.Errorf("HS256: %d keys", len(set.Keys))
 		}
 		for _, token := range []string{got.Access, got.ID} {
-			jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{want})
+			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{want})
 			check(t, err)
 			if _, err := jws.Verify(key); err != nil {
 				t.Errorf("%s: %v", want, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew") //nolint:gochecknoglobals // a flag of the test binary is one by its nature
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // golden compares with a file under testdata, or writes it with -update.
 func golden(t *testing.T, name, got string) {

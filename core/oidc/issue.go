@@ -181,7 +181,7 @@ func (s *tokenSigner) verify(token string) ([]byte, error) {
 	if len(token) > maxToken {
 		return nil, errToken
 	}
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{s.alg})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{s.alg})
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, errToken
 	}

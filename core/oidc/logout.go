@@ -80,7 +80,7 @@ func (p *Provider) endSession(w http.ResponseWriter, r *http.Request) {
 			p.refuse(w, r, "end session", err)
 			return
 		}
-		http.Redirect(w, r, resume, http.StatusSeeOther)
+		http.Redirect(w, r, resume, http.StatusSeeOther) //nolint:gosec // a path of our own; only the sealed value comes from the request
 		return
 	}
 	p.finishLogout(w, r, l, to)

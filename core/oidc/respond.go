@@ -88,6 +88,8 @@ func issuer(info *core.RequestInfo, to *target) string {
 }
 
 // formPostPage works without script: the button sends the form.
+//
+//nolint:gochecknoglobals // parsed once, and never changed
 var formPostPage = template.Must(template.New("form_post").Parse(`<!doctype html>
 <html lang="en">
 <head>

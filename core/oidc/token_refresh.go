@@ -100,7 +100,7 @@ func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, 
 	if err := p.extend(ctx, req.tenant, g, now.Add(max(life.refresh, life.access))); err != nil {
 		return nil, err
 	}
-	plain, err := json.Marshal(answer)
+	plain, err := json.Marshal(answer) //nolint:gosec // it is sealed before it is kept
 	if err != nil {
 		return nil, fmt.Errorf("encode the answer: %w", err)
 	}
