@@ -109,9 +109,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		g.once.Do(g.init)
 		keepCookies(r)
 		g.app.core.guard.Serve(w, r, g.guard, func(w http.ResponseWriter, r *http.Request, who *outpost.Identity) {
-			if who != nil {
-				setUser(r, who)
-			}
+			setUser(r, who)
 			err = next.ServeHTTP(w, r)
 		})
 		return err // the application's own
@@ -138,6 +136,9 @@ func setUser(r *http.Request, who *outpost.Identity) {
 	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	if !ok {
 		return
+	}
+	if who == nil { // on a path that needs no login: they are there, and empty
+		who = &outpost.Identity{User: new(core.User)}
 	}
 	repl.Set("http.auth.user.id", who.User.UserName)
 	repl.Set("http.auth.user.name", who.User.DisplayName)

@@ -287,7 +287,7 @@ func cmdRaw(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	defer conn.Close()
 	ts.Check(conn.SetDeadline(time.Now().Add(10 * time.Second)))
-	text := strings.ReplaceAll(strings.TrimSuffix(ts.ReadFile(args[1]), "\n"), "\n", "\r\n")
+	text := strings.ReplaceAll(strings.TrimRight(ts.ReadFile(args[1]), "\n")+"\n\n", "\n", "\r\n")
 	text = strings.ReplaceAll(text, "$PORT", ts.Getenv("POSTERN_PORT"))
 	_, err = io.WriteString(conn, text)
 	ts.Check(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 			"start": cmdStart, "stop": cmdStop, "wait-for": cmdWaitFor,
 			"browse": cmdBrowse, "fill": cmdFill, "login": cmdLogin, "forget": cmdForget,
 			"first-start": cmdFirstStart, "raw": cmdRaw, "hold": cmdHold, "release": cmdRelease,
-			"mode": cmdMode,
+			"mode": cmdMode, "echo": cmdEcho,
 		},
 	})
 }
@@ -207,4 +208,28 @@ func cmdMode(ts *testscript.TestScript, _ bool, args []string) {
 	if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[1] {
 		ts.Fatalf("%s has mode %s, want %s", args[0], got, args[1])
 	}
+}
+
+// echo starts an application on OTHER_PORT that shows the request as it received it, and
+// answers as an application that is up to no good: with our cookies and headers.
+func cmdEcho(ts *testscript.TestScript, _ bool, _ []string) {
+	l, err := net.Listen("tcp", "127.0.0.1:"+ts.Getenv("OTHER_PORT"))
+	ts.Check(err)
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, c := range []string{"authentik_session=x", "authentik_proxy_12345678=x", "__Host-authentik_session=x", "theirs=1"} {
+			w.Header().Add("Set-Cookie", c)
+		}
+		w.Header().Set("X-Authentik-Username", "upstream")
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "request %s %s with %d bytes\n", r.Method, r.RequestURI, len(body))
+		for _, h := range []http.Header{r.Header, r.Trailer} {
+			for k, vs := range h {
+				for _, v := range vs {
+					fmt.Fprintf(w, "got %s: %s\n", k, v)
+				}
+			}
+		}
+	})}
+	go srv.Serve(l) //nolint:errcheck // ends with Close
+	ts.Defer(func() { srv.Close() })
 }
