@@ -3,6 +3,7 @@ package sqldb_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/url"
 	"os"
 	"strings"
@@ -16,31 +17,43 @@ import (
 	"github.com/postern-sso/postern/storage/storagetest"
 )
 
-// postgresURL makes an empty database on the server that POSTERN_TEST_POSTGRES
-// names, and gives its URL.
-func postgresURL(t testing.TB) string {
+// postgresServer is a server on which tests make databases.
+type postgresServer struct {
+	base string
+	db   *sql.DB
+}
+
+func startPostgres(t testing.TB) *postgresServer {
 	t.Helper()
 	base := os.Getenv("POSTERN_TEST_POSTGRES")
 	if base == "" {
 		t.Skip("did not run: set POSTERN_TEST_POSTGRES to the postgres:// URL of a server where databases may be made")
 	}
-	server, err := sql.Open("pgx", base)
+	db, err := sql.Open("pgx", base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := "postern_test_" + strings.ToLower(core.RandomAlphanumeric(12))
-	if _, err := server.Exec(`CREATE DATABASE ` + name); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		if _, err := server.ExecContext(context.Background(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
-			t.Error(err)
-		}
-		if err := server.Close(); err != nil {
+		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	u, err := url.Parse(base)
+	return &postgresServer{base: base, db: db}
+}
+
+// create makes a database and gives its URL.
+func (s *postgresServer) create(t testing.TB) string {
+	t.Helper()
+	name := "postern_test_" + strings.ToLower(core.RandomAlphanumeric(12))
+	if _, err := s.db.Exec(`CREATE DATABASE ` + name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := s.db.ExecContext(context.Background(), `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(s.base)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,11 +61,56 @@ func postgresURL(t testing.TB) string {
 	return u.String()
 }
 
-func openPostgres(t *testing.T, now func() time.Time) storagetest.Store {
-	return open(t, sqldb.Options{URL: postgresURL(t), Now: now})
+// wipe leaves a database as its first migration did.
+const wipe = `DO $$ DECLARE r record; BEGIN
+	SET LOCAL session_replication_role = replica;
+	FOR r IN SELECT nspname AS name FROM pg_namespace WHERE nspname LIKE 't!_%' ESCAPE '!' LOOP
+		EXECUTE 'DROP SCHEMA ' || quote_ident(r.name) || ' CASCADE';
+	END LOOP;
+	FOR r IN SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'postern%' AND tablename <> 'counters' LOOP
+		EXECUTE 'DELETE FROM public.' || quote_ident(r.name);
+	END LOOP;
+	UPDATE public.counters SET value = 0;
+END $$`
+
+// postgres opens empty stores. A new database for each would take most of the
+// time, so those that a test is done with are wiped and used again.
+func postgres(t *testing.T) storagetest.Open {
+	s := startPostgres(t)
+	free := make(chan string, 100)
+	return func(sub *testing.T, now func() time.Time) storagetest.Store {
+		var address string
+		select {
+		case address = <-free:
+		default:
+			address = s.create(t)
+		}
+		db, err := sqldb.Open(sub.Context(), sqldb.Options{URL: address, Master: master(sub, 'k'), Now: now})
+		if err != nil {
+			sub.Fatal(err)
+		}
+		sub.Cleanup(func() {
+			if err := db.Close(); err != nil {
+				sub.Errorf("close: %v", err)
+			}
+			c, err := sql.Open("pgx", address)
+			if err == nil {
+				_, err = c.ExecContext(context.Background(), wipe)
+				err = errors.Join(err, c.Close())
+			}
+			if err != nil {
+				sub.Error(err)
+				return
+			}
+			free <- address
+		})
+		return db
+	}
 }
 
-func TestPostgresDirectory(t *testing.T) { storagetest.TestDirectory(t, openPostgres) }
-func TestPostgresTokens(t *testing.T)    { storagetest.TestTokens(t, openPostgres) }
-func TestPostgresSessions(t *testing.T)  { storagetest.TestSessions(t, openPostgres) }
-func TestPostgresLogin(t *testing.T)     { storagetest.TestLogin(t, openPostgres) }
+func TestPostgresDirectory(t *testing.T)  { storagetest.TestDirectory(t, postgres(t)) }
+func TestPostgresTokens(t *testing.T)     { storagetest.TestTokens(t, postgres(t)) }
+func TestPostgresSessions(t *testing.T)   { storagetest.TestSessions(t, postgres(t)) }
+func TestPostgresLogin(t *testing.T)      { storagetest.TestLogin(t, postgres(t)) }
+func TestPostgresContention(t *testing.T) { storagetest.TestContention(t, postgres(t)) }
+func TestPostgresTenants(t *testing.T)    { storagetest.TestTenants(t, postgres(t)) }

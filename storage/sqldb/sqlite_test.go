@@ -40,7 +40,10 @@ func openSQLite(t *testing.T, now func() time.Time) storagetest.Store {
 	return open(t, sqldb.Options{Dir: t.TempDir(), Now: now})
 }
 
-func TestSQLiteDirectory(t *testing.T) { storagetest.TestDirectory(t, openSQLite) }
-func TestSQLiteTokens(t *testing.T)    { storagetest.TestTokens(t, openSQLite) }
-func TestSQLiteSessions(t *testing.T)  { storagetest.TestSessions(t, openSQLite) }
-func TestSQLiteLogin(t *testing.T)     { storagetest.TestLogin(t, openSQLite) }
+func TestSQLiteDirectory(t *testing.T)      { storagetest.TestDirectory(t, openSQLite) }
+func TestSQLiteTokens(t *testing.T)         { storagetest.TestTokens(t, openSQLite) }
+func TestSQLiteSessions(t *testing.T)       { storagetest.TestSessions(t, openSQLite) }
+func TestSQLiteLogin(t *testing.T)          { storagetest.TestLogin(t, openSQLite) }
+func TestSQLiteContention(t *testing.T)     { storagetest.TestContention(t, openSQLite) }
+func TestSQLiteTenants(t *testing.T)        { storagetest.TestTenants(t, openSQLite) }
+func TestSQLiteTenantsControl(t *testing.T) { storagetest.TestTenantsControl(t, openSQLite) }

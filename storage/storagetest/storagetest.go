@@ -87,7 +87,10 @@ func start(t *testing.T, open Open) *bench {
 // run makes a table of named tests, each with a store of its own.
 func run(t *testing.T, open Open, tests map[string]func(*bench)) {
 	for name, f := range tests {
-		t.Run(name, func(t *testing.T) { f(start(t, open)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(start(t, open))
+		})
 	}
 }
 
