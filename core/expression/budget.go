@@ -5,13 +5,13 @@ import (
 )
 
 // What one run may use. Steps are Starlark's own count. Work is charged by our
-// functions, in units of about 10 ns, before they do it; bytes likewise, for all that
+// functions, in units of at most 20 ns or so on a slow machine, before they do it; bytes likewise, for all that
 // is allocated, whether or not it is let go again. The three together are the promise:
 // 50 ms of CPU and 16 MB. They are counted, not measured, so that an expression that
 // fits once always fits, whatever else the machine does.
 const (
 	maxSteps = 100_000
-	maxWork  = 2_000_000
+	maxWork  = 1_000_000
 	maxBytes = 7 << 20
 
 	// The wall clock stands behind the counts. Past maxTime a run ends if it has
@@ -22,7 +22,7 @@ const (
 
 	// A run that is through with these is expensive and continues in the slow lane.
 	cheapSteps = 10_000
-	cheapWork  = 100_000
+	cheapWork  = 50_000
 	cheapBytes = 512 << 10
 
 	maxQueries = 100 // of the Directory
@@ -54,7 +54,7 @@ func (r *run) alloc(n int) {
 		n = maxBytes + 1
 	}
 	r.bytes += n
-	r.work += n / 64
+	r.work += n / 32
 	r.check()
 }
 
@@ -101,7 +101,7 @@ func (r *run) clock() {
 	}
 	// The real clock on purpose: it bounds real time, whatever Now says.
 	took := time.Since(r.start)
-	if took > maxWait || took > maxTime && (r.work > maxWork/4 || r.thread.Steps > maxSteps/4) {
+	if took > maxWait || took > maxTime && (r.work > maxWork/2 || r.thread.Steps > maxSteps/2) {
 		panic(r.stop("the expression takes too long"))
 	}
 }

@@ -12,8 +12,12 @@ type builtin struct {
 	fn   func(r *run, a *args) starlark.Value
 }
 
-// callCost is the work of a call that does nothing: an argument list, a frame.
-const callCost = 12
+// callCost and callBytes are what a call takes that does nothing: an argument list, a
+// frame.
+const (
+	callCost  = 10
+	callBytes = 96
+)
 
 func (*builtin) Type() string   { return "function" }
 func (b *builtin) Name() string { return b.name }
@@ -26,6 +30,7 @@ func (b *builtin) CallInternal(thread *starlark.Thread, pos starlark.Tuple, kw [
 		fail("this function is called outside of a run")
 	}
 	r.charge(callCost)
+	r.alloc(callBytes)
 	return b.fn(r, &args{r: r, name: b.name, pos: pos, kw: kw}), nil
 }
 
@@ -50,6 +55,7 @@ func (m *method) CallInternal(thread *starlark.Thread, pos starlark.Tuple, kw []
 		fail("this method is called outside of a run")
 	}
 	r.charge(callCost)
+	r.alloc(callBytes)
 	return m.fn(r, m.receiver, &args{r: r, name: m.name, pos: pos, kw: kw}), nil
 }
 
@@ -157,6 +163,7 @@ func (a *args) bool(v starlark.Value) bool { return v != nil && bool(v.Truth()) 
 // call calls a value with positional arguments.
 func (r *run) call(f starlark.Value, pos ...starlark.Value) starlark.Value {
 	r.charge(callCost)
+	r.alloc(callBytes)
 	v, err := starlark.Call(&r.thread, f, pos, nil)
 	if err != nil {
 		if e, ok := err.(*starlark.EvalError); ok { //nolint:errorlint // Call wraps every error so, and the panic must keep its type

@@ -13,7 +13,7 @@ import (
 // equal is x == y. It is charged at every step: values that share parts can be
 // exponentially larger than they look.
 func (r *run) equal(x, y starlark.Value, depth int) bool {
-	r.charge(1)
+	r.charge(2)
 	if depth > maxData {
 		fail("RecursionError: values nested too deep are compared")
 	}
@@ -135,7 +135,7 @@ func asFloatOnly(v starlark.Value) float64 {
 
 // order compares x and y for <, <=, > and >=; not ok: they have no order.
 func (r *run) order(op string, x, y starlark.Value, depth int) (c int, ok bool) {
-	r.charge(1)
+	r.charge(2)
 	if depth > maxData {
 		fail("RecursionError: values nested too deep are compared")
 	}

@@ -3,6 +3,7 @@ package expression_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -177,3 +178,5 @@ func (d *directory) env(t *testing.T, name string) expression.Env {
 
 type m = map[string]any
 type l = []any
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -19,7 +19,7 @@ func (r *run) each(v starlark.Value, do func(starlark.Value) bool) {
 		return
 	case starlark.Tuple:
 		for _, x := range v {
-			r.charge(1)
+			r.charge(2)
 			if !do(x) {
 				return
 			}
@@ -27,9 +27,14 @@ func (r *run) each(v starlark.Value, do func(starlark.Value) bool) {
 		return
 	}
 	it := r.iterator(v)
+	big := 0
+	if x, ok := v.(*rangeValue); ok && magnitude(int64(x.stop)) > 1<<31 {
+		big = intCost
+	}
 	var x starlark.Value
 	for it.Next(&x) {
-		r.charge(1)
+		r.charge(2)
+		r.alloc(big)
 		if !do(x) {
 			return
 		}
@@ -93,7 +98,7 @@ func (r *run) slice(v starlark.Value) []starlark.Value {
 	case starlark.String:
 		return r.chars(string(v))
 	case *rangeValue:
-		r.values(2 * v.n)
+		r.values(6 * v.n)
 		out := make([]starlark.Value, v.n)
 		for i := range out {
 			out[i] = v.at(i)
@@ -248,7 +253,7 @@ func (r *run) delItem(v, k starlark.Value) {
 	case *list:
 		v.mutable()
 		i := r.position(v, k)
-		r.charge(len(v.items) / 8)
+		r.charge(len(v.items) / 2)
 		v.items = append(v.items[:i], v.items[i+1:]...)
 	default:
 		fail("%s object does not support item deletion", quote(typeName(v)))

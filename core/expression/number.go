@@ -46,6 +46,9 @@ func asFloat(v starlark.Value) float64 {
 	return f
 }
 
+// intCost is what an integer beyond 32 bits takes.
+const intCost = 64
+
 // arithmetic is x op y for numbers. Integers are capped at 8192 bits, so that every
 // operation on them is cheap.
 func (r *run) arithmetic(op string, x, y starlark.Value) starlark.Value {
@@ -58,6 +61,7 @@ func (r *run) arithmetic(op string, x, y starlark.Value) starlark.Value {
 	n, nOK := b.Int64()
 	if mOK && nOK {
 		if v, ok := smallArithmetic(op, m, n); ok {
+			r.alloc(intCost)
 			return v
 		}
 	}

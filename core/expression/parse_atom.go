@@ -10,6 +10,10 @@ import (
 // positional ones travel in a tuple.
 const maxArguments = 250
 
+// maxClauses is how many for and if a comprehension may have: the compiler takes them
+// recursively.
+const maxClauses = 20
+
 func (p *parser) atom() ex {
 	t := p.peek()
 	at := p.at(t)
@@ -162,6 +166,9 @@ func (p *parser) comprehension(at syntax.Position, mark int, end, kind string, b
 	c := &syntax.Comprehension{Lbrack: at, Body: body.e, Rbrack: at}
 	height, clauses := body.height, 0
 	for p.is("for") || p.is("if") || p.is("async") {
+		if len(c.Clauses) == maxClauses {
+			p.fail("a comprehension has more than 20 clauses")
+		}
 		if p.is("async") {
 			p.fail(absentStatement("async"))
 		}

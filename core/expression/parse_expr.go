@@ -62,6 +62,9 @@ func (p *parser) display(at syntax.Position, kind string, items []ex) ex {
 		starred = starred || x.target != nil && x.target.star
 	}
 	var out ex
+	if starred && len(items) > 4*maxArguments {
+		p.failAt(at, "more than 1000 items beside one with a star")
+	}
 	if starred {
 		pairs := make([]ex, 0, 2*len(items))
 		for _, x := range items {

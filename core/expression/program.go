@@ -46,10 +46,10 @@ func compile(src string, names starlark.StringDict) (p *program, err error) {
 	return &program{main: main}, nil
 }
 
-// Limits of the cache of compiled programs: a few thousand ordinary expressions.
+// Limits of the cache of compiled programs: about a thousand ordinary expressions.
 const (
 	maxPrograms = 2048
-	maxCached   = 1 << 20 // bytes of source
+	maxCached   = 512 << 10 // bytes of source
 )
 
 // programs keeps what was compiled, the least recently used going first. It keeps

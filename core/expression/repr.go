@@ -48,7 +48,7 @@ type writer struct {
 
 func (w *writer) add(s string) {
 	w.r.alloc(3 * len(s)) // and what growing by doubling throws away
-	w.r.charge(1)
+	w.r.charge(3)
 	w.b.WriteString(s)
 }
 

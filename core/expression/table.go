@@ -93,7 +93,7 @@ func (r *run) tupleKey(b *strings.Builder, t starlark.Tuple, depth int) {
 			b.WriteByte('(')
 			r.tupleKey(b, sub, depth+1)
 			b.WriteByte(')')
-			r.alloc(4)
+			r.alloc(16)
 			continue
 		}
 		before := b.Len()
@@ -116,7 +116,7 @@ func (r *run) tupleKey(b *strings.Builder, t starlark.Tuple, depth int) {
 			b.WriteString("t" + k.name)
 		}
 		b.WriteByte(',')
-		r.alloc(3 * (b.Len() - before))
+		r.alloc(16 + 6*(b.Len()-before))
 	}
 }
 
@@ -141,6 +141,7 @@ func (r *run) put(t *table, k, v starlark.Value) {
 		return
 	}
 	r.alloc(entryCost)
+	r.charge(20)
 	if t.index == nil {
 		t.index = map[any]int{}
 	}
