@@ -79,9 +79,11 @@ func noSuch(model string) error {
 	return &problem{http.StatusNotFound, "No " + model + " matches the given query."}
 }
 
-// found turns a store's core.ErrNotFound into noSuch(model).
+// found turns a store's core.ErrNotFound into noSuch(model): not where it is a
+// reference of the object that is missing, since a client takes a 404 as the end of
+// the object itself.
 func found(err error, model string) error {
-	if errors.Is(err, core.ErrNotFound) {
+	if field := (*core.FieldError)(nil); errors.Is(err, core.ErrNotFound) && !errors.As(err, &field) {
 		return noSuch(model)
 	}
 	return err

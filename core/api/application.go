@@ -201,22 +201,28 @@ func listApplications(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	rows = slices.DeleteFunc(rows, func(a core.Application) bool {
+		return !everyone && !c.Policy.Decide(c.ctx(), c.t, &a, user, groups).Allowed
+	})
+	count := len(rows)
+	if !launchable {
+		rows = cut(rows, p) // what is on another page need not be shown
+	}
 	c.inList = true
 	var results []any
 	for i := range rows {
-		if !everyone && !c.Policy.Decide(c.ctx(), c.t, &rows[i], user, groups).Allowed {
-			continue
-		}
 		out, err := showApplication(c, &rows[i], user)
 		if err != nil {
 			return reply{}, err
 		}
-		if launchable && out["launch_url"] == nil {
-			continue
+		if !launchable || out["launch_url"] != nil {
+			results = append(results, out)
 		}
-		results = append(results, out)
 	}
-	return envelope(p, len(results), cut(results, p))
+	if launchable {
+		count, results = len(results), cut(results, p)
+	}
+	return envelope(p, count, results)
 }
 
 // flag reads a query parameter that is true or false; absent is false.

@@ -63,8 +63,14 @@ func (c *call) bySession() error {
 	if !c.sameOrigin() {
 		return errCrossOrigin
 	}
+	if err := c.as(session.User); err != nil {
+		if errors.Is(err, errToken) {
+			return nil // a user who is gone or not active is nobody
+		}
+		return err
+	}
 	c.session = session
-	return c.as(session.User)
+	return nil
 }
 
 // as makes u the one who asks, where the user is still there and active.

@@ -122,6 +122,18 @@ func TestCrossSiteRequests(t *testing.T) {
 	if got := post("child", own); got != 403 {
 		t.Errorf("the session of a guarded application opens the API: %d", got)
 	}
+	leaver, _ := e.person("leaver", root.Groups...)
+	gone, err := e.db.UserByPK(t.Context(), e.tenant.ID, leaver)
+	e.must(err)
+	e.logins.live["leaver"] = &core.Session{ID: "s3", User: gone.ID}
+	if got := post("leaver", own); got != 201 {
+		t.Errorf("another superuser's session: %d", got)
+	}
+	_, err = e.db.UpdateUser(t.Context(), e.tenant.ID, leaver, func(u *core.User) error { u.Active = false; return nil })
+	e.must(err)
+	if got := post("leaver", own); got != 403 {
+		t.Errorf("an inactive user's session: %d", got)
+	}
 	if got := post("none", own); got != 403 {
 		t.Errorf("an unknown cookie opens the API: %d", got)
 	}

@@ -320,3 +320,5 @@ func (f flowIDs) with(body map[string]any) map[string]any {
 	maps.Copy(out, body)
 	return out
 }
+
+func ids(pk any) []core.MappingID { return []core.MappingID{core.MappingID(fmt.Sprint(pk))} }

@@ -1,9 +1,14 @@
 package api_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/storage/sqldb"
 )
 
 // TestHTTP: what holds for every path.
@@ -75,6 +80,31 @@ func TestHTTP(t *testing.T) {
 	if a := e.send("", "GET", "", nil); a.status != 200 || !strings.Contains(string(a.body), "GET /api/v3/core/users/{id}/") {
 		t.Errorf("the index: %d %.100s", a.status, a.body)
 	}
+}
+
+// TestMissingReference: what an object refers to vanishes between the check and the
+// save. That is the field's fault, and no 404, which would say that the object is gone.
+func TestMissingReference(t *testing.T) {
+	e := open(t)
+	group := e.want(201, "POST", "core/groups/", map[string]any{"name": "g"})
+	e.api.Store = vanishing{e.db}
+	e.refused("PATCH", "core/users/"+itoa(e.plainPK)+"/", map[string]any{"groups": []any{group["pk"]}}, "groups", "object does not exist")
+}
+
+// vanishing loses each group just after it was looked up.
+type vanishing struct{ *sqldb.DB }
+
+func (v vanishing) UpdateUser(ctx context.Context, t core.TenantID, pk int64, change func(*core.User) error) (*core.User, error) {
+	groups, _, err := v.ListGroups(ctx, t, api.Query{Where: map[string][]string{"name": {"g"}}})
+	if err != nil {
+		return nil, err
+	}
+	for i := range groups {
+		if err := v.DeleteGroup(ctx, t, groups[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	return v.DB.UpdateUser(ctx, t, pk, change)
 }
 
 // TestInternalErrors: a cause is logged under the request's ID, and not shown.
