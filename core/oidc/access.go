@@ -42,23 +42,7 @@ type tokenClaims struct {
 // good is not told apart: errToken. Other errors are the server's.
 func (p *Provider) readAccessToken(ctx context.Context, token string) (*accessToken, error) {
 	t := core.Request(ctx).Tenant.ID
-	// Unverified, and used for nothing but to find the client whose key must fit.
-	unverified, err := peek(token)
-	if err != nil {
-		return nil, err
-	}
-	client, err := p.Store.Client(ctx, t, unverified.Client)
-	if errors.Is(err, core.ErrNotFound) {
-		return nil, errToken
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find client: %w", err)
-	}
-	sign, err := p.signer(ctx, client)
-	if err != nil {
-		return nil, err
-	}
-	payload, err := sign.verify(token)
+	client, payload, err := p.contents(ctx, token)
 	if err != nil {
 		return nil, err
 	}
@@ -113,24 +97,76 @@ func (p *Provider) readAccessToken(ctx context.Context, token string) (*accessTo
 	return out, nil
 }
 
-// peek reads a token's claims without a look at its signature.
-func peek(token string) (*tokenClaims, error) {
-	if len(token) > maxToken {
-		return nil, errToken
-	}
+// contents finds whose token it is and returns its claims, once they are known
+// to be ours. Whether they make an access token that is good now is for the
+// caller to say.
+func (p *Provider) contents(ctx context.Context, token string) (*core.Client, []byte, error) {
 	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return nil, errToken
+	if len(token) > maxToken || len(parts) != 3 && len(parts) != 5 {
+		return nil, nil, errToken
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if len(parts) == 5 {
+		payload, err := p.openSealed(ctx, parts[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		client, err := p.clientOfClaims(ctx, payload)
+		return client, payload, err
+	}
+	// Not verified, and used for nothing but to find the client whose key must fit.
+	unverified, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
-		return nil, errToken
+		return nil, nil, errToken
 	}
+	client, err := p.clientOfClaims(ctx, unverified)
+	if err != nil {
+		return nil, nil, err
+	}
+	sign, err := p.signer(ctx, client)
+	if err != nil {
+		return nil, nil, err
+	}
+	if sign.encryption != nil { // its tokens are encrypted: this one was taken out of its wrapping
+		return nil, nil, errToken
+	}
+	payload, err := sign.verify(token)
+	return client, payload, err
+}
+
+// clientOfClaims finds the client that a token's azp names. An ID token has none.
+func (p *Provider) clientOfClaims(ctx context.Context, payload []byte) (*core.Client, error) {
 	var c tokenClaims
 	if err := json.Unmarshal(payload, &c); err != nil || c.Client == "" || len(c.Client) > maxClientID {
 		return nil, errToken
 	}
-	return &c, nil
+	client, err := p.Store.Client(ctx, core.Request(ctx).Tenant.ID, c.Client)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil, errToken
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find client: %w", err)
+	}
+	return client, nil
+}
+
+// openSealed reads what encryptAccess put into the header.
+func (p *Provider) openSealed(ctx context.Context, encoded string) ([]byte, error) {
+	var header struct {
+		Sealed string `json:"sealed"`
+	}
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil || json.Unmarshal(text, &header) != nil {
+		return nil, errToken
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(header.Sealed)
+	if err != nil {
+		return nil, errToken
+	}
+	payload, err := p.Master.Open(core.Request(ctx).Tenant.ID, purposeAccess, sealedHeader, sealed)
+	if err != nil {
+		return nil, errToken
+	}
+	return payload, nil
 }
 
 // UserOfToken returns whose access token it is, for other packages that take

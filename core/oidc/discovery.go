@@ -11,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
 )
 
 // metadata is the discovery document (OpenID Connect Discovery §3, RFC 8414 §2).
@@ -37,6 +38,8 @@ type metadata struct {
 	Claims                 []string `json:"claims_supported"`
 	ClaimsParameter        bool     `json:"claims_parameter_supported"`
 	CodeChallengeMethods   []string `json:"code_challenge_methods_supported"`
+	EncryptionAlgs         []string `json:"id_token_encryption_alg_values_supported,omitempty"`
+	EncryptionContents     []string `json:"id_token_encryption_enc_values_supported,omitempty"`
 	Prompts                []string `json:"prompt_values_supported"`
 	AuthorizationResponseI bool     `json:"authorization_response_iss_parameter_supported"`
 }
@@ -88,6 +91,9 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 		Prompts:                []string{"none", "login", "consent"},
 		AuthorizationResponseI: true,
 	}
+	if sign.encryption != nil {
+		doc.EncryptionAlgs, doc.EncryptionContents = []string{string(keys.EncryptionAlgorithm)}, []string{string(keys.EncryptionContent)}
+	}
 	body, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
 		p.writeError(w, r, "discovery", fmt.Errorf("encode: %w", err))
@@ -116,7 +122,8 @@ func supportedClaims(mappings []core.PropertyMapping) []string {
 }
 
 // jwks is /application/o/<slug>/jwks/ (RFC 7517 §5): the public key that the
-// client's tokens are signed with. A client of HS256 has none.
+// client's tokens are signed with, and the one that they are encrypted to. A client
+// of HS256 has no signing key.
 func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 	if p.preflight(w, r) {
 		return
@@ -130,13 +137,16 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	if to.client.SigningKey != "" {
-		key, err := p.Keys.Key(ctx, core.Request(ctx).Tenant.ID, to.client.SigningKey)
-		if err != nil {
-			p.writeError(w, r, "jwks", err)
-			return
-		}
-		set.Keys = append(set.Keys, key.JWK())
+	sign, err := p.signer(ctx, to.client)
+	if err != nil {
+		p.writeError(w, r, "jwks", err)
+		return
+	}
+	if sign.key != nil {
+		set.Keys = append(set.Keys, sign.key.JWK())
+	}
+	if sign.encryption != nil {
+		set.Keys = append(set.Keys, sign.encryption.EncryptionJWK())
 	}
 	body, err := json.Marshal(set)
 	if err != nil {

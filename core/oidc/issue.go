@@ -48,15 +48,22 @@ func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAn
 	p.standardClaims(ctx, to, in, life, claims)
 	scope := strings.Join(in.scopes, " ")
 
-	access, err := sign.sign(with(claims, map[string]any{
+	ofAccess := with(claims, map[string]any{
 		"azp": to.client.ClientID, "uid": core.RandomAlphanumeric(40), "scope": scope,
 		"jti": accessTokenID(in.grant.ID),
-	}))
+	})
+	access, err := sign.sign(ofAccess)
 	if err != nil {
+		return nil, err
+	}
+	if access, err = p.encryptAccess(ctx, sign, access, ofAccess); err != nil {
 		return nil, err
 	}
 	id, err := sign.sign(with(claims, map[string]any{"at_hash": halfHash(sign.alg, access)}))
 	if err != nil {
+		return nil, err
+	}
+	if id, err = sign.encrypt(id, nil); err != nil {
 		return nil, err
 	}
 	return &tokenAnswer{
@@ -132,26 +139,60 @@ func halfHash(alg jose.SignatureAlgorithm, token string) string {
 // tokenSigner signs and verifies for one client: with its key, or by HS256 with
 // its secret where it has none.
 type tokenSigner struct {
-	alg    jose.SignatureAlgorithm
-	key    *keys.Key
-	secret core.Secret
+	alg        jose.SignatureAlgorithm
+	key        *keys.Key
+	secret     core.Secret
+	encryption *keys.Key // nil: tokens are not encrypted
 }
 
 func (p *Provider) signer(ctx context.Context, client *core.Client) (*tokenSigner, error) {
+	t := core.Request(ctx).Tenant.ID
+	s := &tokenSigner{alg: jose.HS256, secret: client.Secret}
+	var err error
 	if client.EncryptionKey != "" {
-		return nil, errors.New("the provider has an encryption key, and tokens cannot be encrypted: take the key away")
+		if s.encryption, err = p.Keys.Key(ctx, t, client.EncryptionKey); err != nil {
+			return nil, fmt.Errorf("encryption key of provider %q: %w", client.Name, err)
+		}
 	}
 	if client.SigningKey == "" {
 		if client.Secret == "" {
 			return nil, errors.New("the provider has neither a signing key nor a client secret to sign with")
 		}
-		return &tokenSigner{alg: jose.HS256, secret: client.Secret}, nil
+		return s, nil
 	}
-	key, err := p.Keys.Key(ctx, core.Request(ctx).Tenant.ID, client.SigningKey)
-	if err != nil {
+	if s.key, err = p.Keys.Key(ctx, t, client.SigningKey); err != nil {
 		return nil, fmt.Errorf("signing key of provider %q: %w", client.Name, err)
 	}
-	return &tokenSigner{alg: key.Algorithm, key: key}, nil
+	s.alg = s.key.Algorithm
+	return s, nil
+}
+
+// encrypt wraps a signed token where the client has an encryption key.
+func (s *tokenSigner) encrypt(token string, header map[jose.HeaderKey]any) (string, error) {
+	if s.encryption == nil {
+		return token, nil
+	}
+	return s.encryption.Encrypt(token, header)
+}
+
+// sealedHeader is the header of an encrypted access token that holds, sealed by
+// the tenant's own key, what its claims say of it: only the client can decrypt the
+// token, and we must know our own again.
+const (
+	sealedHeader  = "sealed"
+	purposeAccess = "access-token"
+)
+
+func (p *Provider) encryptAccess(ctx context.Context, s *tokenSigner, token string, claims map[string]any) (string, error) {
+	if s.encryption == nil {
+		return token, nil
+	}
+	contents, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode claims: %w", err)
+	}
+	sealed := p.Master.Seal(core.Request(ctx).Tenant.ID, purposeAccess, sealedHeader, contents)
+	return s.encrypt(token, map[jose.HeaderKey]any{sealedHeader: base64.RawURLEncoding.EncodeToString(sealed)})
 }
 
 func (s *tokenSigner) sign(claims map[string]any) (string, error) {

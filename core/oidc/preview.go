@@ -1,0 +1,58 @@
+package oidc
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/expression"
+)
+
+// Preview returns the claims that a client would learn of a user now, with all
+// scopes that it may have: what the administrator looks at before anybody logs in.
+// app is nil for a provider that no application uses; then there is no issuer.
+func (p *Provider) Preview(ctx context.Context, _ *http.Request, client *core.Client, app *core.Application, user *core.User) (map[string]any, error) {
+	to := &target{client: client, app: app}
+	if app == nil {
+		to.app = &core.Application{}
+	}
+	groups, err := p.Users.UserGroups(ctx, core.Request(ctx).Tenant.ID, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	mappings, err := p.scopeMappings(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := p.mappedClaims(ctx, to, user, groups, scopeNames(mappings))
+	if err != nil {
+		return nil, err
+	}
+	p.standardClaims(ctx, to, issuance{grant: &Grant{AuthTime: p.Now(), ACR: acrDefault}, user: user}, lifetimesOf(client).access, claims)
+	if app == nil {
+		delete(claims, "iss")
+	}
+	return claims, nil
+}
+
+// Claims are the top-level keys that a scope mapping gives for no user: what it
+// adds to claims_supported. One that fails without a user adds nothing.
+func (p *Provider) Claims(ctx context.Context, t core.TenantID, m *core.PropertyMapping) []string {
+	value, err := p.Expressions.Eval(ctx, t, m.Expression, expression.Env{Request: core.Request(ctx)})
+	if err != nil {
+		return nil
+	}
+	result, ok := value.(map[string]any)
+	if !ok {
+		return nil
+	}
+	var out []string
+	for name := range result {
+		if !reserved(name) && name != "" && len(name) <= 255 {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
