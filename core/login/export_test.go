@@ -1,6 +1,11 @@
 package login
 
-import "context"
+import (
+	"context"
+	"net/http"
+
+	"github.com/postern-sso/postern/core"
+)
 
 // Hold takes a slot of the Hasher until release is called.
 func (h *Hasher) Hold() (release func()) {
@@ -11,3 +16,9 @@ func (h *Hasher) Hold() (release func()) {
 	}
 	return release
 }
+
+// LocalPath is localPath.
+func LocalPath(r *http.Request, next string) (string, bool) { return localPath(r, next) }
+
+// Launch is what a configured launch URL becomes for a user.
+func Launch(raw string, u *core.User) (string, bool) { return safeLaunch(fillLaunch(raw, u)) }

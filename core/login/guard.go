@@ -164,7 +164,7 @@ func readCookie(r *http.Request, name string) string {
 }
 
 func setCookie(w http.ResponseWriter, scheme, name, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure follows the scheme: over http the browser would not keep it
 		Name: cookieName(scheme, name), Value: value, Path: "/", MaxAge: int(age / time.Second),
 		Secure: scheme == "https", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})

@@ -33,20 +33,19 @@ func (h *Handler) launchURL(ctx context.Context, t core.TenantID, app *core.Appl
 	return to, nil
 }
 
-// guessLaunch takes the first redirect URI without its path, or the host that a
-// proxy guards, as authentik does.
+// guessLaunch takes the first redirect URI that is compared strictly, without its
+// path, or the host that a proxy guards.
 func guessLaunch(p core.Provider) string {
 	switch p := p.(type) {
 	case *core.Client:
-		if len(p.RedirectURIs) == 0 {
-			return ""
+		for _, r := range p.RedirectURIs {
+			u, err := url.Parse(r.URL)
+			if err != nil || r.Mode == core.MatchRegex || u.Scheme != "http" && u.Scheme != "https" {
+				continue
+			}
+			u.Path, u.RawPath, u.Fragment = "", "", ""
+			return u.String()
 		}
-		u, err := url.Parse(p.RedirectURIs[0].URL)
-		if err != nil {
-			return ""
-		}
-		u.Path, u.RawPath, u.Fragment = "", "", ""
-		return u.String()
 	case *core.ProxyProvider:
 		return p.ExternalHost
 	}
@@ -108,6 +107,7 @@ func safeLaunch(raw string) (string, bool) {
 	if err != nil || raw == "" || len(raw) > 4096 || hasControl(raw) {
 		return "", false
 	}
+	u.RawQuery = escapeRaw(u.RawQuery)
 	switch u.Scheme {
 	case "http", "https":
 		if _, _, err := core.NormalizeHost(u.Host); err != nil || u.Opaque != "" {

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,7 +25,7 @@ func localPath(r *http.Request, next string) (string, bool) {
 	if err != nil || u.Scheme != "" || u.Opaque != "" || u.User != nil || u.Host != "" {
 		return "", false
 	}
-	if strings.Contains(u.Path, "//") || strings.Contains(u.Path, `\`) || hasControl(u.Path) {
+	if !strings.HasPrefix(u.Path, "/") || strings.Contains(u.Path, "//") || strings.Contains(u.Path, `\`) || hasControl(u.Path) {
 		return "", false
 	}
 	info := core.Request(r.Context())
@@ -32,8 +33,22 @@ func localPath(r *http.Request, next string) (string, bool) {
 	if to := base.ResolveReference(u); to.Scheme != base.Scheme || to.Host != base.Host || strings.HasPrefix(to.Path, "//") {
 		return "", false
 	}
-	u.Fragment = ""
+	u.Fragment, u.RawQuery = "", escapeRaw(u.RawQuery)
 	return u.String(), true
+}
+
+// escapeRaw escapes what a header may not hold, and leaves the rest of a query as
+// it was sent.
+func escapeRaw(query string) string {
+	var out strings.Builder
+	for _, c := range []byte(query) {
+		if c <= ' ' || c >= 0x7f {
+			fmt.Fprintf(&out, "%%%02X", c)
+			continue
+		}
+		out.WriteByte(c)
+	}
+	return out.String()
 }
 
 func hasControl(s string) bool {

@@ -139,12 +139,13 @@ func TestLaunchURLIsGuessed(t *testing.T) {
 	h := newHouse(t)
 	h.user(tenantA, "alice", "correct horse")
 	h.provider[1] = &core.Client{RedirectURIs: []core.RedirectURI{{URL: "https://rp.test:8443/oauth/cb?x=1"}}}
-	h.provider[2] = &core.Client{RedirectURIs: []core.RedirectURI{{Mode: core.MatchRegex, URL: `https://.*\.rp\.test/cb`}}}
+	h.provider[2] = &core.Client{RedirectURIs: []core.RedirectURI{{Mode: core.MatchRegex, URL: `https://.*\.rp\.test/cb`}, {URL: "com.example.app:/cb"}}}
+	h.provider[6] = &core.Client{RedirectURIs: append(h.provider[2].(*core.Client).RedirectURIs, core.RedirectURI{Mode: core.MatchStrict, URL: "https://third.test/cb"})}
 	h.provider[3] = &core.Client{}
 	h.provider[4] = &core.ProxyProvider{ExternalHost: "https://proxied.test"}
 	b := h.browser("a.test")
 	b.mustLogin("alice", "correct horse")
-	for id, to := range map[core.ProviderID]string{1: "https://rp.test:8443?x=1", 2: "", 3: "", 4: "https://proxied.test", 5: ""} {
+	for id, to := range map[core.ProviderID]string{1: "https://rp.test:8443?x=1", 2: "", 3: "", 4: "https://proxied.test", 5: "", 6: "https://third.test"} {
 		h.apps[tenantA] = []core.Application{app("x", "", func(a *core.Application) { a.Provider = id })}
 		if got := b.get("/application/launch/x/").Header.Get("Location"); got != to {
 			t.Errorf("provider %d leads to %q", id, got)

@@ -210,7 +210,7 @@ func TestConsentAnswerIsBound(t *testing.T) {
 	email := core.ConsentScope{Name: "email", Description: "See your address"}
 	b := h.browser("a.test")
 	b.mustLogin("alice", "correct horse")
-	_, err := h.need(consent("r1", email))
+	h.need(consent("r1", email))
 	to := b.get("/need").Header.Get("Location")
 	answered := b.submit(to).Header.Get("Location")
 	good := answered[strings.Index(answered, "consent="):]
@@ -218,6 +218,7 @@ func TestConsentAnswerIsBound(t *testing.T) {
 
 	other := consent("r1", email)
 	other.Consent.ClientID = "other"
+	var err *error
 	for what, need := range map[string]core.Need{
 		"another request": consent("r2", email),
 		"more scopes":     consent("r1", email, core.ConsentScope{Name: "admin"}),

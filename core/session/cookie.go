@@ -30,13 +30,13 @@ func setCookie(w http.ResponseWriter, scheme, key string) {
 }
 
 func clearCookie(w http.ResponseWriter, scheme string) {
-	c := cookie(scheme, "")
+	c := cookie(scheme, "") //nolint:gosec // as there
 	c.MaxAge = -1
 	http.SetCookie(w, c)
 }
 
 func cookie(scheme, value string) *http.Cookie {
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure follows the scheme: over http the browser would not keep it
 		Name:     CookieName(scheme),
 		Value:    value,
 		Path:     "/",
@@ -68,9 +68,9 @@ func validKey(key string) bool {
 // newID returns a UUIDv7 (RFC 9562 §5.7).
 func newID(now time.Time) core.SessionID {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never returns an error (Go 1.24)
+	rand.Read(b[:]) // never returns an error (Go 1.24)
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli())) //nolint:gosec // positive since 1970
+	binary.BigEndian.PutUint64(ms[:], uint64(now.UnixMilli()))
 	copy(b[:6], ms[2:])
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80

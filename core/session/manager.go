@@ -33,8 +33,10 @@ type Manager struct {
 	Store Store
 	// Events hears of logouts. Nil: nobody does.
 	Events core.Events
-	Log    *slog.Logger     // nil: slog.Default
-	Now    func() time.Time // nil: time.Now
+	// Users gives events the name of who logged out. Nil: they have the ID alone.
+	Users core.Users
+	Log   *slog.Logger     // nil: slog.Default
+	Now   func() time.Time // nil: time.Now
 	// Lifetime is the absolute end of a session, counted from its login. The
 	// cookie itself ends with the browser. Zero: DefaultLifetime.
 	Lifetime time.Duration
@@ -249,6 +251,11 @@ func (m *Manager) record(ctx context.Context, t core.TenantID, u core.UserID, me
 		return
 	}
 	e := core.Event{Time: m.now(), Action: core.EventLogout, User: u, Message: message}
+	if m.Users != nil {
+		if user, err := m.Users.User(ctx, t, u); err == nil {
+			e.UserName = user.UserName
+		}
+	}
 	if info := core.Request(ctx); info != nil && info.ClientIP.IsValid() {
 		e.Address = info.ClientIP.String()
 	}

@@ -350,3 +350,23 @@ func TestUserAgentIsBoundedAndClean(t *testing.T) {
 		t.Errorf("%q", s.UserAgent)
 	}
 }
+
+// F-11: no cookie header makes a request somebody, but the one that is.
+func FuzzCookie(f *testing.F) {
+	m, _, _ := setup(f)
+	_, good := login(f, m, request(tenantA, "http"), "u1")
+	for _, seed := range []string{"", "=", good.Value, good.Name + "=" + good.Value, good.Name + "=" + good.Value + "; " + good.Name + "=x", "authentik_session"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		r := request(tenantA, "http")
+		r.Header.Set("Cookie", header)
+		s, err := m.Current(r)
+		if err == nil && (s == nil || !strings.Contains(header, good.Value)) {
+			t.Errorf("%q is somebody", header)
+		}
+		if err != nil && !errors.Is(err, core.ErrNotFound) {
+			t.Errorf("%q: %v", header, err)
+		}
+	})
+}
