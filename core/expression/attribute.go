@@ -6,8 +6,7 @@ import (
 	"go.starlark.net/starlark"
 )
 
-// attribute is v.name. Only methods of ours and attributes of our objects exist; no
-// name that begins with an underscore does.
+// attribute is v.name, for a name that stands in the source.
 func (r *run) attribute(v starlark.Value, name string) starlark.Value {
 	x := r.optional(v, name)
 	if x == nil {
@@ -16,7 +15,18 @@ func (r *run) attribute(v starlark.Value, name string) starlark.Value {
 	return x
 }
 
-// optional is attribute, or nil.
+// computed is attribute for a name that the program made: it may hold a secret, so the
+// error does not show it.
+func (r *run) computed(v starlark.Value, name string) starlark.Value {
+	x := r.optional(v, name)
+	if x == nil {
+		fail("AttributeError: %s object has no such attribute", quote(typeName(v)))
+	}
+	return x
+}
+
+// optional is attribute, or nil. Only methods of ours and attributes of our objects
+// exist; no name that begins with an underscore does.
 func (r *run) optional(v starlark.Value, name string) starlark.Value {
 	if strings.HasPrefix(name, "_") || name == "" {
 		return nil

@@ -3,6 +3,7 @@ package expression
 import (
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -75,6 +76,13 @@ func userBy(r *run, a *args) starlark.Value {
 			field += "__" + suffix
 		}
 		where[field] = r.toGo(pair[1], 0)
+		if s, ok := where[field].(string); ok && field == "pk" {
+			n, err := strconv.ParseInt(s, 10, 64)
+			if err != nil {
+				return starlark.None
+			}
+			where[field] = n
+		}
 	}
 	if len(where) == 0 {
 		fail("ak_user_by() needs something to look for: ak_user_by(username=\"…\")")

@@ -93,7 +93,7 @@ func (f *formatter) value(name string) starlark.Value {
 			if n < 0 {
 				n = len(rest)
 			}
-			v = f.r.attribute(v, rest[:n])
+			v = f.r.computed(v, rest[:n])
 			rest = rest[n:]
 			continue
 		}

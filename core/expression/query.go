@@ -149,7 +149,7 @@ func orderBy(r *run, v starlark.Value, a *args) starlark.Value {
 // field is a field of an object by Django's name: "name", or "attributes__key".
 func (r *run) field(o *object, name string) starlark.Value {
 	head, rest, _ := strings.Cut(name, "__")
-	v := r.attribute(o, head)
+	v := r.computed(o, head)
 	for rest != "" {
 		var key string
 		key, rest, _ = strings.Cut(rest, "__")

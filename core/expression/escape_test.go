@@ -1,0 +1,186 @@
+package expression_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/expression"
+)
+
+// E-01: nothing of what an escape from Python begins with exists.
+func TestEscapes(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet()}
+	env := d.env(t, "jo")
+	env.Request = &core.RequestInfo{Host: "a.test", Scheme: "https", URI: "/"}
+	env.Provider = &core.Client{ClientID: "c", Secret: core.Secret("top-secret")}
+	for _, src := range []string{
+		"__import__('os')", "__builtins__", "__builtins__['eval']", "open('/etc/passwd')", "exec('x = 1')", "eval('1')", "compile('1', 'x', 'eval')",
+		"globals()", "locals()", "vars()", "dir()", "input()", "breakpoint()", "help()", "memoryview(b'')", "object()", "super()", "setattr(user, 'name', 'x')",
+		"().__class__", "().__class__.__mro__", "''.__class__.__base__.__subclasses__()", "(lambda: 0).__globals__", "(lambda: 0).__code__", "(lambda: 0).func_globals",
+		"user.__class__", "user.__dict__", "user._meta", "user._state", "request.__class__", "request.user.__class__.objects", "user.objects",
+		"getattr(user, '__class__')", "getattr((), '__class__')", "getattr(str, '__mro__')", "getattr(lambda: 0, '__globals__')", "getattr(user, '_meta')", "getattr(user, '_' + '_class__')",
+		"'{0.__class__}'.format(1)", "'{0.__class__.__mro__}'.format(user)", "'{x.__globals__}'.format(x=len)", "'{0[__class__]}'.format(user)", "'{a.__class__}'.format_map({'a': 1})",
+		"f'{user.__class__}'", "'%(__class__)s' % user", "load('//x', 'y')", "len.__self__", "len.__module__", "str.__subclasses__()", "type(1).__base__", "type('X', (), {})",
+		"user.check_password('x')", "user.set_password('x')", "user.save()", "user.delete()", "user.password", "user.ak_groups.create(name='x')", "user.ak_groups.all().delete()", "user.ak_groups.add(1)", "user.ak_groups.all().update(name='x')",
+		"provider.client_secret", "provider.Secret", "provider.secret", "request.http_request.session", "http_request.COOKIES",
+		"requests.get('http://169.254.169.254/')", "resolve_dns('localhost')", "reverse_dns('127.0.0.1')", "ak_send_email('a@b.test', 'x')", "ak_call_policy('x')", "ak_create_jwt(user, provider, [])",
+		"ak_logger.__init__", "ak_logger.handlers", "regex_match.__globals__", "ValueError('x').__traceback__", "ValueError('x').args",
+	} {
+		v, err := e.Eval(t.Context(), "public", "return "+src, env)
+		if err == nil {
+			t.Errorf("%s is %v", src, v)
+		} else if strings.Contains(err.Error(), "top-secret") || strings.Contains(err.Error(), "internal") {
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+	for _, src := range []string{
+		"import os", "from os import path", "import os as x", "try:\n    x = 1\nexcept:\n    pass", "class X:\n    pass", "with open('x') as f:\n    pass",
+		"global x", "nonlocal x", "async def f(): pass", "@x\ndef f(): pass", "def f():\n    import os\n    return os\nreturn f()", "x = await f()", "exec 'x'", "print 'x'",
+		"user.name = 'x'", "user.attributes['x'] = 1", "user.ak_groups = []", "del user.name", "user.attributes.update(x=1)", "user.attributes.clear()", "user.attributes['list'].append(1)", "request.context['x'] = 1",
+		"(lambda: 0).__code__ = 1", "__x__ = 1", "len = 5\nreturn __builtins__", "for user.name in ['x']: pass", "user.attributes |= {'x': 1}", "user.attributes['list'] += [1]", "request.user.attributes.pop('upn')",
+		"f = user\nf.is_superuser = True", "[0 for user.x in [1]]", "with user: pass", "lambda: (yield)", "x = yield 1",
+	} {
+		if v, err := e.Eval(t.Context(), "public", src, env); err == nil {
+			t.Errorf("%s gives %v", src, v)
+		}
+	}
+}
+
+// E-04: what an expression asks for is asked of its own tenant only.
+func TestOtherTenant(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet()}
+	if got, err := e.Eval(t.Context(), "public", "return ak_user_by(username='ada').email", expression.Env{}); err != nil || got != "ada@example.test" {
+		t.Fatalf("own tenant: %v, %v", got, err)
+	}
+	if got, err := e.Eval(t.Context(), "t_other", "return ak_user_by(username='ada').email", expression.Env{}); err == nil {
+		t.Errorf("another tenant's expression found %v", got)
+	}
+}
+
+// E-05: a run leaves nothing behind, neither in what it was given nor for the next run.
+func TestNoState(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet()}
+	env := d.env(t, "jo")
+	env.Vars = map[string]any{"given": m{"list": l{int64(1)}}}
+	for _, src := range []string{
+		"def f(x=[]):\n    x.append(1)\n    return len(x)\nf()\nreturn f()",
+		"d = {}\nd['n'] = d.get('n', 0) + 1\nreturn d['n'] + 1",
+		"a = user.group_attributes()\na['list'].append('changed')\na['deep']['a'] = 'changed'\na['x'] = len(a['list'])\nreturn 2 if a['x'] == 5 else 0",
+		"x = [1]\nx += [2]\nreturn len(x)",
+		"if (n := 1) and (n := n + 1):\n    pass\nreturn n",
+	} {
+		for range 3 {
+			if got, err := e.Eval(t.Context(), "public", src, env); err != nil || got != int64(2) {
+				t.Errorf("%q: got %v, %v; want 2 each time", src, got, err)
+			}
+		}
+	}
+	if got := fmt.Sprint(d.groups[0].Attributes, d.groups[2].Attributes, d.users[0].Attributes, env.Vars); strings.Contains(got, "changed") {
+		t.Errorf("a run changed what it was given: %s", got)
+	}
+	for _, src := range []string{"given['x'] = 1", "given['list'].append(2)", "request.context['given']['list'].append(2)"} {
+		if _, err := e.Eval(t.Context(), "public", src, env); err == nil {
+			t.Errorf("%s succeeds", src)
+		}
+	}
+	// What a run returns belongs to the caller alone.
+	got, err := e.Eval(t.Context(), "public", "return user.attributes", env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.(m)["list"].(l)[0] = "changed"
+	if d.users[0].Attributes["list"].(l)[0] != "own" {
+		t.Error("a result shares a list with the directory")
+	}
+}
+
+// E-07: an error names the line, and holds no value that the expression read.
+func TestErrorsHoldNoValues(t *testing.T) {
+	const secret = "hunter2"
+	d := people()
+	d.users[0].Attributes["secret"] = secret
+	e := &expression.Evaluator{Directory: d, Log: quiet()}
+	env := d.env(t, "jo")
+	env.Vars = map[string]any{"password": secret}
+	for _, src := range []string{
+		"raise Exception(password)", "raise ValueError(f'wrong: {password}')", "raise KeyError(user.attributes['secret'])", "e = ValueError(password)\nraise e", "raise password",
+		"assert False, password", "assert user.name == 'x', f'{password}'",
+		"return {}[password]", "return {'a': 1}[user.attributes['secret']]", "return [][password]", "return int(password)", "return float(password)", "return password + 1", "return password - 1",
+		"return password.nope", "return getattr(user, password)", "return password()", "return 'x'.join([password, 1])", "return {password: 1}.pop('x')", "return ip_address(password)", "return ip_network(password)",
+		"f = lambda: 0\nreturn f(**{password: 1})", "def f(a): return a\nreturn f(1, **{password: 1})", "return user.ak_groups.filter(**{password: 1})", "return dict(password)", "return '{x}'.format(**{password: 1})",
+		"return format('x', password)", "return f'{1:{password}}'", "return '%d' % password", "return ('%' + password) % 1", "return regex_match('x', '(' + password)", "return range(password)", "return round(password)", "a, b = password\nreturn a",
+		"return {[password]: 1}", "return sorted([1, password])", "return password < 1", "return password in 5", "return len(5) + password", "return (lambda x: x.nope)(password)", "return [password].index('x')", "return ak_user_by(username=password).x", "return ''.index(password)",
+		"return [x.nope for x in [password]]", "return getattr('x', password)", "return '{0.%s}'.format('x') % password", "return ('{0.' + password + '}').format(1)", "return ak_user_by(nope__x=password).name", "return chr(password)", "return user.attributes[password]",
+	} {
+		_, err := e.Eval(t.Context(), "public", "\n\n"+src, env)
+		var plain *expression.Error
+		switch {
+		case err == nil:
+			t.Errorf("%s: no error", src)
+		case strings.Contains(err.Error(), secret):
+			t.Errorf("%s: the error holds the secret: %v", src, err)
+		case !errors.As(err, &plain) || plain.Line < 3 || plain.Line > 4:
+			t.Errorf("%s: the error names no line, or a wrong one: %v", src, err)
+		}
+	}
+	// The control: what stands in the source itself is shown.
+	for src, want := range map[string]string{
+		"raise ValueError('no role')":        "line 1: ValueError: no role",
+		"x = 1\nreturn {}['aws_role']":       "line 2: KeyError: 'aws_role' is not in the dict",
+		"assert False, 'must not be'":        "line 1: AssertionError: must not be",
+		"return nobody":                      "line 1: name 'nobody' is not defined",
+		"def f():\n    return q\nreturn f()": "line 2: name 'q' is not defined",
+		"return user.nope":                   "line 1: AttributeError: 'User' object has no attribute 'nope'",
+	} {
+		if _, err := e.Eval(t.Context(), "public", src, env); err == nil || err.Error() != want {
+			t.Errorf("%q: %v, want %s", src, err, want)
+		}
+	}
+	// The directory's own errors are logged, and not shown.
+	var log strings.Builder
+	e.Log = slog.New(slog.NewTextHandler(&log, nil))
+	broken := &expression.Evaluator{Directory: &directory{err: errors.New("near WHERE name = " + secret)}, Log: e.Log}
+	_, err := broken.Eval(t.Context(), "public", "return ak_user_by(username='x')", env)
+	if err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(log.String(), secret) {
+		t.Errorf("error %v, log %s", err, log.String())
+	}
+}
+
+// E-10: many runs of one program at once. Run with -race.
+func TestParallel(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet()}
+	env := d.env(t, "jo")
+	env.Request = &core.RequestInfo{Host: "a.test", Scheme: "https", URI: "/x?a=1", ClientIP: netip.MustParseAddr("192.0.2.1")}
+	src := `
+out = []
+for i in range(20):
+    out.append(f"{i:>3}")
+def f(x=[]):
+    x.append(len(x))
+    return x
+return [len(out), f(), f(), user.group_attributes()["aws_role"], regex_replace("a1b2", "[0-9]", "#"), [g.name for g in user.all_groups()], http_request.GET["a"]]
+`
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			for range 5 {
+				got, err := e.Eval(context.Background(), "public", src, env)
+				if want := "[20 [0 1] [0 1] staff a#b# [Minio users Staff] 1]"; err != nil || fmt.Sprint(got) != want {
+					t.Errorf("got %v, %v", got, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
