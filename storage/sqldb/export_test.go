@@ -1,0 +1,60 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/oidc"
+)
+
+// ConsumeCodeNaively reads a code and marks it afterwards: what ConsumeCode must
+// not do. It shows that the tests of contention can fail.
+func (db *DB) ConsumeCodeNaively(ctx context.Context, t core.TenantID, hash [32]byte) (*oidc.Code, error) {
+	var c *oidc.Code
+	var used int64
+	err := db.read(ctx, t, directory, "consume code", func(q *conn) (err error) {
+		c, err = scanCode(q.row(ctx, `SELECT `+codeColumns+` FROM codes WHERE hash = $1`, hash))
+		return errors.Join(err, q.row(ctx, `SELECT used FROM codes WHERE hash = $1`, hash).Scan(&used))
+	})
+	if err != nil {
+		return nil, err
+	}
+	if used != 0 {
+		return c, core.ErrConsumed
+	}
+	return c, db.write(ctx, t, directory, "consume code", func(x *tx) error {
+		return x.exec(ctx, `UPDATE codes SET used = $2 WHERE hash = $1`, hash, micros(db.now()))
+	})
+}
+
+// Exec runs SQL in a tenant's directory, past everything.
+func (db *DB) Exec(ctx context.Context, t core.TenantID, query string, args ...any) error {
+	return db.rawWrite(ctx, t, directory, "test", func(x *tx) error { return x.exec(ctx, query, args...) })
+}
+
+// Text reads one text from a tenant's directory.
+func (db *DB) Text(ctx context.Context, t core.TenantID, query string, args ...any) (s string, err error) {
+	err = db.rawRead(ctx, t, directory, "test", func(q *conn) error { return q.row(ctx, query, args...).Scan(&s) })
+	return s, err
+}
+
+// OpenTenants counts the tenants whose files are open.
+func (db *DB) OpenTenants() int {
+	e, ok := db.engine.(*sqliteEngine)
+	if !ok {
+		return -1
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.open)
+}
+
+// Hold takes the writer of a tenant's directory for a while.
+func (db *DB) Hold(ctx context.Context, t core.TenantID, d time.Duration) error {
+	return db.rawWrite(ctx, t, directory, "test", func(*tx) error {
+		time.Sleep(d)
+		return nil
+	})
+}
