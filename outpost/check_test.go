@@ -21,7 +21,7 @@ func proxyApp(slug, external string) core.ProxyApplication {
 	}
 }
 
-func skip(t *testing.T, rules ...string) []outpost.Skip {
+func skip(t testing.TB, rules ...string) []outpost.Skip {
 	t.Helper()
 	var out []outpost.Skip
 	for _, r := range rules {

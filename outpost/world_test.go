@@ -24,7 +24,7 @@ var errStore = errors.New("disk on fire")
 // world is a tenant with people, a login page that says yes, and an application that
 // shows what it received.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	now     time.Time
 	tenant  *core.Tenant
 	out     *outpost.Outpost
@@ -51,7 +51,7 @@ type code struct {
 	tenant                     core.TenantID
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	master, err := keys.NewMaster([]byte(strings.Repeat("k", 32)))
 	if err != nil {

@@ -1,0 +1,512 @@
+package outpost_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/outpost"
+)
+
+// F-01, F-02: no spelling of an identity header that the client sent comes through, whether
+// there is a value of ours in its place or not.
+func TestClientIdentityHeaders(t *testing.T) {
+	spellings := []string{
+		"X-Authentik-Username", "x-authentik-username", "X_authentik_username", "X-Authentik_Username", "x-AUTHENTIK-username",
+		"X.Authentik.Username", "X-Authentik-Username\u00a0", "X-Authentik-Username ", " X-Authentik-Username", "X--Authentik--Username",
+		"_X-Authentik-Username", "X-Authenti\u212a-Username", // the Kelvin sign, whose lower case is k
+		"X-Authentik-Groups", "X-Authentik-Email", "X-Authentik-Uid", "X-Authentik-Jwt", "X-Authentik-Entitlements",
+		"X-Authentik-Meta-Jwks", "X-Authentik-Meta-App", "X-Authentik-Something-New-Of-A-Very-Long-Name-Indeed", "X-Authentik",
+		"Remote-User", "REMOTE_USER", "remote.user", "Remote-Groups", "Remote_Email", "Remote-Name",
+	}
+	others := []string{"X-Other", "X-Auth", "X-Authenticate", "Remote-Address", "Remote-Username", "Referer", "X", "R", "Authorization", "X-Real-Ip"}
+	for _, loggedIn := range []bool{false, true} {
+		w := newWorld(t)
+		w.users["u1"].Email = "" // nothing of ours takes the place of X-authentik-email
+		w.guard = &outpost.Guard{SkipPath: skip(t, "/public/*")}
+		b := w.browser()
+		if loggedIn {
+			b.login(app + "/")
+		}
+		for _, name := range append(append([]string{}, spellings...), others...) {
+			b.header[name] = []string{"evil", "evil again"}
+		}
+		b.get(app + "/public/x")
+		if w.got == nil {
+			t.Fatal("it did not reach the application")
+		}
+		for _, name := range spellings {
+			for _, v := range w.got.Header[name] {
+				if strings.HasPrefix(v, "evil") {
+					t.Errorf("logged in %t: %q came through", loggedIn, name)
+				}
+			}
+		}
+		for _, name := range others {
+			if len(w.got.Header[name]) != 2 {
+				t.Errorf("%q was taken away", name)
+			}
+		}
+	}
+	// Control: to delete the names that we set leaves most of them.
+	h := http.Header{}
+	for _, name := range spellings {
+		h[name] = []string{"evil"}
+	}
+	for _, name := range []string{"X-Authentik-Username", "X-Authentik-Groups", "X-Authentik-Email", "X-Authentik-Uid", "Remote-User"} {
+		h.Del(name)
+	}
+	if len(h) < len(spellings)/2 {
+		t.Error("control: the plain way takes as many away")
+	}
+}
+
+// F-02: trailers are headers too. One that was not announced joins those that were.
+func TestClientIdentityTrailers(t *testing.T) {
+	for name, guarded := range map[string]bool{"guarded": true, "control": false} {
+		w := newWorld(t)
+		w.guard = &outpost.Guard{SkipPath: skip(t, "/*")}
+		got := http.Header{}
+		h := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				t.Error(err)
+			}
+			for k, v := range r.Trailer {
+				got[k] = v
+			}
+		})
+		srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if !guarded {
+				h(rw, r)
+				return
+			}
+			info := &core.RequestInfo{Tenant: w.tenant, Scheme: "http", Host: "app.a.test", URI: r.RequestURI}
+			w.out.Serve(rw, r.WithContext(core.WithRequest(r.Context(), info)), w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { h(rw, r) })
+		}))
+		r, err := http.NewRequest("POST", srv.URL+"/x", io.NopCloser(strings.NewReader("body")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Trailer = http.Header{"X-Authentik-Username": {"evil"}, "X-Checksum": {"1"}}
+		res, err := srv.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		srv.Close()
+		if got.Get("X-Checksum") != "1" {
+			t.Errorf("%s: another trailer was taken away", name)
+		}
+		if (got.Get("X-Authentik-Username") == "evil") == guarded {
+			t.Errorf("%s: trailers %v", name, got)
+		}
+	}
+}
+
+// F-04, F-05, F-13, F-15: what a client says in a header of where it came from and what it
+// asks for is nobody's concern here: the edge has stated it.
+func TestForwardedHeadersAreNotRead(t *testing.T) {
+	w := newWorld(t)
+	w.guard = &outpost.Guard{SkipPath: skip(t, "^/public/")}
+	for _, name := range []string{"X-Original-URI", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix"} {
+		for _, value := range []string{"/public/x", "/outpost.goauthentik.io/ping", app + "/public/x"} {
+			w.isRefused(w.do("GET", app+"/admin", http.Header{name: {value}}), name+": "+value)
+		}
+	}
+	res := w.do("GET", app+"/admin", http.Header{
+		"X-Forwarded-Host": {"evil.test"}, "X-Forwarded-Proto": {"http"}, "Forwarded": {"host=evil.test;proto=http"}, "Host": {"evil.test"},
+	})
+	if strings.Contains(res.Header.Get("Location"), "evil") || !strings.Contains(res.Header.Get("Location"), url.QueryEscape("https://app.a.test/admin")) {
+		t.Errorf("Location %s", res.Header.Get("Location"))
+	}
+	// Control: the same guard lets the path itself through.
+	if w.do("GET", app+"/public/x", nil); w.got == nil {
+		t.Error("control: the rule does not work at all")
+	}
+}
+
+// F-06, F-08: a skip rule holds for paths that can be read in one way, and for nothing else of a
+// request.
+func TestSkipPathTricks(t *testing.T) {
+	tricks := []string{
+		"/admin?x=/public/", "/admin?/public/a", "/admin#/public/", "/public?", "/public", // F-06
+		"/public/../admin", "/public/%2e%2e/admin", "/public/..;/admin", "/public/..%2fadmin", "/public/%252e%252e/admin",
+		"//admin", "/./admin", "/PUBLIC/x", "/PUBLIC/..", "/public%00/../admin", "/public/%00", `/public\..\admin`, `/public/\..\admin`,
+		"/public/%c0%ae%c0%ae/admin", "/public/%c0%af", "/public//x", "//public/x", "/public/./x", "/x/../public/x", "/public/x/..", "/public/.",
+		"/public/%2e", "/public/a%2fb", "/public/a%5cb", "/public/a;b=c", "/public/%3b/x", "/public/a%3fb", "/public/a%23b", "/public/%",
+		"/public/%zz", "/public/%2", "/public/\x01", "/public/%0a", "/public/%7f", "/public/%e2%80%a8", "/public/%25", "/%70ublic/../admin",
+	}
+	passes := []string{"/public/", "/public/a", "/public/a/b.css?x=/../", "/public/%61", "/public/a%20b", "/public/ü", "/public/%C3%BC", "/public/..a", "/public/a..", "/%70ublic/a"}
+	for _, rules := range [][]string{{"/public/*"}, {"^/public/"}} {
+		w := newWorld(t)
+		w.guard = &outpost.Guard{SkipPath: skip(t, rules...)}
+		for _, uri := range tricks {
+			w.isRefused(w.do("GET", app+uri, nil), fmt.Sprintf("%s %q", rules[0], uri))
+		}
+		for _, uri := range passes {
+			if res := w.do("GET", app+uri, nil); w.got == nil {
+				t.Errorf("%s %q needs a login: %d", rules[0], uri, res.StatusCode)
+			}
+		}
+	}
+	// Control: the plain ways to compare let many of them through.
+	through := 0
+	for _, uri := range tricks {
+		p, err := url.PathUnescape(strings.SplitN(uri, "?", 2)[0])
+		if regexp.MustCompile("/public/").MatchString(uri) || err == nil && strings.HasPrefix(p, "/public/") {
+			through++
+		}
+	}
+	if through < len(tricks)/2 {
+		t.Errorf("control: only %d of %d tricks work on a naive guard", through, len(tricks))
+	}
+}
+
+// The rules of a proxy provider are authentik's: not anchored, and of the whole URL where it guards
+// a domain. What cannot be read is passed over, which asks for more logins.
+func TestProviderSkipPath(t *testing.T) {
+	w := newWorld(t)
+	pa := proxyApp("a", app)
+	pa.Provider.SkipPath = "^/open\n\n[\n  /assets/  \n"
+	dom := proxyApp("dom", "https://auth.b.test")
+	dom.Provider.Mode, dom.Provider.CookieDomain = core.ProxyAuthDomain, "b.test"
+	dom.Provider.SkipPath = `^https://one\.b\.test/open`
+	w.apps = []core.ProxyApplication{pa, dom}
+	for target, open := range map[string]bool{
+		app + "/openly": true, app + "/x/assets/y": true, app + "/x": false, app + "/x?/assets/": false,
+		"https://one.b.test/open": true, "https://two.b.test/open": false,
+	} {
+		if w.do("GET", target, nil); (w.got != nil) != open {
+			t.Errorf("%s: open %t", target, !open)
+		}
+	}
+}
+
+// F-11: a cookie that is not one of ours is no cookie: a login, and never a page.
+func TestBrokenCookies(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	b.login(app + "/")
+	var name, value string
+	for name, value = range b.jar {
+	}
+	flipped := []byte(value)
+	flipped[3] ^= 1
+	var many []string
+	for i := range 200 {
+		many = append(many, fmt.Sprintf("%s=%s%d", name, core.RandomToken(24), i))
+	}
+	for what, cookie := range map[string]string{
+		"empty": name + "=", "no value": name, "equals only": "=", "equals signs": strings.Repeat("=", 100), "one byte": name + "=x",
+		"truncated": name + "=" + value[:len(value)-1], "longer": name + "=" + value + "A", "changed": name + "=" + string(flipped),
+		"not base64": name + "=!!!!!!!!!!!!!!!!!!!!!!!!!!!!", "100 KB": name + "=" + strings.Repeat("A", 100<<10), "200 of one name": strings.Join(many, "; "),
+		"upper case": strings.ToUpper(name) + "=" + value, "quoted": name + `="` + value + `"`, "NUL": name + "=\x00", "another's name": "authentik_proxy_00000000=" + value,
+		"JSON": name + `={"user":"akadmin","groups":["admins"]}`, "a path": name + "=../../../../etc/passwd",
+	} {
+		res := w.do("GET", app+"/", http.Header{"Cookie": {cookie}, "Accept": {"text/html"}})
+		w.isRefused(res, what)
+		if res.StatusCode != 302 {
+			t.Errorf("%s: %d", what, res.StatusCode)
+		}
+	}
+	// Control: the cookie itself, between others.
+	if w.do("GET", app+"/", http.Header{"Cookie": {"a=b; " + name + "=" + value + "; c"}}); w.got == nil {
+		t.Error("control: the cookie itself does not open")
+	}
+}
+
+// F-24: a cookie that opens nothing any more is taken away.
+func TestStaleCookieIsCleared(t *testing.T) {
+	for _, accept := range []string{"text/html", "application/json"} {
+		w := newWorld(t)
+		b := w.browser()
+		b.login(app + "/")
+		if len(b.jar) != 1 {
+			t.Fatalf("control: %d cookies", len(b.jar))
+		}
+		delete(w.logins, "login1")
+		b.header.Set("Accept", accept)
+		b.get(app + "/")
+		for name := range b.jar {
+			if !strings.Contains(name, "login") {
+				t.Errorf("%s: cookie %s stays", accept, name)
+			}
+		}
+	}
+}
+
+// F-12: a store that fails, or a panic, never lets anyone in, also with a cookie that was good
+// and with an identity that is still in memory.
+func TestFailClosed(t *testing.T) {
+	for what, fail := range map[string]func(w *world){
+		"error": func(w *world) { w.broken = errStore },
+		"panic": func(w *world) { w.panics = true },
+	} {
+		w := newWorld(t)
+		b := w.browser()
+		b.login(app + "/")
+		if b.get(app + "/"); w.got == nil {
+			t.Fatal("control: not in")
+		}
+		fail(w)
+		res := b.get(app + "/")
+		w.isRefused(res, what)
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+			t.Errorf("%s: %d", what, res.StatusCode)
+		}
+		if page := read(t, res); strings.Contains(page, "fire") || strings.Contains(page, "nil map") || !strings.Contains(page, "req-1") {
+			t.Errorf("%s: the page shows a cause, or no ID: %s", what, page)
+		}
+		if len(b.jar) == 0 {
+			t.Errorf("%s: the cookie was taken away: the browser has to log in again for nothing", what)
+		}
+		w.broken, w.panics = nil, false
+		if b.get(app + "/"); w.got == nil {
+			t.Errorf("%s: not in again afterwards", what)
+		}
+	}
+}
+
+// F-17: rd leads to this host or to the application's own, and nowhere else.
+func TestStartReturnsHere(t *testing.T) {
+	w := newWorld(t)
+	w.apps = []core.ProxyApplication{proxyApp("a", app)}
+	for rd, want := range map[string]string{
+		"":                                app + "/",
+		"/deep?x=1":                       app + "/deep?x=1",
+		app + "/deep?x=1&y=2":             app + "/deep?x=1&y=2",
+		url.QueryEscape(app + "/d?x=1&y"): app + "/d?x=1&y",
+		"https://APP.a.test:443/x":        app + "/x",
+		"https://evil.test":               app + "/",
+		"//evil.test":                     app + "/",
+		"https://app.a.test.evil.test/":   app + "/",
+		"https://evil.test/.app.a.test":   app + "/",
+		"https://app.a.test@evil.test/":   app + "/",
+		"https://evil.test#app.a.test":    app + "/",
+		`\\evil.test`:                     app + "/",
+		`/\evil.test`:                     app + "/",
+		`https:\\evil.test`:               app + "/",
+		"http://app.a.test/":              app + "/", // another scheme
+		"https://app.a.test:8443/":        app + "/", // another port
+		"https://notapp.a.test/":          app + "/",
+		"javascript:alert(1)":             app + "/",
+		"%0d%0aSet-Cookie:x=y":            app + "/",
+		"https:evil.test":                 app + "/",
+		"/%09/evil.test":                  app + "/%09/evil.test", // a path of this host
+		app + "/outpost.goauthentik.io/start?rd=" + app + "/": app + "/",
+	} {
+		b := w.browser()
+		if got := b.login(app + "/outpost.goauthentik.io/start?rd=" + rd); got != want {
+			t.Errorf("rd=%s: %s, want %s", rd, got, want)
+		}
+		// With a login there is nothing to do but to go there.
+		res := b.get(app + "/outpost.goauthentik.io/start?rd=" + rd)
+		if res.StatusCode != 302 || res.Header.Get("Location") != want {
+			t.Errorf("rd=%s with a login: %d %s", rd, res.StatusCode, res.Header.Get("Location"))
+		}
+	}
+	// Control: comparing by prefix or suffix accepts some.
+	if !strings.HasPrefix("https://app.a.test.evil.test/", app) || !strings.HasSuffix("https://evil.test/.app.a.test", "app.a.test") {
+		t.Error("control")
+	}
+}
+
+// F-19: an application sees none of our cookies, and its own as they were sent.
+func TestOurCookiesStayHere(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	b.login(app + "/")
+	var name, value string
+	for name, value = range b.jar {
+	}
+	for sent, want := range map[string][]string{
+		"":                      nil,
+		"; authentik_session=1": nil,
+		"; a=1; b=2":            {"a=1; b=2"},
+		`; a="x y"; __Host-authentik_session=1; b=; AUTHENTIK_CSRF=2; __host-AUTHENTIK_x=1; authentik_proxy_login_1_2=3; c`: {`a="x y"; b=; c`},
+	} {
+		w.do("GET", app+"/", http.Header{"Cookie": {name + "=" + value + sent}})
+		if w.got == nil {
+			t.Fatalf("%q: not in", sent)
+		}
+		if got := w.got.Header["Cookie"]; strings.Join(got, "|") != strings.Join(want, "|") {
+			t.Errorf("%q: the application got %q, want %q", sent, got, want)
+		}
+	}
+}
+
+// F-21: an application cannot speak in our name.
+func TestUpstreamCannotSetIdentity(t *testing.T) {
+	w := newWorld(t)
+	w.guard = &outpost.Guard{SkipPath: skip(t, "/*")}
+	evil := func(rw http.ResponseWriter) {
+		rw.Header().Set("X-Authentik-Username", "admin")
+		rw.Header()["x_authentik_groups"] = []string{"admins"}
+		rw.Header().Add("Set-Cookie", "authentik_session=stolen; Path=/")
+		rw.Header().Add("Set-Cookie", "theirs=1")
+		rw.Header().Add("Set-Cookie", " __Host-authentik_session =stolen")
+	}
+	for what, respond := range map[string]func(rw http.ResponseWriter, r *http.Request){
+		"a status": func(rw http.ResponseWriter, _ *http.Request) { evil(rw); rw.WriteHeader(201) },
+		"a body":   func(rw http.ResponseWriter, _ *http.Request) { evil(rw); fmt.Fprint(rw, "x") },
+		"nothing":  func(rw http.ResponseWriter, _ *http.Request) { evil(rw) },
+		"a copy":   func(rw http.ResponseWriter, _ *http.Request) { evil(rw); _, _ = io.Copy(rw, strings.NewReader("x")) },
+		"a flush":  func(rw http.ResponseWriter, _ *http.Request) { evil(rw); rw.(http.Flusher).Flush() },
+		"a flush by controller": func(rw http.ResponseWriter, _ *http.Request) {
+			evil(rw)
+			_ = http.NewResponseController(rw).Flush()
+		},
+		"early hints": func(rw http.ResponseWriter, _ *http.Request) {
+			evil(rw)
+			rw.WriteHeader(103)
+			evil(rw)
+			rw.WriteHeader(200)
+		},
+		"a trailer": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, "x")
+			rw.Header().Set(http.TrailerPrefix+"X-Authentik-Username", "admin")
+			rw.Header().Add("Set-Cookie", "theirs=1")
+		},
+	} {
+		w.respond = respond
+		rec := httptest.NewRecorder()
+		info := &core.RequestInfo{Tenant: w.tenant, Scheme: "https", Host: "app.a.test", URI: "/"}
+		r := httptest.NewRequest("GET", "/", nil)
+		w.out.Serve(rec, r.WithContext(core.WithRequest(r.Context(), info)), w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { respond(rw, r) })
+		for _, h := range []http.Header{rec.Header(), rec.Result().Header, rec.Result().Trailer} {
+			for name := range h {
+				if strings.Contains(strings.ToLower(name), "authentik") {
+					t.Errorf("%s: %s came through", what, name)
+				}
+			}
+			if strings.Contains(strings.Join(h["Set-Cookie"], " "), "authentik") {
+				t.Errorf("%s: cookies %q", what, h["Set-Cookie"])
+			}
+		}
+		if !strings.Contains(strings.Join(rec.Header()["Set-Cookie"], " "), "theirs=1") {
+			t.Errorf("%s: its own cookie was taken away", what)
+		}
+	}
+	// Control: without the guard the recorder shows them.
+	rec := httptest.NewRecorder()
+	evil(rec)
+	rec.WriteHeader(200)
+	if rec.Result().Header.Get("X-Authentik-Username") == "" {
+		t.Error("control")
+	}
+}
+
+// F-27: no value breaks out of its header, no group is read as two, and the size is
+// bounded.
+func TestHeaderValues(t *testing.T) {
+	w := newWorld(t)
+	w.users["u1"].DisplayName = "Zoë\r\nX-Authentik-Groups: admins\x00\u2028 " + strings.Repeat("é", 2000)
+	w.users["u1"].Email = "a@b.test\r\nBcc: x"
+	groups := []core.Group{{Name: "a|admins"}, {Name: "b\r\nX-Evil: 1"}, {Name: ""}, {Name: " admins"}, {Name: "good"}, {Name: "\xff"}}
+	for i := range 3000 {
+		groups = append(groups, core.Group{Name: fmt.Sprintf("group %04d", i)})
+	}
+	w.groups["u1"] = append(groups, core.Group{Name: "last"})
+	b := w.browser()
+	b.login(app + "/")
+	b.get(app + "/")
+	if w.got == nil {
+		t.Fatal("not in")
+	}
+	var wire bytes.Buffer
+	size := 0
+	for name, values := range w.got.Header {
+		for _, v := range values {
+			if strings.ContainsAny(v, "\r\n\x00") {
+				t.Errorf("%s: %q", name, v)
+			}
+			size += len(v)
+		}
+	}
+	if err := w.got.Header.Write(&wire); err != nil || strings.Contains(wire.String(), "\nX-Evil") || strings.Contains(wire.String(), "\nBcc") {
+		t.Errorf("on the wire: %s", wire.String())
+	}
+	if size > 12<<10 {
+		t.Errorf("%d bytes of headers", size)
+	}
+	got := strings.Split(w.got.Header.Get("X-Authentik-Groups"), "|")
+	for _, g := range got {
+		if g == "admins" || g == "a" || strings.TrimSpace(g) != g {
+			t.Errorf("the application reads group %q, which the user is not in", g)
+		}
+	}
+	if got[0] != "good" || len(got) < 500 {
+		t.Errorf("%d groups, the first %q", len(got), got[0])
+	}
+	if name := w.got.Header.Get("X-Authentik-Name"); !strings.HasPrefix(name, "Zoë") {
+		t.Errorf("name %q", name)
+	}
+	if w.got.Header.Get("X-Authentik-Email") != "" {
+		t.Error("half an address is another's")
+	}
+	// Control: joined as they are, the groups read as others.
+	if !strings.Contains("|"+strings.Join([]string{"a|admins"}, "|")+"|", "|admins|") {
+		t.Error("control")
+	}
+}
+
+// F-29: what begins with the guard's own path, in any reading, is the guard's: it is
+// never passed on, login or not.
+func TestOwnPathsAreNotPassedOn(t *testing.T) {
+	w := newWorld(t)
+	w.guard = &outpost.Guard{SkipPath: skip(t, "/*")} // even where all is open
+	b := w.browser()
+	b.login(app + "/outpost.goauthentik.io/start?rd=/")
+	for _, uri := range []string{
+		"/outpost.goauthentik.io/x", "/outpost.goauthentik.io/", "/outpost.goauthentik.io", "/outpost.goauthentik.io/../admin", "/outpost.goauthentik.io/auth/caddy",
+		"/outpost.goauthentik.io/ping/../../admin", "/outpost%2egoauthentik.io/x", "/x/../outpost.goauthentik.io/x", "//outpost.goauthentik.io/x",
+		"/OUTPOST.goauthentik.io/ping", `\outpost.goauthentik.io\x`, "/outpost.goauthentik.io;x/y", "/%252foutpost.goauthentik.io/x", "/outpost.goauthentik.io/ping?x=/../admin",
+	} {
+		if strings.HasPrefix(uri, `\`) {
+			uri = "/" + uri
+		}
+		res := b.get(app + uri)
+		if w.got != nil {
+			t.Errorf("%s reached the application", uri)
+		}
+		if res.StatusCode != 404 && res.StatusCode != 204 {
+			t.Errorf("%s: %d", uri, res.StatusCode)
+		}
+	}
+	// Control: a path that only looks like it is the application's.
+	for _, uri := range []string{"/outpost.goauthentik.iox/x", "/docs/outpost.goauthentik.io/x"} {
+		if b.get(app + uri); w.got == nil {
+			t.Errorf("control: %s did not reach the application", uri)
+		}
+	}
+	if path.Clean("/outpost.goauthentik.io/../admin") != "/admin" {
+		t.Error("control: an application would not read it as /admin")
+	}
+}
+
+// Paths of the portal are the portal's on a site that both share, in their one plain form only.
+func TestPortalOnTheSameSite(t *testing.T) {
+	w := newWorld(t)
+	portal := 0
+	w.guard = &outpost.Guard{
+		Own:    func(p string) bool { return strings.HasPrefix(p, "/if/") },
+		Portal: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { portal++ }),
+	}
+	if w.do("GET", app+"/if/flow/", nil); portal != 1 || w.got != nil {
+		t.Errorf("the portal was asked %d times", portal)
+	}
+	for _, uri := range []string{"/if/../x", "/if/%2e%2e/x", "//if/x", "/if/..%2fx", "/IF/x"} {
+		w.isRefused(w.do("GET", app+uri, http.Header{"Accept": {"text/html"}}), uri)
+	}
+	if portal != 1 {
+		t.Error("the portal answers a path with two readings")
+	}
+}
