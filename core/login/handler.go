@@ -213,7 +213,7 @@ func (h *Handler) person(w http.ResponseWriter, r *http.Request) (*core.Session,
 	s, u, err := h.current(r)
 	if errors.Is(err, core.ErrNotFound) {
 		next := r.URL.EscapedPath()
-		if r.URL.RawQuery != "" && r.Method == http.MethodGet {
+		if r.URL.RawQuery != "" {
 			next += "?" + r.URL.RawQuery
 		}
 		h.redirect(w, r, withQuery(pathFlow+core.FlowAuthentication+"/", "next", next))

@@ -313,3 +313,22 @@ func TestLogoutOfAnApplication(t *testing.T) {
 	}
 	wantTo(t, b.send("/if/flow/default-invalidation-flow/", page), http.StatusSeeOther, loginPath+"?left=1")
 }
+
+// Whose login ended while the question was open logs in and is asked again.
+func TestConsentAfterTheLoginEnded(t *testing.T) {
+	h := newHouse(t)
+	alice := h.user(tenantA, "alice", "correct horse")
+	b := h.browser("a.test")
+	b.mustLogin("alice", "correct horse")
+	h.need(consent("r1", core.ConsentScope{Name: "email", Description: "See your address"}))
+	to := b.get("/need").Header.Get("Location")
+	page := b.get(to)
+	h.ok(h.Sessions.EndUser(t.Context(), tenantA, alice.ID, ""))
+	res := b.send(to, page)
+	wantTo(t, res, http.StatusSeeOther, loginPath+"?next="+url.QueryEscape(to))
+	back := b.submit(res.Header.Get("Location"), "username", "alice", "password", "correct horse")
+	wantTo(t, back, http.StatusSeeOther, to)
+	wantTo(t, b.get(to), http.StatusFound, "/need")
+	again := b.get("/need").Header.Get("Location")
+	want(t, b.get(b.submit(again).Header.Get("Location")), http.StatusNoContent)
+}
