@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"errors"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -108,6 +109,10 @@ func (r *run) ask(what string, query func(Directory) error) {
 	r.outside(func() { err = query(r.Directory) })
 	r.charge(500)
 	r.alloc(2048)
+	var field *core.FieldError
+	if errors.As(err, &field) {
+		fail("%s: one of its look-ups cannot be made with a value of that type", what)
+	}
 	if err != nil {
 		r.Log.ErrorContext(r.ctx, "expression: "+what, "tenant", string(r.tenant), "error", err)
 		fail("the directory could not be read")

@@ -82,7 +82,11 @@ func explain(r *run, err error) error {
 	var eval *starlark.EvalError
 	if errors.As(err, &eval) {
 		out.Message = eval.Msg
-		for i := len(eval.CallStack) - 1; i >= 0; i-- {
+		last := len(eval.CallStack) - 1
+		if wrongCall(eval) {
+			last-- // the caller is to blame, not the function
+		}
+		for i := last; i >= 0; i-- {
 			if pos := eval.CallStack[i].Pos; pos.Line > 0 {
 				out.Line = int(pos.Line)
 				break
@@ -99,6 +103,17 @@ func explain(r *run, err error) error {
 		out.Message = plain(out.Message)
 	}
 	return out
+}
+
+// wrongCall reports whether the error is that a function of the source was called with
+// the wrong arguments.
+func wrongCall(e *starlark.EvalError) bool {
+	var f *fault
+	if errors.As(e, &f) || len(e.CallStack) < 2 {
+		return false
+	}
+	rest, ok := strings.CutPrefix(e.Msg, "function "+e.CallStack.At(0).Name+" ")
+	return ok && (strings.HasPrefix(rest, "accepts ") || strings.HasPrefix(rest, "missing ") || strings.HasPrefix(rest, "got "))
 }
 
 // plain rewords the interpreter's own messages, and cuts from them the one thing

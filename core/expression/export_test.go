@@ -50,10 +50,9 @@ func (e *Evaluator) Methods() map[string][]string {
 func Casefold(s string) string { return casefold(s) }
 
 // Slugify is slugify().
-func Slugify(s string) string {
+func Slugify() func(string) string {
 	e := &Evaluator{}
+	e.Uncontrolled()
 	e.init()
-	e.uncontrolled = true
-	r := &run{Evaluator: e}
-	return r.slugify(s)
+	return func(s string) string { return (&run{Evaluator: e}).slugify(s) }
 }

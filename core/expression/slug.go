@@ -31,18 +31,18 @@ func newLetters() letters {
 
 // ascii is the ASCII that is left of a character decomposed by compatibility (NFKD).
 func (l letters) ascii(c rune) string {
-	if b, ok := l[c]; ok {
-		return string(b)
-	}
-	if unicode.IsLetter(c) && c < 0x2000 {
-		return "" // folding its case, as of ß to ss, would be no decomposition
+	if c == 'ß' || c == 'ẞ' {
+		return "" // to ss they fold, and do not decompose
 	}
 	return strings.Map(func(f rune) rune {
+		if b, ok := l[f]; ok {
+			return rune(b)
+		}
 		if f >= 0x80 {
 			return -1
 		}
 		return f
-	}, core.Fold(string(c))) // full-width, ligatures, mathematical letters
+	}, core.Fold(string(c))) // full-width, ligatures, mathematical letters, digraphs
 }
 
 // slugify is Django's: ASCII letters, digits, "_" and "-", in lower case.
@@ -76,30 +76,33 @@ func (r *run) slugify(s string) string {
 	return strings.Trim(b.String(), "-_")
 }
 
-// casefold is str.casefold: Unicode's full case folding.
+// casefold is str.casefold: Unicode's full case folding, up to canonical equivalence.
 func casefold(s string) string {
 	var b strings.Builder
 	for _, c := range s {
-		if c < 0x80 {
-			b.WriteRune(unicode.ToLower(c))
-			continue
-		}
 		switch {
-		case c == 'ß' || c == 'ẞ':
-			b.WriteString("ss")
+		case c < 0x80:
+			b.WriteRune(unicode.ToLower(c))
 		case c == 'ı':
-			b.WriteRune(c)
+			b.WriteRune(c) // dotless: its upper case is that of i
 		case c == 'İ':
-			b.WriteString("i̇")
-		case c == 'ŉ':
-			b.WriteString("ʼn")
-		case c == 'ǰ':
-			b.WriteString("ǰ")
-		case c >= 'ﬀ' && c <= 'ﬆ':
-			b.WriteString([]string{"ff", "fi", "fl", "ffi", "ffl", "st", "st"}[c-'ﬀ'])
+			b.WriteString("i\u0307")
+		case foldsToSeveral(c):
+			b.WriteString(core.Fold(string(c)))
+		case c >= 0x13A0 && c <= 0x13F5 || c >= 0x13F8 && c <= 0x13FD || c >= 0xAB70 && c <= 0xABBF:
+			b.WriteRune(unicode.ToUpper(c)) // Cherokee folds upwards
 		default:
 			b.WriteRune(unicode.ToLower(unicode.ToUpper(c)))
 		}
 	}
 	return b.String()
+}
+
+// foldsToSeveral covers the letters whose case folds to more than one.
+func foldsToSeveral(c rune) bool {
+	switch c {
+	case 'ß', 'ẞ', 'ŉ', 'ǰ', 'ΐ', 'ΰ', 'և':
+		return true
+	}
+	return (c >= 0x1E96 && c <= 0x1E9B || c >= 0x1F50 && c <= 0x1FFC || c >= 0xFB00 && c <= 0xFB17) && unicode.IsLetter(c)
 }
