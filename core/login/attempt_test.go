@@ -165,7 +165,7 @@ func TestParallelAttemptsDoNotExceedTheLimit(t *testing.T) {
 	if n := round(); n > 5 || n == 0 {
 		t.Errorf("%d of 50 were checked", n)
 	}
-	for range 10 {
+	for range 4 {
 		h.now.add(15 * time.Minute)
 		if n := round(); n > 1 {
 			t.Errorf("after waiting, %d of 50 were checked", n)
