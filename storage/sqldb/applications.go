@@ -151,7 +151,7 @@ func applicationOrder(name string) (string, bool) {
 
 // ListApplications lists applications: see api.Query.
 func (db *DB) ListApplications(ctx context.Context, t core.TenantID, q api.Query) (out []core.Application, total int, err error) {
-	r := &resource{filter: applicationFilter, order: applicationOrder, search: []string{"a.name_fold", "a.slug", "a.heading_fold"}, pk: "a.id"}
+	r := &resource{filter: applicationFilter, order: applicationOrder, search: []string{"a.search_fold"}, pk: "a.id"}
 	clauses, args, err := r.list(q, "")
 	if err != nil {
 		return nil, 0, err
@@ -166,6 +166,10 @@ func (db *DB) ListApplications(ctx context.Context, t core.TenantID, q api.Query
 	return out, total, err
 }
 
+func applicationSearch(a *core.Application) string {
+	return searchText(a.Name, a.Slug, a.Group, a.LaunchURL, a.Description, a.Publisher)
+}
+
 // CreateApplication saves a new application and sets ID, Created and Updated.
 func (db *DB) CreateApplication(ctx context.Context, t core.TenantID, a *core.Application) error {
 	return db.write(ctx, t, directory, "create application", func(x *tx) error {
@@ -174,10 +178,10 @@ func (db *DB) CreateApplication(ctx context.Context, t core.TenantID, a *core.Ap
 			return err
 		}
 		err := x.exec(ctx, `INSERT INTO applications (id, slug, name, name_fold, heading, heading_fold, provider_id, launch_url, icon,
-				description, publisher, open_in_new_tab, policy_mode, created, updated)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)`,
+				description, publisher, open_in_new_tab, policy_mode, search_fold, created, updated)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)`,
 			id, a.Slug, a.Name, core.Fold(a.Name), a.Group, core.Fold(a.Group), orNull(a.Provider), a.LaunchURL, a.Icon,
-			a.Description, a.Publisher, a.OpenInNewTab, a.PolicyMode, micros(now))
+			a.Description, a.Publisher, a.OpenInNewTab, a.PolicyMode, applicationSearch(a), micros(now))
 		if err != nil {
 			return x.taken(err)
 		}
@@ -206,9 +210,9 @@ func (db *DB) UpdateApplication(ctx context.Context, t core.TenantID, slug strin
 			return err
 		}
 		err := x.must(ctx, `UPDATE applications SET slug = $2, name = $3, name_fold = $4, heading = $5, heading_fold = $6, provider_id = $7,
-				launch_url = $8, icon = $9, description = $10, publisher = $11, open_in_new_tab = $12, policy_mode = $13, updated = $14
+				launch_url = $8, icon = $9, description = $10, publisher = $11, open_in_new_tab = $12, policy_mode = $13, search_fold = $14, updated = $15
 			WHERE id = $1`, id, a.Slug, a.Name, core.Fold(a.Name), a.Group, core.Fold(a.Group), orNull(a.Provider),
-			a.LaunchURL, a.Icon, a.Description, a.Publisher, a.OpenInNewTab, a.PolicyMode, micros(a.Updated))
+			a.LaunchURL, a.Icon, a.Description, a.Publisher, a.OpenInNewTab, a.PolicyMode, applicationSearch(a), micros(a.Updated))
 		if err != nil {
 			return x.taken(err)
 		}

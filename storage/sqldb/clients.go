@@ -97,6 +97,7 @@ func (db *DB) ListClients(ctx context.Context, t core.TenantID, q api.Query) (ou
 		return nil, 0, err
 	}
 	err = db.read(ctx, t, directory, "list clients", func(c *conn) error {
+		out = nil
 		err := c.each(ctx, func(s scanner) error {
 			v, err := c.scanClient(s, &total)
 			if err == nil {

@@ -37,11 +37,16 @@ type engine interface {
 	// busy reports whether the transaction failed because of another one and may
 	// be tried again.
 	busy(err error) bool
+	// lost reports whether the connection is gone, without a word on whether a
+	// transaction that was just being committed was.
+	lost(err error) bool
 	// unique names the "table.column" of a violated unique constraint; of several
 	// columns, joined by "_".
 	unique(err error) (string, bool)
 	// reference reports whether a foreign key is violated.
 	reference(err error) bool
+	// tooLong reports whether a text is too long for its index.
+	tooLong(err error) bool
 	close() error
 }
 

@@ -57,6 +57,7 @@ func cut(s string, limit int) string {
 // RecentEvents lists the newest events, newest first, at most limit.
 func (db *DB) RecentEvents(ctx context.Context, t core.TenantID, limit int) (out []core.Event, err error) {
 	err = db.read(ctx, t, directory, "list events", func(q *conn) error {
+		out = nil
 		return q.each(ctx, func(s scanner) error {
 			var e core.Event
 			var at int64

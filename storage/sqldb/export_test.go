@@ -51,6 +51,28 @@ func (db *DB) OpenTenants() int {
 	return len(e.open)
 }
 
+// FillDisk makes a tenant's file refuse to grow, as a full disk does.
+func (db *DB) FillDisk(ctx context.Context, t core.TenantID, full bool) error {
+	query := `PRAGMA max_page_count = 1` // SQLite takes the size that it has
+	if !full {
+		query = `PRAGMA max_page_count = 1073741823`
+	}
+	return db.rawWrite(ctx, t, directory, "test", func(x *tx) error {
+		var n int64
+		return x.row(ctx, query).Scan(&n)
+	})
+}
+
+// AgeRegistry makes the registry of tenants as old as it may get.
+func (db *DB) AgeRegistry() {
+	r := *db.registry.Load()
+	r.read = r.read.Add(-registryAge)
+	db.registry.Store(&r)
+}
+
+// Connections bounds the pool of a PostgreSQL directory.
+func (db *DB) Connections(n int) { db.engine.(*postgresEngine).pool.SetMaxOpenConns(n) }
+
 // Hold takes the writer of a tenant's directory for a while.
 func (db *DB) Hold(ctx context.Context, t core.TenantID, d time.Duration) error {
 	return db.rawWrite(ctx, t, directory, "test", func(*tx) error {

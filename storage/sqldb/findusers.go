@@ -23,7 +23,7 @@ func findColumns(field string) (exact, fold string, ok bool) {
 	case "type":
 		return "u.type", "u.type", true
 	case "path":
-		return "u.path", "lower(u.path)", true
+		return "u.path", "u.path_fold", true
 	}
 	return "", "", false
 }

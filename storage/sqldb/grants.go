@@ -58,7 +58,7 @@ func (db *DB) SaveGrant(ctx context.Context, t core.TenantID, g *oidc.Grant) err
 		if g.ID == "" {
 			g.ID = oidc.GrantID(db.newID())
 		}
-		err = x.exec(ctx, `INSERT INTO grants (id, client_id, provider_id, user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires)
+		n, err := x.count(ctx, `INSERT INTO grants (id, client_id, provider_id, user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (id) DO UPDATE SET scopes = excluded.scopes, session_id = excluded.session_id, nonce = excluded.nonce,
 				auth_time = excluded.auth_time, amr = excluded.amr, acr = excluded.acr, expires = excluded.expires
@@ -66,6 +66,9 @@ func (db *DB) SaveGrant(ctx context.Context, t core.TenantID, g *oidc.Grant) err
 			g.ID, g.ClientID, orNull(g.Provider), g.User, g.Session, scopes, g.Nonce, micros(g.AuthTime), amr, g.ACR, micros(g.Created), micros(g.Expires))
 		if err != nil && db.engine.reference(err) {
 			return core.ErrNotFound // the provider is gone
+		}
+		if err == nil && n == 0 {
+			err = core.ErrExists // another user's or client's
 		}
 		return err
 	})

@@ -86,6 +86,7 @@ func (db *DB) ListKeyPairs(ctx context.Context, t core.TenantID, q api.Query) (o
 		return nil, 0, err
 	}
 	err = db.read(ctx, t, directory, "list key pairs", func(c *conn) error {
+		out = nil
 		err := c.each(ctx, func(s scanner) error {
 			k, err := c.scanKeyPair(s, &total)
 			if err == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
+	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed migrations/*.sql migrations/sessions/*.sql
@@ -43,7 +44,16 @@ func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, p part) 
 	if err == nil && version.Int64 >= newest {
 		return nil
 	}
-	provider, err := goose.NewProvider(dialect, db, files, goose.WithTableName(p.versionTable()), goose.WithDisableGlobalRegistry(true))
+	opts := []goose.ProviderOption{goose.WithTableName(p.versionTable()), goose.WithDisableGlobalRegistry(true)}
+	if dialect == postgresDialect {
+		// Several nodes may start at once: one migrates, the others wait.
+		locker, err := lock.NewPostgresSessionLocker()
+		if err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		opts = append(opts, goose.WithSessionLocker(locker))
+	}
+	provider, err := goose.NewProvider(dialect, db, files, opts...)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 func (db *DB) Changes(ctx context.Context, t core.TenantID, after int64, limit int) ([]core.Change, error) {
 	var out []core.Change
 	err := db.read(ctx, t, directory, "read changes", func(q *conn) error {
+		out = nil
 		return q.each(ctx, func(r scanner) error {
 			var c core.Change
 			if err := r.Scan(&c.Seq, &c.Kind, &c.ID, &c.Op); err != nil {

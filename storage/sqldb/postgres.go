@@ -75,7 +75,13 @@ func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error
 		return core.ErrNotFound
 	}
 	if t != core.DefaultTenant {
-		if _, err := e.pool.ExecContext(ctx, `CREATE SCHEMA IF NOT EXISTS `+pgx.Identifier{string(t)}.Sanitize()); err != nil {
+		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{string(t)}.Sanitize()
+		_, err := e.pool.ExecContext(ctx, query)
+		if _, twice := e.unique(err); twice {
+			// Another node made it between PostgreSQL's look and its insert.
+			_, err = e.pool.ExecContext(ctx, query)
+		}
+		if err != nil {
 			return fmt.Errorf("create schema: %w", err)
 		}
 	}
@@ -161,6 +167,14 @@ func (*postgresEngine) busy(err error) bool {
 	return false
 }
 
+func (*postgresEngine) lost(err error) bool {
+	switch sqlState(err) {
+	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+		return true
+	}
+	return errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err)
+}
+
 func (*postgresEngine) unique(err error) (string, bool) {
 	var pe *pgconn.PgError
 	if !errors.As(err, &pe) || pe.Code != "23505" { // unique_violation
@@ -169,6 +183,8 @@ func (*postgresEngine) unique(err error) (string, bool) {
 	column := strings.TrimPrefix(pe.ConstraintName, pe.TableName+"_")
 	return pe.TableName + "." + strings.TrimSuffix(column, "_key"), true
 }
+
+func (*postgresEngine) tooLong(err error) bool { return sqlState(err) == "54000" } // program_limit_exceeded
 
 func (*postgresEngine) reference(err error) bool { return sqlState(err) == "23503" } // foreign_key_violation
 

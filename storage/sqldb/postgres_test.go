@@ -45,7 +45,8 @@ func startPostgres(t testing.TB) *postgresServer {
 func (s *postgresServer) create(t testing.TB) string {
 	t.Helper()
 	name := "postern_test_" + strings.ToLower(core.RandomAlphanumeric(12))
-	if _, err := s.db.Exec(`CREATE DATABASE ` + name); err != nil {
+	// Sorted as people do by default: what must be sorted by bytes has to say so.
+	if _, err := s.db.Exec(`CREATE DATABASE ` + name + ` TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'`); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

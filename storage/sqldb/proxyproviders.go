@@ -106,6 +106,7 @@ func (db *DB) ListProxyProviders(ctx context.Context, t core.TenantID, q api.Que
 // ProxyApplications lists the applications that a proxy provider guards, by name.
 func (db *DB) ProxyApplications(ctx context.Context, t core.TenantID) (out []core.ProxyApplication, err error) {
 	err = db.read(ctx, t, directory, "list proxy applications", func(q *conn) error {
+		out = nil
 		providers, _, err := q.proxyProviders(ctx, `SELECT `+proxyColumns+`, 0`+proxyTables)
 		if err != nil {
 			return err

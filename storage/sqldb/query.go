@@ -207,6 +207,15 @@ func moment(col, lookup string) (filter, bool) {
 	return filter{}, false
 }
 
+// searchText is the column that a search looks at: each field folded, on a line
+// of its own. A word holds no line end, so none is found across two fields.
+func searchText(fields ...string) string {
+	for i, f := range fields {
+		fields[i] = core.Fold(f)
+	}
+	return strings.Join(fields, "\n")
+}
+
 // parseBool reads a boolean as Django's forms do.
 func parseBool(v string) (bool, error) {
 	switch strings.ToLower(v) {

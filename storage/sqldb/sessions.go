@@ -190,6 +190,7 @@ func (x *tx) endSessions(ctx context.Context, u core.UserID) (err error) {
 func (db *DB) UserSessions(ctx context.Context, t core.TenantID, u core.UserID) (out []core.Session, err error) {
 	now := db.now()
 	err = db.read(ctx, t, sessions, "list sessions", func(q *conn) error {
+		out = nil
 		return q.each(ctx, func(r scanner) error {
 			s, err := scanSession(r)
 			if err == nil && s.Alive(now) {

@@ -65,13 +65,14 @@ type DB struct {
 	// what changed, in the goroutine of the caller: it must be quick.
 	OnChange func(core.TenantID, []core.Change)
 
-	opt      Options
-	now      func() time.Time
-	log      *slog.Logger
-	master   *keys.Master
-	engine   engine
-	registry atomic.Pointer[registry]
-	reload   sync.Mutex // held while the registry is read again
+	opt        Options
+	now        func() time.Time
+	log        *slog.Logger
+	master     *keys.Master
+	engine     engine
+	registry   atomic.Pointer[registry]
+	reload     sync.Mutex // held while the registry is read again
+	background sync.WaitGroup
 
 	mu        sync.Mutex
 	listeners map[int]func(core.TenantID, []core.Change)
@@ -154,9 +155,10 @@ func (db *DB) start(ctx context.Context) error {
 	return nil
 }
 
-// Close waits for nothing: callers have ended their work. What was committed
-// is on the disk.
+// Close expects that callers have ended their work. What was committed is on the
+// disk.
 func (db *DB) Close() error {
+	db.background.Wait()
 	if err := db.engine.close(); err != nil {
 		return fmt.Errorf("close directory: %w", err)
 	}

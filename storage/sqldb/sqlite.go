@@ -290,6 +290,12 @@ func (*sqliteEngine) unique(err error) (string, bool) {
 	return table + "." + strings.Join(columns, "_"), true
 }
 
+// A file has no connection to lose.
+func (*sqliteEngine) lost(error) bool { return false }
+
+// SQLite's indexes take any length.
+func (*sqliteEngine) tooLong(error) bool { return false }
+
 func (*sqliteEngine) reference(err error) bool {
 	var se *sqlite.Error
 	return errors.As(err, &se) && se.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY

@@ -21,16 +21,13 @@ type registry struct {
 const registryAge = 5 * time.Second
 
 // TenantByHost finds the tenant that owns a host, exactly or without a leading
-// "www.". Nobody's host is core.ErrNotFound.
+// "www.". Nobody's host is core.ErrNotFound. It answers from memory; what another
+// process changed is known some seconds later.
 func (db *DB) TenantByHost(ctx context.Context, host string) (*core.Tenant, error) {
-	host = strings.ToLower(host)
-	t, ok := db.registry.Load().host(host)
-	if !ok && db.registryOld() {
-		if err := db.loadRegistry(ctx); err != nil {
-			return nil, fmt.Errorf("find tenant: %w", err)
-		}
-		t, ok = db.registry.Load().host(host)
+	if db.registryOld() {
+		db.refreshRegistry(ctx)
 	}
+	t, ok := db.registry.Load().host(strings.ToLower(host))
 	if !ok {
 		return nil, fmt.Errorf("find tenant by host: %w", core.ErrNotFound)
 	}
@@ -47,6 +44,22 @@ func (r *registry) host(host string) (*core.Tenant, bool) {
 	}
 	c := *t
 	return &c, true
+}
+
+// refreshRegistry reads the registry again while requests go on with what is in
+// memory: a database that hangs must not hang them.
+func (db *DB) refreshRegistry(ctx context.Context) {
+	if !db.reload.TryLock() {
+		return // somebody is at it
+	}
+	db.background.Go(func() {
+		defer db.reload.Unlock()
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registryAge)
+		defer cancel()
+		if err := db.readRegistry(ctx); err != nil {
+			db.log.WarnContext(ctx, "the registry of tenants could not be read: what is in memory is used", "error", err)
+		}
+	})
 }
 
 // Tenant finds a tenant by its ID.
@@ -189,6 +202,11 @@ func (db *DB) AddDomain(ctx context.Context, id core.TenantID, domain string, pr
 func (db *DB) loadRegistry(ctx context.Context) error {
 	db.reload.Lock()
 	defer db.reload.Unlock()
+	return db.readRegistry(ctx)
+}
+
+// readRegistry does it for whoever holds the lock.
+func (db *DB) readRegistry(ctx context.Context) error {
 	r := &registry{byID: map[core.TenantID]*core.Tenant{}, byHost: map[string]*core.Tenant{}, read: time.Now()}
 	c, release, err := db.engine.conn(ctx, core.DefaultTenant, directory, false)
 	if err != nil {

@@ -123,12 +123,13 @@ func tokenOrder(name string) (string, bool) {
 // ListTokens lists tokens: see api.Query.
 func (db *DB) ListTokens(ctx context.Context, t core.TenantID, q api.Query) (out []core.Token, total int, err error) {
 	const tables = `tokens k JOIN users u ON u.id = k.user_id`
-	r := &resource{filter: tokenFilter, order: tokenOrder, search: []string{"k.identifier_fold", "u.username_fold", "lower(k.description)"}, pk: "k.id"}
+	r := &resource{filter: tokenFilter, order: tokenOrder, search: []string{"k.search_fold", "u.username_fold"}, pk: "k.id"}
 	clauses, args, err := r.list(q, "")
 	if err != nil {
 		return nil, 0, err
 	}
 	err = db.read(ctx, t, directory, "list tokens", func(c *conn) error {
+		out = nil
 		err := c.each(ctx, func(s scanner) error {
 			k, err := scanToken(s, &total)
 			if err == nil {
@@ -144,6 +145,10 @@ func (db *DB) ListTokens(ctx context.Context, t core.TenantID, q api.Query) (out
 	return out, total, err
 }
 
+func tokenSearch(k *core.Token) string {
+	return searchText(k.Identifier, string(k.Intent), k.Description)
+}
+
 // CreateToken saves a new token with its key and sets ID, Created and Updated.
 func (db *DB) CreateToken(ctx context.Context, t core.TenantID, k *core.Token, key core.Secret) error {
 	return db.write(ctx, t, directory, "create token", func(x *tx) error {
@@ -151,10 +156,10 @@ func (db *DB) CreateToken(ctx context.Context, t core.TenantID, k *core.Token, k
 		if err := x.userExists(ctx, k.User); err != nil {
 			return err
 		}
-		err := x.exec(ctx, `INSERT INTO tokens (id, identifier, identifier_fold, intent, user_id, managed, description, expiring, expires,
+		err := x.exec(ctx, `INSERT INTO tokens (id, identifier, identifier_fold, intent, user_id, managed, description, search_fold, expiring, expires,
 				key_hash, key_sealed, created, updated)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)`,
-			id, k.Identifier, core.Fold(k.Identifier), k.Intent, k.User, orNull(k.Managed), k.Description, k.Expiring, micros(k.Expires),
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)`,
+			id, k.Identifier, core.Fold(k.Identifier), k.Intent, k.User, orNull(k.Managed), k.Description, tokenSearch(k), k.Expiring, micros(k.Expires),
 			core.Hash(string(key)), x.seal(tokenPurpose, tokenPlace(id), key), micros(now))
 		if err != nil {
 			return x.taken(err)
@@ -185,9 +190,9 @@ func (db *DB) UpdateToken(ctx context.Context, t core.TenantID, identifier strin
 			return err
 		}
 		err := x.must(ctx, `UPDATE tokens SET identifier = $2, identifier_fold = $3, intent = $4, user_id = $5, managed = $6, description = $7,
-				expiring = $8, expires = $9, updated = $10 WHERE id = $1`,
+				search_fold = $8, expiring = $9, expires = $10, updated = $11 WHERE id = $1`,
 			id, k.Identifier, core.Fold(k.Identifier), k.Intent, k.User, orNull(k.Managed), k.Description,
-			k.Expiring, micros(k.Expires), micros(k.Updated))
+			tokenSearch(k), k.Expiring, micros(k.Expires), micros(k.Updated))
 		x.changed("token", id, "update")
 		return x.taken(err)
 	})

@@ -125,7 +125,8 @@ func (x *tx) next(ctx context.Context, counter string) (int64, error) {
 	return n, err
 }
 
-// read runs f on a tenant's tables. A tenant that is none is core.ErrNotFound.
+// read runs f on a tenant's tables, again where the connection was lost, so f must
+// not keep what a run did. A tenant that is none is core.ErrNotFound.
 func (db *DB) read(ctx context.Context, t core.TenantID, p part, what string, f func(*conn) error) error {
 	if err := db.ready(ctx, t); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -144,12 +145,11 @@ func (db *DB) write(ctx context.Context, t core.TenantID, p part, what string, f
 
 // rawRead is read while a tenant is being readied.
 func (db *DB) rawRead(ctx context.Context, t core.TenantID, p part, what string, f func(*conn) error) error {
-	c, release, err := db.engine.conn(ctx, t, p, false)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+	err := db.readOnce(ctx, t, p, f)
+	for i := 1; i < tries && err != nil && db.engine.lost(err) && ctx.Err() == nil; i++ {
+		// The server closed idle connections; others may lie in the pool.
+		err = db.readOnce(ctx, t, p, f)
 	}
-	defer release()
-	err = f(&conn{q: c, tenant: t, db: db})
 	if errors.Is(err, errText) {
 		err = core.ErrNotFound
 	}
@@ -157,6 +157,15 @@ func (db *DB) rawRead(ctx context.Context, t core.TenantID, p part, what string,
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
+}
+
+func (db *DB) readOnce(ctx context.Context, t core.TenantID, p part, f func(*conn) error) error {
+	c, release, err := db.engine.conn(ctx, t, p, false)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return f(&conn{q: c, tenant: t, db: db})
 }
 
 // rawWrite is write while a tenant is being readied.
@@ -171,9 +180,14 @@ func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string
 		if errors.As(err, &own) {
 			return own.err
 		}
-		if i == tries || !db.engine.busy(err) {
+		var end commitError
+		again := db.engine.busy(err) || db.engine.lost(err) && !errors.As(err, &end)
+		if i == tries || !again {
 			if errors.Is(err, errText) {
 				err = &core.FieldError{Field: "non_field_errors", Message: "Null characters and text that is not UTF-8 are not allowed."}
+			}
+			if db.engine.tooLong(err) {
+				err = &core.FieldError{Field: "non_field_errors", Message: "A name or an identifier is too long."}
 			}
 			return fmt.Errorf("%s: %w", what, err)
 		}
@@ -203,7 +217,10 @@ func (db *DB) once(ctx context.Context, t core.TenantID, p part, f func(*tx) err
 	if err := x.appendOutbox(ctx); err != nil {
 		return nil, rollback(t2, err)
 	}
-	return x.changes, t2.Commit()
+	if err := t2.Commit(); err != nil {
+		return nil, commitError{err}
+	}
+	return x.changes, nil
 }
 
 // rollback keeps err, the reason: a rollback that fails leaves a dead connection,
@@ -214,6 +231,12 @@ func rollback(t *sql.Tx, err error) error {
 	}
 	return err
 }
+
+// commitError is an error of the commit itself: it may have happened.
+type commitError struct{ err error }
+
+func (c commitError) Error() string { return "commit: " + c.err.Error() }
+func (c commitError) Unwrap() error { return c.err }
 
 // unwrapped is an error of the caller's own function, which gets it back as it is.
 type unwrapped struct{ err error }

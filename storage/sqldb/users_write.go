@@ -23,10 +23,10 @@ func (x *tx) createUser(ctx context.Context, u *core.User) error {
 		return err
 	}
 	err = x.exec(ctx, `INSERT INTO users (id, pk, username, username_fold, name, name_fold, email, email_fold, email_verified, active,
-			type, path, attributes, password_hash, password_changed, last_login, created, updated)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, '', 0, $14, $15, $15)`,
+			type, path, path_fold, attributes, password_hash, password_changed, last_login, created, updated)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, '', 0, $15, $16, $16)`,
 		id, pk, u.UserName, core.Fold(u.UserName), u.DisplayName, core.Fold(u.DisplayName), u.Email, core.Fold(u.Email),
-		u.EmailVerified, u.Active, u.Type, u.Path, attributes, micros(u.LastLogin), micros(now))
+		u.EmailVerified, u.Active, u.Type, u.Path, core.Fold(u.Path), attributes, micros(u.LastLogin), micros(now))
 	if err != nil {
 		return x.taken(err)
 	}
@@ -125,9 +125,9 @@ func (x *tx) saveUser(ctx context.Context, u, old *core.User) error {
 	}
 	u.Updated = x.db.stamp()
 	err = x.must(ctx, `UPDATE users SET username = $2, username_fold = $3, name = $4, name_fold = $5, email = $6, email_fold = $7,
-			email_verified = $8, active = $9, type = $10, path = $11, attributes = $12, last_login = $13, updated = $14
+			email_verified = $8, active = $9, type = $10, path = $11, path_fold = $12, attributes = $13, last_login = $14, updated = $15
 		WHERE id = $1`, u.ID, u.UserName, core.Fold(u.UserName), u.DisplayName, core.Fold(u.DisplayName), u.Email, core.Fold(u.Email),
-		u.EmailVerified, u.Active, u.Type, u.Path, attributes, micros(u.LastLogin), micros(u.Updated))
+		u.EmailVerified, u.Active, u.Type, u.Path, core.Fold(u.Path), attributes, micros(u.LastLogin), micros(u.Updated))
 	if err != nil {
 		return x.taken(err)
 	}

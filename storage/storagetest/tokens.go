@@ -85,7 +85,7 @@ func grantStranger(b *bench) {
 	g := b.grant(u.ID, c)
 	forged := *g
 	forged.User, forged.Scopes = other.ID, []string{"all"}
-	b.ok(b.SaveGrant(b.ctx, b.t, &forged))
+	b.is(b.SaveGrant(b.ctx, b.t, &forged), core.ErrExists)
 	got, err := b.Grant(b.ctx, b.t, g.ID)
 	b.ok(err)
 	equal(b, "grant", fmt.Sprint(got.User, got.Scopes), fmt.Sprint(u.ID, g.Scopes))

@@ -1,0 +1,90 @@
+package sqldb_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/storage/sqldb"
+)
+
+// L-08: on a full disk reads go on, writes fail as a whole, and nothing is spoilt.
+func TestDiskFull(t *testing.T) {
+	db := open(t, sqldb.Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	must(t, db.CreateUser(ctx, "public", &core.User{UserName: "before", Active: true}))
+	must(t, db.FillDisk(ctx, "public", true))
+	var full error
+	for i := 0; full == nil && i < 1000; i++ {
+		full = db.CreateUser(ctx, "public", &core.User{UserName: fmt.Sprint("user", i), Attributes: map[string]any{"x": strings.Repeat("x", 4000)}})
+		if full != nil {
+			if _, err := db.UserByName(ctx, "public", fmt.Sprint("user", i)); !errors.Is(err, core.ErrNotFound) {
+				t.Errorf("half a user: %v", err)
+			}
+		}
+	}
+	var fe *core.FieldError
+	if full == nil || errors.As(full, &fe) || errors.Is(full, core.ErrNotFound) || !strings.Contains(full.Error(), "full") {
+		t.Fatalf("error %v, want that the disk is full", full)
+	}
+	u, err := db.UserByName(ctx, "public", "before")
+	must(t, err)
+	// A code is not given out that was not stored.
+	must(t, db.FillDisk(ctx, "public", false))
+	hash := saveCode(t, db, "code")
+	must(t, db.CreateUser(ctx, "public", &core.User{UserName: "after"}))
+	if _, err := db.ConsumeCode(ctx, "public", hash); err != nil {
+		t.Error(err)
+	}
+	must(t, db.SaveGrant(ctx, "public", &oidc.Grant{User: u.ID, ClientID: "c", Expires: time.Now().Add(time.Hour)}))
+	checkFiles(t, db)
+}
+
+// A directory that cannot be written to is an error that says so, not a panic.
+func TestDirectoryIsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	must(t, os.WriteFile(path, nil, 0o600))
+	if _, err := sqldb.Open(t.Context(), sqldb.Options{Dir: path, Master: master(t, 'k')}); err == nil {
+		t.Error("opened a file as a directory")
+	}
+	if _, err := sqldb.Open(t.Context(), sqldb.Options{Dir: filepath.Join(path, "below"), Master: master(t, 'k')}); err == nil {
+		t.Error("opened a directory below a file")
+	}
+}
+
+// A file that is no database is refused and left as it is.
+func TestNotADatabase(t *testing.T) {
+	dir := t.TempDir()
+	again(t, sqldb.Options{Dir: dir}, func(*sqldb.DB) {})
+	path := filepath.Join(dir, "tenants", "public.db")
+	garbage := []byte(strings.Repeat("this is no database. ", 500))
+	must(t, os.WriteFile(path, garbage, 0o600))
+	if _, err := sqldb.Open(t.Context(), sqldb.Options{Dir: dir, Master: master(t, 'k')}); err == nil {
+		t.Error("opened garbage")
+	}
+	got, err := os.ReadFile(path) //nolint:gosec // the test's own file
+	if err != nil || string(got) != string(garbage) {
+		t.Errorf("the file was changed: %v", err)
+	}
+}
+
+// A path with characters that mean something in a URL is a path like any other.
+func TestOddPath(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b%41?mode=memory#x&ü")
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		must(t, db.CreateUser(t.Context(), "public", &core.User{UserName: "alice"}))
+	})
+	if _, err := os.Stat(filepath.Join(dir, "tenants", "public.db")); err != nil {
+		t.Error(err)
+	}
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		_, err := db.UserByName(t.Context(), "public", "alice")
+		must(t, err)
+	})
+}
