@@ -154,6 +154,9 @@ func TestTabs(t *testing.T) {
 	}
 	for _, i := range []int{3, 0, 7, 1, 2, 4, 5, 6} {
 		res := b.get(back[i])
+		if w.next != 1 { // the first tab's pages go on with the cookie that they have
+			t.Errorf("tab %d began another session", i)
+		}
 		if got, want := res.Header.Get("Location"), fmt.Sprintf("%s/tab/%d", app, i); got != want {
 			t.Errorf("tab %d came back to %q", i, got)
 		}
