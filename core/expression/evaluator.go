@@ -91,7 +91,7 @@ func (e *Evaluator) init() {
 // a name means is known only when it runs, as in Python.
 func (e *Evaluator) Check(src string) error {
 	e.init()
-	place, err := e.lanes.enter(context.Background())
+	place, err := e.lanes.enter(context.Background(), false)
 	if err != nil {
 		return err
 	}
@@ -108,16 +108,19 @@ func (e *Evaluator) Check(src string) error {
 // A run is bounded in steps, time and memory whatever the source is; see budget.go.
 func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env Env) (any, error) {
 	e.init()
-	place, err := e.lanes.enter(ctx)
+	source := e.programs.get(src)
+	expensive := source.expensive.Load()
+	place, err := e.lanes.enter(ctx, expensive)
 	if err != nil {
 		return nil, err
 	}
 	defer place.leave()
-	program, err := e.programs.get(src, e.names)
+	program, err := source.compile(e.names)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, lanes: place}
+	r.spentCheap = expensive
 	r.start = time.Now() // the real clock: it bounds real time
 	r.thread.SetLocal(runKey, r)
 	r.thread.Name = "expression"
@@ -125,6 +128,9 @@ func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env E
 	r.thread.SetMaxExecutionSteps(cheapSteps)
 	r.thread.OnMaxSteps = r.tooManySteps
 	out, err := r.main(program)
+	if now := r.work > cheapWork || r.bytes > cheapBytes || r.thread.Steps > cheapSteps; now != expensive {
+		source.expensive.Store(now)
+	}
 	if e.spent != nil {
 		e.spent(r.work, r.bytes, r.thread.Steps)
 	}

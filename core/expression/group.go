@@ -9,7 +9,7 @@ import (
 // team is a group as expressions see one.
 type team struct {
 	group  *core.Group
-	folded string // its name, folded
+	folded string // its name, folded once it is needed
 	cache  map[string]starlark.Value
 }
 
@@ -23,8 +23,7 @@ func (r *run) newGroups(groups []core.Group) []*object {
 
 func (r *run) newGroup(g *core.Group) *object {
 	r.alloc(320)
-	r.charge(20)
-	t := &team{group: g, folded: core.Fold(g.Name)}
+	t := &team{group: g}
 	o := &object{kind: "Group", id: string(g.ID), data: t, text: func() string { return g.Name }}
 	o.get = func(name string) starlark.Value {
 		if v, ok := t.cache[name]; ok {

@@ -14,8 +14,8 @@ const (
 
 // lanes bound how many expressions run at once. Each starts in the fast lane, as
 // wide as the machine; whoever turns out to be expensive leaves it for the slow lane,
-// which takes half the processors at most. So a hundred bombs hold up a login for about
-// a millisecond each, and not for all they would like to take.
+// which takes half the processors at most, and the next time it begins there. So a hundred
+// bombs hold up a login for about a millisecond each, once.
 type lanes struct {
 	fast, slow, queue chan struct{}
 }
@@ -35,7 +35,14 @@ type place struct {
 	in chan struct{}
 }
 
-func (l *lanes) enter(ctx context.Context) (*place, error) {
+func (l *lanes) enter(ctx context.Context, expensive bool) (*place, error) {
+	if expensive {
+		p := &place{lanes: l}
+		if f := p.change(ctx); f != nil {
+			return nil, &Error{Message: f.message, Err: f.err}
+		}
+		return p, nil
+	}
 	select {
 	case l.fast <- struct{}{}:
 		return &place{l, l.fast}, nil

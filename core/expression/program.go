@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
@@ -66,22 +67,25 @@ type cached struct {
 	once    sync.Once
 	program *program
 	err     error
+	// expensive: its last run went beyond what the fast lane is for.
+	expensive atomic.Bool
 }
 
 func newPrograms() *programs {
 	return &programs{byKey: map[string]*linked.Element{}, order: linked.New()}
 }
 
-func (c *programs) get(src string, names starlark.StringDict) (*program, error) {
-	if len(src) > maxSource {
-		return compile(src, names)
-	}
-	entry := c.entry(src)
-	entry.once.Do(func() { entry.program, entry.err = compile(src, names) })
-	return entry.program, entry.err
+// compile compiles on first use.
+func (c *cached) compile(names starlark.StringDict) (*program, error) {
+	c.once.Do(func() { c.program, c.err = compile(c.src, names) })
+	return c.program, c.err
 }
 
-func (c *programs) entry(src string) *cached {
+// get finds the entry of a source. One that is too long to be compiled is not kept.
+func (c *programs) get(src string) *cached {
+	if len(src) > maxSource {
+		return &cached{src: src}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e, ok := c.byKey[src]; ok {

@@ -218,6 +218,12 @@ func (r *run) userMethod(o *object, p *person, u *core.User, name string) starla
 // names, and the user's own last.
 func (r *run) groupAttributes(p *person, u *core.User) starlark.Value {
 	groups := slices.Clone(p.all(r))
+	for _, g := range groups {
+		r.charge(50)
+		if t := asGroup(g); t.folded == "" {
+			t.folded = core.Fold(t.group.Name)
+		}
+	}
 	r.charge(10 * len(groups))
 	slices.SortStableFunc(groups, func(a, b *object) int {
 		return strings.Compare(asGroup(a).folded, asGroup(b).folded)
