@@ -211,7 +211,7 @@ func TestNoStoreCall(t *testing.T) {
 	if b.get(app + "/x"); w.calls == before {
 		t.Error("a changed group was not read again")
 	}
-	w.groups["u1"][1].Name = "crew"
+	w.groups["u1"] = []core.Group{{ID: "g1", Name: "admins"}, {ID: "g2", Name: "crew"}}
 	w.out.Invalidate("public", core.Change{Kind: "group", ID: "g2"})
 	if b.get(app + "/x"); w.got.Header.Get("X-Authentik-Groups") != "admins|crew" {
 		t.Errorf("groups %q after one was renamed", w.got.Header.Get("X-Authentik-Groups"))
