@@ -75,8 +75,10 @@ func TestApplicationsUnderARule(t *testing.T) {
 	e := open(t)
 	e.want(201, "POST", "core/applications/", map[string]any{"name": "A", "slug": "a"})
 	e.api.Store = guarded{e.db, []string{"staff"}}
-	if got := e.send(e.plain, "GET", "core/applications/", nil).object(t)["results"].([]any); len(got) != 0 {
-		t.Errorf("a stranger sees %v", got)
+	for _, query := range []string{"", "?superuser_full_list=true", "?superuser_full_list=true&only_with_launch_url=false"} {
+		if got := e.send(e.plain, "GET", "core/applications/"+query, nil).object(t)["results"].([]any); len(got) != 0 {
+			t.Errorf("%s: a stranger sees %v", query, got)
+		}
 	}
 	if a := e.send(e.plain, "GET", "core/applications/a/", nil); a.status != 404 || string(a.body) != `{"detail":"No Application matches the given query."}` {
 		t.Errorf("a stranger: %d %s", a.status, a.body)

@@ -1,10 +1,15 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/storage/sqldb"
 )
 
 // TestPages: the envelope, page by page, and what a bad page is.
@@ -38,6 +43,13 @@ func TestPages(t *testing.T) {
 			t.Errorf("page_size=%s: %d rows, want %d", size, n, want)
 		}
 	}
+	db := &limits{DB: e.db}
+	e.api.Store = db
+	e.want(200, "GET", "propertymappings/provider/saml/?page_size=100000", nil)
+	e.want(200, "GET", "propertymappings/provider/saml/", nil)
+	if fmt.Sprint(db.asked) != "[500 100]" {
+		t.Errorf("the store was asked for pages of %v", db.asked)
+	}
 	empty := e.want(200, "GET", "propertymappings/provider/saml/?name=nobody", nil)
 	e.fitsList(empty, "SAMLPropertyMapping")
 	if got := fmt.Sprint(empty["pagination"]); got != "map[count:0 current:1 end_index:0 next:0 previous:0 start_index:0 total_pages:1]" {
@@ -52,6 +64,17 @@ func TestPages(t *testing.T) {
 	if got := strings.Join(e.names("propertymappings/provider/saml/?search=M5", "name"), " "); got != "m5" {
 		t.Errorf("search: %s", got)
 	}
+}
+
+// limits notes how much a list asks for.
+type limits struct {
+	*sqldb.DB
+	asked []int
+}
+
+func (l *limits) ListMappings(ctx context.Context, t core.TenantID, kind core.MappingKind, q api.Query) ([]core.PropertyMapping, int, error) {
+	l.asked = append(l.asked, q.Limit)
+	return l.DB.ListMappings(ctx, t, kind, q)
 }
 
 // TestFilters: every filter narrows, to what it names and no further, and with a

@@ -135,10 +135,11 @@ func readUser(f *fields, u *core.User) {
 	}
 }
 
-// isEmail: one address as RFC 5321 has it, without a display name, and with one "@".
+// isEmail: one address as RFC 5322 has it, without a display name, and nothing
+// quoted, so that there is one "@" in it.
 func isEmail(s string) bool {
 	a, err := mail.ParseAddress(s)
-	if err != nil || a.Address != s || strings.Count(s, "@") != 1 || strings.ContainsAny(s, "\"() ") {
+	if err != nil || a.Address != s || strings.ContainsAny(s, "\"() ") {
 		return false
 	}
 	_, domain, _ := strings.Cut(s, "@")

@@ -4,7 +4,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -276,31 +275,6 @@ func TestServiceAccount(t *testing.T) {
 	}
 	if a := e.send(e.root, "GET", "core/tokens/service-account-other-password/", nil); a.status != 404 {
 		t.Errorf("its token was left: %d", a.status)
-	}
-}
-
-// TestPatchesTogether: two who change different fields at once both succeed.
-// Whoever saved the object as it was checked would undo the other's change.
-func TestPatchesTogether(t *testing.T) {
-	e := open(t)
-	path := fmt.Sprintf("core/users/%d/", e.plainPK)
-	var all sync.WaitGroup
-	for _, field := range []string{"name", "email", "path"} {
-		all.Go(func() {
-			for i := range 15 {
-				value := fmt.Sprintf("v%d@example.com", i)
-				if a := e.send(e.root, "PATCH", path, map[string]any{field: value}); a.status != 200 || !strings.Contains(string(a.body), `"`+field+`":"`+value) {
-					t.Errorf("%s: %d %s", field, a.status, a.body)
-				}
-			}
-		})
-	}
-	all.Wait()
-	is := e.want(200, "GET", path, nil)
-	for _, field := range []string{"name", "email", "path"} {
-		if is[field] != "v14@example.com" {
-			t.Errorf("%s is %v", field, is[field])
-		}
 	}
 }
 
