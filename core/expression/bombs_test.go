@@ -102,6 +102,9 @@ func bombs() map[string]string {
 		"compare long strings":  "a = 'x' * 3000000\nb = 'x' * 2999999 + 'y'\nreturn [a == b for i in range(20000)]",
 		"long keys":             "a = 'x' * 3000000\nd = {}\nfor i in range(20000):\n    d[a] = i",
 		"casefold":              "s = 'ﬃ' * 1000000\nreturn [s.casefold() for i in range(1000)]",
+		"slugify ligatures":     "return slugify('ﬃé' * 30000)",
+		"casefold ligatures":    "return ('ﬃ' * 100000).casefold()",
+		"folded look-ups":       "while True:\n    user.all_groups().filter(name__iexact='x' * 10000)",
 		"slugify":               "s = 'ﬃé' * 500000\nreturn slugify(s)",
 		// Numbers.
 		"shift":              "return 1 << (1 << 62)",

@@ -47,12 +47,12 @@ func (e *Evaluator) Methods() map[string][]string {
 }
 
 // Casefold is str.casefold().
-func Casefold(s string) string { return casefold(s) }
+func Casefold(s string) string { return casefold(s, func() {}) }
 
 // Slugify is slugify().
 func Slugify() func(string) string {
 	e := &Evaluator{}
 	e.Uncontrolled()
 	e.init()
-	return func(s string) string { return (&run{Evaluator: e}).slugify(s) }
+	return (&run{Evaluator: e}).slugify
 }

@@ -253,7 +253,7 @@ func (r *run) delItem(v, k starlark.Value) {
 	case *list:
 		v.mutable()
 		i := r.position(v, k)
-		r.charge(len(v.items) / 2)
+		r.charge(len(v.items))
 		v.items = append(v.items[:i], v.items[i+1:]...)
 	default:
 		fail("%s object does not support item deletion", quote(typeName(v)))

@@ -37,7 +37,7 @@ func listMethods() map[string]methodFunc {
 				i += len(l.items)
 			}
 			r.alloc(40)
-			r.charge(len(l.items) / 2)
+			r.charge(len(l.items))
 			l.items = slices.Insert(l.items, min(max(i, 0), len(l.items)), b[1])
 			return starlark.None
 		},
@@ -48,7 +48,7 @@ func listMethods() map[string]methodFunc {
 			if i < 0 {
 				fail("ValueError: list.remove(): the value is not in the list")
 			}
-			r.charge(len(l.items) / 2)
+			r.charge(len(l.items))
 			l.items = slices.Delete(l.items, i, i+1)
 			return starlark.None
 		},
@@ -63,7 +63,7 @@ func listMethods() map[string]methodFunc {
 				fail("IndexError: pop index out of range")
 			}
 			x := l.items[i]
-			r.charge((len(l.items) - i) / 2)
+			r.charge(len(l.items) - i)
 			l.items = slices.Delete(l.items, i, i+1)
 			return x
 		},

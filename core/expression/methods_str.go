@@ -19,9 +19,16 @@ func stringMethods() map[string]methodFunc {
 			}
 			return string(unicode.ToTitle(r)) + strings.ToLower(s[n:])
 		}),
-		"casefold": mapping(casefold),
-		"lower":    mapping(strings.ToLower),
-		"upper":    mapping(upper),
+		"casefold": text0(func(r *run, s string) starlark.Value {
+			r.charge(4 * len(s))
+			r.alloc(4 * len(s))
+			return starlark.String(casefold(s, func() {
+				r.charge(600)
+				r.alloc(128)
+			}))
+		}),
+		"lower": mapping(strings.ToLower),
+		"upper": mapping(upper),
 		"swapcase": mapping(func(s string) string {
 			return strings.Map(func(c rune) rune {
 				if unicode.IsUpper(c) {

@@ -222,7 +222,7 @@ func (r *run) lookupFits(op string, v, want starlark.Value) bool {
 		return p.re.MatchString(s)
 	}
 	if op[0] == 'i' {
-		r.charge(20 * (len(s) + len(x)))
+		r.charge(1200 + 20*(len(s)+len(x)))
 		r.alloc(8 * (len(s) + len(x)))
 		s, x, op = core.Fold(s), core.Fold(x), op[1:]
 	}

@@ -67,8 +67,8 @@ func (r *run) slugify(s string) string {
 			put(c)
 			continue
 		}
-		r.charge(100)
-		r.alloc(64)
+		r.charge(600)
+		r.alloc(256)
 		for _, c := range r.letters.ascii(c) {
 			put(c)
 		}
@@ -77,7 +77,8 @@ func (r *run) slugify(s string) string {
 }
 
 // casefold is str.casefold: Unicode's full case folding, up to canonical equivalence.
-func casefold(s string) string {
+// It calls fold before each letter that takes long.
+func casefold(s string, fold func()) string {
 	var b strings.Builder
 	for _, c := range s {
 		switch {
@@ -88,6 +89,7 @@ func casefold(s string) string {
 		case c == 'İ':
 			b.WriteString("i\u0307")
 		case foldsToSeveral(c):
+			fold()
 			b.WriteString(core.Fold(string(c)))
 		case c >= 0x13A0 && c <= 0x13F5 || c >= 0x13F8 && c <= 0x13FD || c >= 0xAB70 && c <= 0xABBF:
 			b.WriteRune(unicode.ToUpper(c)) // Cherokee folds upwards

@@ -15,7 +15,7 @@ import (
 // compatibility decomposition, as Django does.
 func TestSlugifyUnicode(t *testing.T) {
 	slugify, wrong := expression.Slugify(), 0
-	for c := rune(0x80); c <= unicode.MaxRune; c++ {
+	for c := rune(0x80); c < 0x20000; c++ { // beyond are ideographs alone
 		if c >= 0xD800 && c < 0xE000 {
 			continue
 		}

@@ -219,8 +219,8 @@ func (r *run) userMethod(o *object, p *person, u *core.User, name string) starla
 func (r *run) groupAttributes(p *person, u *core.User) starlark.Value {
 	groups := slices.Clone(p.all(r))
 	for _, g := range groups {
-		r.charge(50)
 		if t := asGroup(g); t.folded == "" {
+			r.charge(600)
 			t.folded = core.Fold(t.group.Name)
 		}
 	}
