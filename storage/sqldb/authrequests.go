@@ -8,10 +8,15 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// maxAuthRequest bounds a stored authorization request, in bytes.
-const maxAuthRequest = 256 << 10
+// Anybody may start an authorization request: what one takes, in bytes, and how
+// many wait at once is bounded.
+const (
+	maxAuthRequest  = 64 << 10
+	maxAuthRequests = 10000
+)
 
-// SaveAuthRequest keeps an authorization request until it expires.
+// SaveAuthRequest keeps an authorization request until it expires. Where too many
+// wait, or one is too long, it is refused.
 func (db *DB) SaveAuthRequest(ctx context.Context, t core.TenantID, id string, data []byte, expires time.Time) error {
 	if len(data) > maxAuthRequest {
 		return fmt.Errorf("save authorization request: %d bytes are more than %d", len(data), maxAuthRequest)
@@ -20,6 +25,13 @@ func (db *DB) SaveAuthRequest(ctx context.Context, t core.TenantID, id string, d
 		data = []byte{}
 	}
 	return db.write(ctx, t, sessions, "save authorization request", func(x *tx) error {
+		var waiting int
+		if err := x.row(ctx, `SELECT count(*) FROM auth_requests WHERE expires > $1`, micros(db.now())).Scan(&waiting); err != nil {
+			return err
+		}
+		if waiting >= maxAuthRequests {
+			return fmt.Errorf("%d requests wait already", waiting)
+		}
 		return x.exec(ctx, `INSERT INTO auth_requests (id, data, expires) VALUES ($1, $2, $3)
 			ON CONFLICT (id) DO UPDATE SET data = excluded.data, expires = excluded.expires`, id, data, micros(expires))
 	})

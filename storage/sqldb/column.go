@@ -36,9 +36,9 @@ func (db *DB) stamp() time.Time { return fromMicros(micros(db.now())) }
 // newID makes a UUIDv7 (RFC 9562 §5.7): 48 bits of milliseconds, the rest random.
 func (db *DB) newID() string {
 	var b [16]byte
-	rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never returns an error (Go 1.24)
+	rand.Read(b[:]) // never returns an error (Go 1.24)
 	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(max(0, db.now().UnixMilli()))) //nolint:gosec // not negative
+	binary.BigEndian.PutUint64(ms[:], uint64(max(0, db.now().UnixMilli())))
 	copy(b[:6], ms[2:])
 	b[6] = b[6]&0x0f | 0x70
 	b[8] = b[8]&0x3f | 0x80

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -72,6 +73,28 @@ func (db *DB) AgeRegistry() {
 
 // Connections bounds the pool of a PostgreSQL directory.
 func (db *DB) Connections(n int) { db.engine.(*postgresEngine).pool.SetMaxOpenConns(n) }
+
+// Pragmas reads settings on a connection of a tenant's files.
+func (db *DB) Pragmas(ctx context.Context, t core.TenantID, sessionsFile, write bool, names ...string) (string, error) {
+	p := directory
+	if sessionsFile {
+		p = sessions
+	}
+	c, release, err := db.engine.conn(ctx, t, p, write)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	var out []string
+	for _, name := range names {
+		var v string
+		if err := c.QueryRowContext(ctx, `PRAGMA `+name).Scan(&v); err != nil {
+			return "", err
+		}
+		out = append(out, name+"="+v)
+	}
+	return strings.Join(out, " "), nil
+}
 
 // Hold takes the writer of a tenant's directory for a while.
 func (db *DB) Hold(ctx context.Context, t core.TenantID, d time.Duration) error {

@@ -40,7 +40,7 @@ func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, p part) 
 	// goose would do the same check with many more queries: this one is all
 	// that most starts do.
 	var version sql.NullInt64
-	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM `+p.versionTable()).Scan(&version) //nolint:gosec // one of two constants
+	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM `+p.versionTable()).Scan(&version)
 	if err == nil && version.Int64 >= newest {
 		return nil
 	}

@@ -364,6 +364,24 @@ func TestNaiveConsumeHasSeveralWinners(t *testing.T) {
 	t.Error("reading and then writing had one winner each time: the test of contention proves nothing")
 }
 
+// Durability and foreign keys hang on settings of each connection.
+func TestSettings(t *testing.T) {
+	db := open(t, sqldb.Options{Dir: t.TempDir()})
+	for _, sessionsFile := range []bool{false, true} {
+		for _, write := range []bool{false, true} {
+			got, err := db.Pragmas(t.Context(), "public", sessionsFile, write, "journal_mode", "synchronous", "foreign_keys", "query_only")
+			must(t, err)
+			want := "journal_mode=wal synchronous=2 foreign_keys=1 query_only=1"
+			if write {
+				want = strings.Replace(want, "query_only=1", "query_only=0", 1)
+			}
+			if got != want {
+				t.Errorf("sessions %v, write %v: %s, want %s", sessionsFile, write, got, want)
+			}
+		}
+	}
+}
+
 func TestWriterWaits(t *testing.T) {
 	db := open(t, sqldb.Options{Dir: t.TempDir()})
 	held := make(chan error, 1)

@@ -75,7 +75,7 @@ func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error
 		return core.ErrNotFound
 	}
 	if t != core.DefaultTenant {
-		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{string(t)}.Sanitize()
+		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{string(t)}.Sanitize() //nolint:gosec // validTenant let it pass, and it is quoted
 		_, err := e.pool.ExecContext(ctx, query)
 		if _, twice := e.unique(err); twice {
 			// Another node made it between PostgreSQL's look and its insert.
@@ -106,7 +106,7 @@ func (e *postgresEngine) conn(ctx context.Context, t core.TenantID, _ part, _ bo
 		return nil, nil, err
 	}
 	release := func() {
-		c.Close() //nolint:errcheck,gosec // gives the connection back; it has no error to tell
+		c.Close() //nolint:gosec // gives the connection back; it has no error to tell
 	}
 	if err := turnTo(ctx, c, t); err != nil {
 		release()

@@ -1,6 +1,3 @@
-// Package sqldb keeps the directory, grants and sessions in SQL: in SQLite, a
-// file per tenant, or in PostgreSQL, a schema per tenant. Both run the same
-// queries.
 package sqldb
 
 import (

@@ -134,8 +134,8 @@ func openFile(path string, write bool) (*sql.DB, error) {
 	v.Add("_pragma", "foreign_keys(1)")
 	v.Add("_pragma", "synchronous(FULL)")
 	v.Add("_pragma", "trusted_schema(0)")
-	v.Add("_pragma", "cache_size(-1024)") // KiB, for each connection
-	v.Set("mode", "rw")                   // never make a file: create does
+	v.Add("_pragma", "cache_size(-512)") // KiB, for each connection
+	v.Set("mode", "rw")                  // never make a file: create does
 	if write {
 		v.Add("_pragma", "journal_mode(WAL)")
 		v.Set("_txlock", "immediate")
@@ -175,7 +175,7 @@ func (e *sqliteEngine) conn(ctx context.Context, t core.TenantID, p part, write 
 		return nil, nil, err
 	}
 	return c, func() {
-		c.Close() //nolint:errcheck,gosec // gives the connection back; it has no error to tell
+		c.Close() //nolint:gosec // gives the connection back; it has no error to tell
 		e.release(f)
 	}, nil
 }
@@ -225,7 +225,7 @@ func (e *sqliteEngine) closeOldest() bool {
 	}
 	f := e.open[oldest]
 	delete(e.open, oldest)
-	f.close() //nolint:errcheck,gosec // idle: every transaction has ended
+	f.close() //nolint:gosec // idle: every transaction has ended
 	return true
 }
 

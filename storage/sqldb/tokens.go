@@ -7,7 +7,7 @@ import (
 	"github.com/postern-sso/postern/core/api"
 )
 
-const tokenColumns = `k.id, k.identifier, k.intent, k.user_id, coalesce(k.managed, ''), k.description, k.expiring, k.expires, k.created, k.updated`
+const tokenColumns = `k.id, k.identifier, k.intent, k.user_id, coalesce(k.managed, ''), k.description, k.expiring, k.expires, k.created, k.updated` //nolint:gosec // names of columns
 
 const tokenPurpose = "token key"
 

@@ -1,0 +1,42 @@
+// Package sqldb keeps the directory, grants and sessions in SQL: in SQLite, a
+// file per tenant, or in PostgreSQL, a schema per tenant. Both run the same
+// queries.
+//
+// # Where things are
+//
+// SQLite, under the data directory:
+//
+//	lock                        held by the process that has it open; its number inside
+//	template.db                 an empty tenant, migrated; new tenants are copies
+//	template.sessions.db
+//	tenants/public.db           the default tenant: people, applications, grants, events,
+//	                            and the registry of tenants
+//	tenants/public.sessions.db  sessions, counters of failures, requests under way
+//	tenants/t_….db, …           the others
+//
+// PostgreSQL: the same tables in the schemas public and t_…; a connection's
+// search_path is set to one schema, and checked, before it serves a tenant.
+//
+// # Rules
+//
+// A tenant's ID is checked before it reaches a path or a query; what is no tenant
+// is core.ErrNotFound. Every change is one transaction, with its lines in the
+// outbox; what returned without an error survives kill -9 and, the disk being
+// honest, power loss (synchronous=FULL). Secrets are sealed by keys.Master for
+// tenant, table, column and row; what is only looked up is kept as a hash.
+//
+// On SQLite one connection writes and others read, without waiting for it. An
+// update reads under a lock (the writer's, or FOR UPDATE), so none is lost.
+//
+// What ends stays ended: a session's row is marked and kept for an hour, so that
+// a late write cannot bring it back; a session is saved first and its user looked
+// up afterwards, while a deactivation commits first and ends sessions afterwards,
+// so that one of the two meets the other.
+//
+// # Migrations
+//
+// migrations/*.sql and migrations/sessions/*.sql, one text for both databases.
+// Each adds and never takes away what the version before needs, and queries name
+// their columns: so the version before runs on the newer tables, and a directory
+// of a newer version opens.
+package sqldb

@@ -1,0 +1,179 @@
+package storagetest
+
+import (
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/oidc"
+)
+
+// writeProbes change something in tenant t by the IDs of A. Each must change A's
+// when it is called for A, so that the test could fail.
+func writeProbes() map[string]probe {
+	return map[string]probe{
+		"UpdateUser": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateUser(b.ctx, t, w.user.PK, func(u *core.User) error { u.DisplayName = "x"; return nil }))
+		},
+		"DeleteUser": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteUser(b.ctx, t, w.user.PK))
+		},
+		"CreateGroup": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateGroup(b.ctx, t, &core.Group{Name: "n", Parents: []core.GroupID{w.group.ID}}, nil))
+		},
+		"UpdateGroup": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateGroup(b.ctx, t, w.group.ID, func(g *core.Group) ([]int64, error) { g.Name = "x"; return nil, nil }))
+		},
+		"DeleteGroup": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteGroup(b.ctx, t, w.group.ID))
+		},
+		"AddMember": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.AddMember(b.ctx, t, w.group.ID, 1))
+		},
+		"RemoveMember": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.RemoveMember(b.ctx, t, w.group.ID, w.user.PK))
+		},
+		"CreateUser": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateUser(b.ctx, t, &core.User{UserName: "n", Groups: []core.GroupID{w.group.ID}}))
+		},
+		"CreateApplication": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateApplication(b.ctx, t, &core.Application{Slug: "n", Backchannel: []core.ProviderID{w.client.ID}}))
+		},
+		"UpdateApplication": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateApplication(b.ctx, t, canary, func(a *core.Application) error { a.Name = "x"; return nil }))
+		},
+		"DeleteApplication": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteApplication(b.ctx, t, canary))
+		},
+		"CreateClient": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateClient(b.ctx, t, &core.Client{ProviderBase: core.ProviderBase{Name: "n", Mappings: []core.MappingID{w.mapping.ID}}, SigningKey: w.key.ID}))
+		},
+		"UpdateClient": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateClient(b.ctx, t, w.client.ID, func(c *core.Client) error { c.Name = "x"; return nil }))
+		},
+		"CreateProxyProvider": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateProxyProvider(b.ctx, t, &core.ProxyProvider{ProviderBase: core.ProviderBase{Name: "n"}, Certificate: w.key.ID}))
+		},
+		"UpdateProxyProvider": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateProxyProvider(b.ctx, t, w.proxy.ID, func(p *core.ProxyProvider) error { p.Name = "x"; return nil }))
+		},
+		"DeleteProvider": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteProvider(b.ctx, t, w.proxy.ID))
+		},
+		"UpdateMapping": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateMapping(b.ctx, t, core.MappingScope, w.mapping.ID, func(m *core.PropertyMapping) error { m.Name = "x"; return nil }))
+		},
+		"DeleteMapping": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteMapping(b.ctx, t, core.MappingScope, w.mapping.ID))
+		},
+		"UpdateKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateKeyPair(b.ctx, t, w.key.ID, func(k *core.KeyPair) error { k.Name = "x"; return nil }))
+		},
+		"DeleteKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteKeyPair(b.ctx, t, w.key.ID))
+		},
+		"CreateToken": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateToken(b.ctx, t, &core.Token{Identifier: "n", User: w.user.ID}, "k"))
+		},
+		"SetTokenKey": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.SetTokenKey(b.ctx, t, canary, "x"))
+		},
+		"UpdateToken": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateToken(b.ctx, t, canary, func(k *core.Token) error { k.Description = "x"; return nil }))
+		},
+		"DeleteToken": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteToken(b.ctx, t, canary))
+		},
+		"SaveConsent": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.SaveConsent(b.ctx, t, &oidc.Consent{User: w.user.ID, ClientID: canary, Expires: b.clock.Now().Add(time.Minute)}))
+		},
+		"SaveGrant": func(b *bench, w *world, t core.TenantID) (string, error) {
+			g := *w.grant
+			g.ID = "n"
+			return done(b.SaveGrant(b.ctx, t, &g))
+		},
+		"ExtendGrant": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.ExtendGrant(b.ctx, t, w.grant.ID, b.clock.Now().Add(99*time.Hour)))
+		},
+		"SaveCode": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.SaveCode(b.ctx, t, &oidc.Code{Hash: core.Hash("n"), Grant: w.grant.ID, Expires: b.clock.Now()}))
+		},
+		"ConsumeCode": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.ConsumeCode(b.ctx, t, w.code))
+		},
+		"SaveRefresh": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.SaveRefresh(b.ctx, t, b.nextRefresh(w.grant, "n")))
+		},
+		"RotateRefresh": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(second(b.RotateRefresh(b.ctx, t, w.refresh, b.nextRefresh(w.grant, "n"), nil, time.Second)))
+		},
+		"SaveSession": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.SaveSession(b.ctx, t, core.Hash("n"), &core.Session{ID: "n", User: w.user.ID, Parent: canary, Expires: b.clock.Now().Add(time.Hour)}))
+		},
+		"DeleteSession": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.DeleteSession(b.ctx, t, canary))
+		},
+		"DeleteUserSessions": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.DeleteUserSessions(b.ctx, t, w.user.ID, ""))
+		},
+		"SetPasswordHash": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.SetPasswordHash(b.ctx, t, w.user.ID, "x", b.clock.Now()))
+		},
+		"SaveLink": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.SaveLink(b.ctx, t, &login.Link{Hash: core.Hash("n"), User: w.user.ID, Expires: b.clock.Now()}))
+		},
+		"ConsumeLink": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.ConsumeLink(b.ctx, t, w.link, b.clock.Now()))
+		},
+	}
+}
+
+// blindProbes succeed whatever they touch: only A's state tells.
+func blindProbes() map[string]probe {
+	return map[string]probe{
+		"RevokeGrant": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.RevokeGrant(b.ctx, t, w.grant.ID)
+		},
+		"RevokeGrants": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.RevokeGrants(b.ctx, t, oidc.GrantMatch{User: w.user.ID})
+		},
+		"DeleteConsent": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.DeleteConsent(b.ctx, t, w.user.ID, canary)
+		},
+		"TouchSessions": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.TouchSessions(b.ctx, t, map[core.SessionID]time.Time{canary: b.clock.Now().Add(time.Minute)})
+		},
+		"DeleteExpiredSessions": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.DeleteExpiredSessions(b.ctx, t, b.clock.Now().Add(9999*time.Hour))
+		},
+		"DeleteExpired": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.DeleteExpired(b.ctx, t, b.clock.Now().Add(99999*time.Hour))
+		},
+		"RehashPassword": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.RehashPassword(b.ctx, t, w.user.ID, canary, "x")
+		},
+		"SetLastLogin": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.SetLastLogin(b.ctx, t, w.user.ID, b.clock.Now().Add(time.Minute))
+		},
+		"DeleteLinks": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.DeleteLinks(b.ctx, t, w.user.ID, login.LinkRecovery)
+		},
+		"Forget": func(b *bench, w *world, t core.TenantID) (string, error) { return "", b.Forget(b.ctx, t, canary) },
+		"Refund": func(b *bench, w *world, t core.TenantID) (string, error) { return "", b.Refund(b.ctx, t, canary) },
+		"Fail": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", second(b.Fail(b.ctx, t, canary, time.Hour))
+		},
+		"Record": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.Record(b.ctx, t, core.Event{Action: "x"})
+		},
+		"CreateMapping": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.CreateMapping(b.ctx, t, &core.PropertyMapping{Kind: core.MappingScope, Name: "n " + canary})
+		},
+		"CreateKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.CreateKeyPair(b.ctx, t, &core.KeyPair{Name: "n " + canary})
+		},
+		"SaveAuthRequest": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.SaveAuthRequest(b.ctx, t, canary, []byte("x"), b.clock.Now().Add(time.Hour))
+		},
+	}
+}

@@ -1,0 +1,54 @@
+package storagetest
+
+import (
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/oidc"
+)
+
+// canary stands in every text of tenant A. No answer to tenant B may hold it.
+const canary = "canary-of-a"
+
+// world is one of everything in tenant A.
+type world struct {
+	user    *core.User
+	group   *core.Group
+	app     *core.Application
+	client  *core.Client
+	proxy   *core.ProxyProvider
+	mapping *core.PropertyMapping
+	key     *core.KeyPair
+	grant   *oidc.Grant
+	code    [32]byte
+	refresh [32]byte
+	session [32]byte
+	link    [32]byte
+}
+
+// newWorld fills tenant A.
+func newWorld(b *bench) *world {
+	w := new(world)
+	w.key = keyPair(b, canary)
+	w.mapping = mapping(b, canary, canary)
+	w.group = b.group(canary)
+	w.user = b.user(canary, w.group.ID)
+	w.client = b.client(canary)
+	w.proxy = &core.ProxyProvider{ProviderBase: core.ProviderBase{Name: "proxy " + canary}}
+	b.ok(b.CreateProxyProvider(b.ctx, b.t, w.proxy))
+	w.app = &core.Application{Slug: canary, Name: canary, Provider: w.client.ID}
+	b.ok(b.CreateApplication(b.ctx, b.t, w.app))
+	b.ok(b.CreateApplication(b.ctx, b.t, &core.Application{Slug: "proxy-" + canary, Name: canary, Provider: w.proxy.ID}))
+	b.token(w.user.ID, canary)
+	w.grant = b.grant(w.user.ID, w.client)
+	w.code, w.refresh = b.code(w.grant, "code"), b.refresh(w.grant, "refresh")
+	w.session = b.session(w.user.ID, canary, "")
+	w.link = saveLink(b, w.user.ID, "link")
+	b.ok(b.SaveConsent(b.ctx, b.t, consent(b, w.user.ID, canary)))
+	b.ok(b.SaveAuthRequest(b.ctx, b.t, canary, []byte(canary), b.clock.Now().Add(time.Hour)))
+	b.ok(b.SetPasswordHash(b.ctx, b.t, w.user.ID, canary, b.clock.Now()))
+	w.link = saveLink(b, w.user.ID, "link") // a new password ended the first
+	b.ok(second(b.Fail(b.ctx, b.t, canary, time.Hour)))
+	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventLogin, Message: canary}))
+	return w
+}
