@@ -77,16 +77,16 @@ func private(a netip.Addr) bool {
 }
 
 // addressPlus is address + n.
-func (r *run) addressPlus(a *address, n starlark.Value, sign int) starlark.Value {
+func (r *run) addressPlus(a *address, n starlark.Value) starlark.Value {
 	i, ok := asInt(n)
 	if !ok {
 		return nil
 	}
-	count, ok := i.Int64()
-	if !ok || magnitude(count) > 100_000 {
+	count := clamp(i)
+	if count > 100_000 || count < -100_000 {
 		fail("OverflowError: only small numbers can be added to an address")
 	}
-	r.charge(int(magnitude(count)))
+	r.charge(max(count, -count))
 	addr := a.Addr
 	for ; count > 0; count-- {
 		addr = addr.Next()
@@ -94,7 +94,7 @@ func (r *run) addressPlus(a *address, n starlark.Value, sign int) starlark.Value
 	for ; count < 0; count++ {
 		addr = addr.Prev()
 	}
-	if !addr.IsValid() || sign == 0 {
+	if !addr.IsValid() {
 		fail("OverflowError: there is no such address")
 	}
 	return newAddress(addr)

@@ -71,12 +71,14 @@ type args struct {
 // one. A name that begins with "*" can be given by name only.
 func (a *args) bind(required int, names ...string) []starlark.Value {
 	out := make([]starlark.Value, len(names))
-	for i, v := range a.pos {
-		if i >= len(names) || names[i][0] == '*' {
-			fail("%s() takes at most %d arguments, and got %d", a.name, i, len(a.pos))
-		}
-		out[i] = v
+	positional := len(names)
+	for positional > 0 && names[positional-1][0] == '*' {
+		positional--
 	}
+	if len(a.pos) > positional {
+		fail("%s() takes at most %d arguments, and got %d", a.name, positional, len(a.pos))
+	}
+	copy(out, a.pos)
 next:
 	for _, pair := range a.kw {
 		k, _ := starlark.AsString(pair[0])
@@ -91,9 +93,9 @@ next:
 		}
 		fail("%s() got a named argument it does not know", a.name)
 	}
-	for i := range required {
-		if out[i] == nil {
-			fail("%s() needs the argument %s", a.name, quote(names[i]))
+	for i, name := range names {
+		if i < required && out[i] == nil {
+			fail("%s() needs the argument %s", a.name, quote(name))
 		}
 	}
 	return out

@@ -192,7 +192,7 @@ func (r *run) tooManySteps(thread *starlark.Thread) {
 		r.clock()
 		return
 	}
-	r.stop("the expression takes too many steps")
+	_ = r.stop("the expression takes too many steps")
 	thread.Cancel("too many steps")
 }
 

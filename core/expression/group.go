@@ -29,7 +29,7 @@ func (r *run) newGroup(g *core.Group) *object {
 		if v, ok := t.cache[name]; ok {
 			return v
 		}
-		v := r.groupAttribute(t, g, name)
+		v := r.groupAttribute(g, name)
 		if v != nil {
 			if t.cache == nil {
 				t.cache = map[string]starlark.Value{}
@@ -51,7 +51,7 @@ func asGroup(o *object) *team {
 }
 
 // groupAttribute finds an attribute of a group (authentik/core/models.py, Group).
-func (r *run) groupAttribute(t *team, g *core.Group, name string) starlark.Value {
+func (r *run) groupAttribute(g *core.Group, name string) starlark.Value {
 	switch name {
 	case "pk", "group_uuid", "uuid":
 		return starlark.String(string(g.ID))

@@ -128,7 +128,7 @@ func unescape(s string, raw bool) (string, string) {
 			if err != nil || len(s) < i+1+size || v > utf8.MaxRune {
 				return "", `\` + s[i:i+1] + " needs " + strconv.Itoa(size) + " hexadecimal digits of a Unicode character"
 			}
-			b.WriteRune(rune(v)) //nolint:gosec // at most utf8.MaxRune
+			b.WriteRune(rune(v))
 			i += size
 		}
 	}

@@ -113,7 +113,7 @@ func smallArithmetic(op string, m, n int64) (starlark.Value, bool) {
 
 func magnitude(n int64) uint64 {
 	if n < 0 {
-		return uint64(-n) //nolint:gosec // two's complement: right for the smallest too
+		return uint64(-n) // two's complement: right for the smallest too
 	}
 	return uint64(n)
 }
@@ -163,12 +163,12 @@ func bigArithmetic(op string, a, b *big.Int) starlark.Value {
 			n = int(b.Int64())
 		}
 		if op == ">>" {
-			out.Rsh(a, uint(n)) //nolint:gosec // not negative
+			out.Rsh(a, uint(n))
 		} else if a.Sign() != 0 {
 			if a.BitLen()+n > maxIntBits {
 				overflow()
 			}
-			out.Lsh(a, uint(n)) //nolint:gosec // not negative
+			out.Lsh(a, uint(n))
 		}
 	case "**":
 		return bigPower(a, b)

@@ -59,7 +59,7 @@ func (r *run) add(x, y starlark.Value) starlark.Value {
 		}
 	case *object:
 		if a, ok := x.data.(*address); ok {
-			return r.addressPlus(a, y, 1)
+			return r.addressPlus(a, y)
 		}
 	}
 	return nil

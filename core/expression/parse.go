@@ -90,11 +90,11 @@ func (p *parser) accept(text string) bool {
 	return false
 }
 
-func (p *parser) expect(text, where string) token {
+func (p *parser) expect(text, where string) {
 	if !p.is(text) {
 		p.fail("expected '" + text + "' " + where + ", found " + p.found())
 	}
-	return p.next()
+	p.next()
 }
 
 func (p *parser) found() string {

@@ -278,22 +278,21 @@ func (p *parser) strings() ex {
 		}
 	}
 	for {
-		t := p.peek()
-		if t.kind == kindString {
+		switch t := p.peek(); t.kind {
+		case kindString:
 			plain.WriteString(t.text)
-		} else if t.kind == kindFString {
+		case kindFString:
 			flush()
 			items = append(items, p.parts(at, t.parts)...)
-		} else {
-			break
+		default:
+			if len(items) == 0 {
+				return p.text(at, plain.String())
+			}
+			flush()
+			return p.call(at, "@concat", p.tuple(at, items))
 		}
 		p.next()
 	}
-	if len(items) == 0 {
-		return p.text(at, plain.String())
-	}
-	flush()
-	return p.call(at, "@concat", p.tuple(at, items))
 }
 
 // parts are the pieces of an f-string, each a string or a call that gives one.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"go.starlark.net/starlark"
 )
@@ -212,7 +213,8 @@ func (w *writer) quote(s string) {
 	for _, c := range s {
 		switch {
 		case c == '\\' || c == rune(q):
-			b = append(b, '\\', byte(c))
+			b = append(b, '\\')
+			b = utf8.AppendRune(b, c)
 		case c == '\n':
 			b = append(b, `\n`...)
 		case c == '\r':

@@ -128,8 +128,8 @@ func (l *lexer) run() ([]token, error) {
 			break
 		}
 		c := l.src[l.pos]
-		switch {
-		case c == '\n':
+		switch c {
+		case '\n':
 			if len(l.brackets) == 0 && !l.inline {
 				if err := l.op(kindNewline, "end of line"); err != nil {
 					return nil, err
@@ -137,13 +137,13 @@ func (l *lexer) run() ([]token, error) {
 				fresh = true
 			}
 			l.newline()
-		case c == ' ' || c == '\t' || c == '\f':
+		case ' ', '\t', '\f':
 			l.pos++
-		case c == '#':
+		case '#':
 			for l.pos < len(l.src) && l.src[l.pos] != '\n' {
 				l.pos++
 			}
-		case c == '\\':
+		case '\\':
 			if l.pos+1 >= len(l.src) || l.src[l.pos+1] != '\n' {
 				return nil, l.fail(l.line, "a backslash outside a string may stand only at the end of a line")
 			}

@@ -47,7 +47,7 @@ func (r *run) newUser(u *core.User, groups []core.Group) *object {
 		if v, ok := p.cache[name]; ok {
 			return v
 		}
-		v := r.userAttribute(o, p, name)
+		v := r.userAttribute(p, name)
 		if v != nil {
 			p.cache[name] = v
 		}
@@ -106,7 +106,7 @@ func (p *person) superuser(r *run) bool {
 }
 
 // userAttribute finds an attribute of a user (authentik/core/models.py, User).
-func (r *run) userAttribute(o *object, p *person, name string) starlark.Value {
+func (r *run) userAttribute(p *person, name string) starlark.Value {
 	u := p.user
 	if u == nil {
 		if name == "pk" || name == "id" {
@@ -161,7 +161,7 @@ func (r *run) userAttribute(o *object, p *person, name string) starlark.Value {
 		}
 		return text("")
 	}
-	return r.userMethod(o, p, u, name)
+	return r.userMethod(p, u, name)
 }
 
 func orEmpty(m map[string]any) map[string]any {
@@ -171,7 +171,7 @@ func orEmpty(m map[string]any) map[string]any {
 	return m
 }
 
-func (r *run) userMethod(o *object, p *person, u *core.User, name string) starlark.Value {
+func (r *run) userMethod(p *person, u *core.User, name string) starlark.Value {
 	call := func(fn func(a *args) starlark.Value) starlark.Value {
 		return &builtin{name: name, fn: func(_ *run, a *args) starlark.Value { return fn(a) }}
 	}
