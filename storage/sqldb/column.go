@@ -128,6 +128,9 @@ func orNull[T ~string | ~int64](v T) any {
 	return v
 }
 
+// validText reports whether every database can hold s.
+func validText(s string) bool { return strings.IndexByte(s, 0) < 0 && utf8.ValidString(s) }
+
 // plain turns arguments into what every driver takes: a named string type into a
 // string, a hash into bytes.
 func plain(args []any) ([]any, error) {
@@ -148,7 +151,7 @@ func plain(args []any) ([]any, error) {
 			switch {
 			case v.Kind() == reflect.String:
 				s := v.String()
-				if strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
+				if !validText(s) {
 					return nil, errText
 				}
 				out[i] = s

@@ -74,6 +74,9 @@ func findCondition(b *builder, key string, value any) (string, error) {
 	if !ok || !isText {
 		return "", &core.FieldError{Field: key, Message: fmt.Sprintf("users cannot be found by this field and a value of type %T", value)}
 	}
+	if !validText(text) {
+		return "1 = 0", nil // no row holds it
+	}
 	switch lookup {
 	case "":
 		return exact + " = " + b.add(text), nil

@@ -83,6 +83,10 @@ func (r *resource) list(q api.Query, always string, first ...any) (clauses strin
 		return "", nil, &core.FieldError{Field: "search", Message: fmt.Sprintf("Search for at most %d words.", maxSearchWords)}
 	}
 	for _, w := range words {
+		if !validText(w) {
+			where = append(where, "1 = 0")
+			continue
+		}
 		p := b.add("%" + escapeLike(w) + "%")
 		any := make([]string, len(r.search))
 		for i, col := range r.search {
@@ -126,14 +130,14 @@ func (r *resource) orderBy(names []string) (string, error) {
 
 // condition is the SQL of one filter; any of the values is enough.
 func (f filter) condition(b *builder, name string, values []string) (string, error) {
-	if len(values) == 0 {
-		return "1 = 0", nil
-	}
 	if len(values) > maxValues {
 		return "", &core.FieldError{Field: name, Message: fmt.Sprintf("Give at most %d values.", maxValues)}
 	}
 	var params []string
 	for _, v := range values {
+		if !validText(v) {
+			continue // no row holds it
+		}
 		var arg any
 		var err error
 		switch f.match {
@@ -170,6 +174,9 @@ func (f filter) condition(b *builder, name string, values []string) (string, err
 			continue
 		}
 		params = append(params, b.add(arg))
+	}
+	if len(params) == 0 {
+		return "1 = 0", nil
 	}
 	switch f.match {
 	case asPairs:

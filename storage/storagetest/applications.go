@@ -95,6 +95,8 @@ func applicationList(b *bench) {
 		{api.Query{Where: map[string][]string{"meta_publisher": {"p"}}}, "two of 1"},
 		{api.Query{Where: map[string][]string{"provider__isnull": {"false"}}}, "two of 1"},
 		{api.Query{Search: "émile"}, "three of 1"},
+		{api.Query{Search: "D1"}, "one of 1"},
+		{api.Query{Search: "https://L p"}, "two of 1"},
 		{api.Query{Order: []string{"group", "-slug"}}, "three one two of 3"},
 		{api.Query{Offset: 3}, " of 3"},
 	} {
