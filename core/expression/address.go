@@ -2,7 +2,6 @@ package expression
 
 import (
 	"net/netip"
-	"time"
 
 	"go.starlark.net/starlark"
 )
@@ -161,52 +160,6 @@ func newNetwork(p netip.Prefix) *object {
 			return with(name, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Overlaps(p) })
 		case "supernet_of":
 			return with(name, func(q netip.Prefix) bool { return p.Bits() <= q.Bits() && q.Overlaps(p) })
-		}
-		return nil
-	}
-	return o
-}
-
-// newTime is a datetime, in UTC as authentik's are.
-func newTime(t time.Time) starlark.Value {
-	if t.IsZero() {
-		return starlark.None
-	}
-	t = t.UTC()
-	iso := func(sep string) string {
-		format := "2006-01-02" + sep + "15:04:05"
-		if t.Nanosecond() >= 1000 {
-			format += ".000000"
-		}
-		return t.Format(format) + "+00:00"
-	}
-	method := func(name string, v func() starlark.Value) starlark.Value {
-		return &builtin{name: name, fn: func(_ *run, a *args) starlark.Value {
-			a.none()
-			return v()
-		}}
-	}
-	o := &object{kind: "datetime", id: iso("T"), text: func() string { return iso(" ") }, data: t}
-	o.get = func(name string) starlark.Value {
-		switch name {
-		case "isoformat":
-			return method(name, func() starlark.Value { return starlark.String(iso("T")) })
-		case "timestamp":
-			return method(name, func() starlark.Value { return starlark.Float(float64(t.UnixMicro()) / 1e6) })
-		case "weekday":
-			return method(name, func() starlark.Value { return starlark.MakeInt((int(t.Weekday()) + 6) % 7) })
-		case "year":
-			return starlark.MakeInt(t.Year())
-		case "month":
-			return starlark.MakeInt(int(t.Month()))
-		case "day":
-			return starlark.MakeInt(t.Day())
-		case "hour":
-			return starlark.MakeInt(t.Hour())
-		case "minute":
-			return starlark.MakeInt(t.Minute())
-		case "second":
-			return starlark.MakeInt(t.Second())
 		}
 		return nil
 	}

@@ -17,7 +17,7 @@ type probe struct{ setup, call string }
 const (
 	text  = "s = 'ab ' * n"
 	items = "x = list(range(n))"
-	keys  = "d = dict.fromkeys(range(n))\ne = dict.fromkeys(range(n))"
+	dicts = "d = dict.fromkeys(range(n))\ne = dict.fromkeys(range(n))"
 	sets  = "x = set(range(n))\ny = set(range(n // 2, n))"
 )
 
@@ -39,9 +39,9 @@ func probes() map[string]probe {
 		"list.copy": {items, "x.copy()"}, "list.reverse": {items, "x.reverse()"}, "list.sort": {items, "x.sort()"}, "list.index": {items, "x.index(n - 1)"}, "list.count": {items, "x.count(1)"},
 		"tuple.index": {"x = tuple(range(n))", "x.index(n - 1)"}, "tuple.count": {"x = tuple(range(n))", "x.count(1)"},
 
-		"dict.keys": {keys, "d.keys()"}, "dict.values": {keys, "d.values()"}, "dict.items": {keys, "d.items()"}, "dict.copy": {keys, "d.copy()"}, "dict.update": {keys, "d.update(e)"},
+		"dict.keys": {dicts, "d.keys()"}, "dict.values": {dicts, "d.values()"}, "dict.items": {dicts, "d.items()"}, "dict.copy": {dicts, "d.copy()"}, "dict.update": {dicts, "d.update(e)"},
 		"dict.get": {text + "\nd = {}", "d.get(s)"}, "dict.setdefault": {text + "\nd = {}", "d.setdefault(s)"}, "dict.pop": {text + "\nd = {}", "d.pop(s, 1)"},
-		"dict.popitem": {keys + "\nfor i in range(n // 3 * 2, n * 5 // 6): d.pop(i)\nfor i in range(n * 5 // 6, n): d.pop(i)", "d.popitem()"},
+		"dict.popitem": {dicts + "\nfor i in range(n // 3 * 2, n * 5 // 6): d.pop(i)\nfor i in range(n * 5 // 6, n): d.pop(i)", "d.popitem()"},
 
 		"set.add": {text + "\nx = set()", "x.add(s)"}, "set.discard": {text + "\nx = set()", "x.discard(s)"}, "set.remove": {text + "\nx = {s}", "x.remove(s)"},
 		"set.copy": {sets, "x.copy()"}, "set.issubset": {sets, "x.issubset(x)"}, "set.issuperset": {sets, "x.issuperset(y)"}, "set.isdisjoint": {sets, "x.isdisjoint(y)"},
@@ -51,7 +51,7 @@ func probes() map[string]probe {
 		"len": {text, "len(s)"}, "repr": {text, "repr(s)"}, "ascii": {text, "ascii(s)"}, "format": {"", "format('x', '>' + str(n))"}, "str": {items, "str(x)"}, "print": {items, "print(x)"},
 		"any": {"x = [0] * n", "any(x)"}, "all": {"x = [1] * n", "all(x)"}, "sum": {items, "sum(x)"}, "min": {items, "min(x)"}, "max": {items, "max(x)"},
 		"sorted": {items, "sorted(x)"}, "reversed": {items, "reversed(x)"}, "enumerate": {items, "enumerate(x)"}, "zip": {items, "zip(x, x)"}, "map": {items, "map(abs, x)"}, "filter": {items, "filter(None, x)"},
-		"list": {items, "list(x)"}, "tuple": {items, "tuple(x)"}, "set": {items, "set(x)"}, "frozenset": {items, "frozenset(x)"}, "dict": {keys, "dict(d)"},
+		"list": {items, "list(x)"}, "tuple": {items, "tuple(x)"}, "set": {items, "set(x)"}, "frozenset": {items, "frozenset(x)"}, "dict": {dicts, "dict(d)"},
 		"isinstance": {"t = (str,) * n", "isinstance(1, t)"}, "int": {"s = '1' * (n // 10)", "int(s)"}, "float": {"s = '1' * (n // 10)", "float(s)"},
 		"slugify": {text, "slugify(s)"}, "regex_match": {text, "regex_match(s, 'zz')"}, "regex_replace": {text, "regex_replace(s, 'zz', '')"},
 		"Exception": {"x = [1] * n", "ValueError(*x)"},

@@ -152,6 +152,7 @@ type run struct {
 	stopped *fault
 	user    *object // request.user
 	request *object
+	found   map[string]starlark.Value // what names stand for, once they were looked up
 }
 
 // runKey names the run in the thread's locals.
@@ -179,7 +180,11 @@ func (r *run) main(p *program) (out any, err error) {
 // tooManySteps is called by the interpreter when the count is reached: first that of
 // the fast lane, then the last.
 func (r *run) tooManySteps(thread *starlark.Thread) {
-	if thread.Steps < maxSteps && !r.uncontrolled {
+	if r.uncontrolled {
+		thread.SetMaxExecutionSteps(1 << 40)
+		return
+	}
+	if thread.Steps < maxSteps {
 		thread.SetMaxExecutionSteps(maxSteps)
 		defer func() {
 			if f, ok := recover().(*fault); ok {
@@ -197,42 +202,59 @@ func (r *run) tooManySteps(thread *starlark.Thread) {
 }
 
 // lookup finds a name that neither the program nor the language defines.
-func (r *run) lookup(name string) (starlark.Value, bool) {
+func (r *run) lookup(name string) starlark.Value {
 	if v, ok := r.env.Vars[name]; ok {
-		return r.fromGo(v, 0), true
+		return r.fromGo(v, 0)
 	}
 	switch name {
 	case "request":
-		return r.policyRequest(), true
+		return r.policyRequest()
 	case "user":
-		if r.env.User != nil {
-			return r.requestUser(), true
-		}
+		return r.requestUser()
 	case "http_request":
-		if r.env.Request != nil {
-			return r.httpRequest(), true
-		}
+		return r.httpRequest()
 	case "provider":
-		if r.env.Provider != nil {
-			return r.provider(r.env.Provider), true
-		}
-	case "context":
-		if r.env.Context != nil {
-			return r.context(), true
-		}
+		return r.provider(r.env.Provider)
 	}
-	return nil, false
+	return r.context()
+}
+
+// given reports whether lookup finds a name.
+func (r *run) given(name string) bool {
+	if _, ok := r.env.Vars[name]; ok {
+		return true
+	}
+	switch name {
+	case "request":
+		return true
+	case "user":
+		return r.env.User != nil
+	case "http_request":
+		return r.env.Request != nil
+	case "provider":
+		return r.env.Provider != nil
+	case "context":
+		return r.env.Context != nil
+	}
+	return false
 }
 
 // name is lookup, or the error that says why there is nothing.
 func (r *run) name(name string) starlark.Value {
-	v, ok := r.lookup(name)
-	if !ok {
+	if v, ok := r.found[name]; ok {
+		return v
+	}
+	if !r.given(name) {
 		if why := absentName(name); why != "" {
 			fail("%s is not available: %s", name, why)
 		}
 		fail("name %s is not defined", quote(name))
 	}
+	v := r.lookup(name)
+	if r.found == nil {
+		r.found = map[string]starlark.Value{}
+	}
+	r.found[name] = v
 	return v
 }
 

@@ -1,6 +1,8 @@
 package expression
 
 import (
+	"errors"
+
 	"go.starlark.net/starlark"
 
 	"github.com/postern-sso/postern/core"
@@ -97,10 +99,10 @@ func (r *run) parents(g *core.Group) []*object {
 		var parent *core.Group
 		r.ask("find a parent group", func(d Directory) error {
 			p, err := d.Group(r.ctx, r.tenant, id)
-			ok, err := found(err)
-			if ok {
-				parent = p
+			if errors.Is(err, core.ErrNotFound) {
+				return nil // it was deleted meanwhile
 			}
+			parent = p
 			return err
 		})
 		if parent != nil {

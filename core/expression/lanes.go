@@ -8,8 +8,8 @@ import (
 
 // Limits of the slow lane.
 const (
-	maxQueue = 16
-	maxStay  = time.Second
+	maxQueue = 64
+	maxStay  = 3 * time.Second
 )
 
 // lanes bound how many expressions run at once. Each starts in the fast lane, as

@@ -62,6 +62,8 @@ func TestObjects(t *testing.T) {
 		{"user.attributes", m{"upn": "jo@corp", "settings": m{"locale": "de"}, "list": l{"own"}, "n": i(5)}},
 		{"[user.date_joined, user.last_login, user.password_change_date]", l{"2026-01-02T03:04:05+00:00", "2026-01-02T03:04:05.000006+00:00", nil}},
 		{"[str(user.date_joined), user.date_joined.year, user.date_joined.timestamp(), user.date_joined < user.last_login]", l{"2026-01-02 03:04:05+00:00", i(2026), float64(1767323045), true}},
+		{"[user.date_joined.strftime('%Y-%m-%d %H:%M:%S %j %B %a %%'), user.last_login.strftime('%f%z')]", l{"2026-01-02 03:04:05 002 January Fri %", "000006+0000"}},
+		{"user.date_joined.strftime('%Q')", errors.New("strftime() knows")},
 		{"[g.name for g in user.ak_groups.all()]", l{"Minio users"}},
 		{"[g.name for g in user.groups.all()]", l{"Minio users"}},
 		{"[g.name for g in user.all_groups()]", l{"Minio users", "Staff"}},

@@ -37,8 +37,7 @@ func operators() map[string]func(*run, *args) starlark.Value {
 		"@lambda": func(_ *run, a *args) starlark.Value { return a.pos[1] },
 		"@name":   func(r *run, a *args) starlark.Value { return r.name(a.text(a.pos[0], "name", "")) },
 		"@given": func(r *run, a *args) starlark.Value {
-			_, ok := r.lookup(a.text(a.pos[0], "name", ""))
-			return starlark.Bool(ok)
+			return starlark.Bool(r.given(a.text(a.pos[0], "name", "")))
 		},
 		"@cell": func(_ *run, a *args) starlark.Value { return &cell{name: a.text(a.pos[0], "name", "")} },
 		"@cellset": func(_ *run, a *args) starlark.Value {

@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"errors"
 	"slices"
 	"strings"
 
@@ -268,12 +267,4 @@ func (r *run) uid(p *person) string {
 	}
 	fail("uid is known only of the user that the expression is about")
 	return ""
-}
-
-// found is whether a query of the Directory found something, its error otherwise.
-func found(err error) (bool, error) {
-	if errors.Is(err, core.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
