@@ -145,7 +145,7 @@ func (p *Provider) checkAuthRequest(ctx context.Context, in params) (*AuthReques
 	a := newAuthRequest(now)
 	a.ClientID, a.RedirectURI = to.client.ClientID, in.get("redirect_uri")
 	if !matchRedirect(to.client.RedirectURIs, a.RedirectURI) {
-		p.record(ctx, core.Event{
+		p.recordStranger(ctx, core.Event{
 			Action: core.EventConfigurationError, Application: to.app.ID,
 			Message: "an authorization request named a redirect URI that is not registered",
 			Context: map[string]any{"client_id": a.ClientID, "redirect_uri": a.RedirectURI},

@@ -43,6 +43,10 @@ func (p *Provider) authenticateClient(r *http.Request, in params) (*core.Client,
 			return client, nil
 		}
 	}
+	p.recordStranger(r.Context(), core.Event{
+		Action: core.EventSuspicious, Message: "a client did not authenticate: its secret is missing or wrong",
+		Context: map[string]any{"client_id": client.ClientID},
+	})
 	return nil, invalid("The client is not known, or its secret is wrong.")
 }
 

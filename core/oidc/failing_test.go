@@ -63,6 +63,17 @@ func (f *failing) RotateRefresh(ctx context.Context, t core.TenantID, old [32]by
 	return f.Store.RotateRefresh(ctx, t, old, next, sealed, grace)
 }
 
+// slow takes its time to read a grant.
+type slow struct {
+	oidc.Store
+	wait time.Duration
+}
+
+func (s *slow) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (*oidc.Grant, error) {
+	time.Sleep(s.wait)
+	return s.Store.Grant(ctx, t, id)
+}
+
 // A store that fails gives server_error with the request's ID, and never the
 // cause, a token or a code.
 func TestStoreFailures(t *testing.T) {

@@ -137,6 +137,14 @@ func TestSlashes(t *testing.T) {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}
 	}
+	// HEAD is what link checkers send: nothing may come of it.
+	for _, path := range []string{"authorize/?" + query().Encode(), "app/end-session/"} {
+		r, err := http.NewRequest(http.MethodHead, w.server.URL+"/application/o/"+path, nil)
+		check(t, err)
+		if a := b.do(r); a.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("HEAD %s: %d", path, a.StatusCode)
+		}
+	}
 	if a := b.open("/application/o/token/"); a.StatusCode != http.StatusMethodNotAllowed || a.Header.Get("Allow") != "POST, OPTIONS" {
 		t.Errorf("GET token: %d %v", a.StatusCode, a.Header)
 	}

@@ -99,6 +99,25 @@ func TestLogoutWithoutProof(t *testing.T) {
 	}
 }
 
+// The hint of another client is no proof, even where both have one issuer, one
+// key and one login.
+func TestLogoutWithTheHintOfAnotherClient(t *testing.T) {
+	w := newWorld(t)
+	w.forLogout(core.FlowInvalidation)
+	w.updateClient(func(c *core.Client) { c.IssuerMode = core.IssuerGlobal })
+	w.newClient("other", func(c *core.Client) { c.IssuerMode = core.IssuerGlobal })
+	b := w.browser(w.alice)
+	foreign := w.exchange(b.code("client_id", "other"), "client_id", "other", "client_secret", secret)
+	if b.endSession("id_token_hint", foreign.ID); !slices.Equal(b.pages, []string{"logout"}) {
+		t.Errorf("pages %v", b.pages)
+	}
+	b.signIn() // control: b was logged out
+	own := w.exchange(b.code())
+	if b.endSession("id_token_hint", own.ID); len(b.pages) != 0 {
+		t.Errorf("own: pages %v", b.pages)
+	}
+}
+
 // A good hint with an address that is not registered: logged out, led nowhere.
 func TestLogoutRedirectMustBeRegistered(t *testing.T) {
 	w := newWorld(t)
@@ -124,6 +143,14 @@ func TestLogoutByPost(t *testing.T) {
 	}
 	if a := b.open(a.Header.Get("Location")); a.Header.Get("Location") != loggedOutURI || len(b.pages) != 1 { // the login of b.code
 		t.Errorf("%d %s, pages %v", a.StatusCode, a.Header.Get("Location"), b.pages)
+	}
+	old := w.post("app/end-session/", form).Header.Get("Location")
+	if a := b.open(strings.Replace(old, "/app/", "/other/", 1)); a.StatusCode != http.StatusNotFound {
+		t.Errorf("at another application: %d", a.StatusCode)
+	}
+	w.clock.Add(30 * time.Minute)
+	if a := b.open(old); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("half an hour later: %d", a.StatusCode)
 	}
 	for name, form := range map[string]url.Values{
 		"another client": {"client_id": {"other"}}, "twice": {"state": {"a", "b"}, "client_id": {"app"}},

@@ -34,6 +34,27 @@ type Provider struct {
 	once      sync.Once
 	mux       *http.ServeMux
 	exchanges stripes
+	strangers quota
+}
+
+// quota bounds how many events a minute anybody may cause who has not proved who
+// they are: the audit log must not be a way to fill the disk.
+type quota struct {
+	mu     sync.Mutex
+	minute int64
+	used   int
+}
+
+const strangersPerMinute = 60
+
+func (q *quota) take(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if minute := now.Unix() / 60; minute != q.minute {
+		q.minute, q.used = minute, 0
+	}
+	q.used++
+	return q.used <= strangersPerMinute
 }
 
 // stripes orders the exchanges of one code or token within this process: a
@@ -61,7 +82,7 @@ type route struct {
 
 func (p *Provider) routes() []route {
 	return []route{
-		{"authorize/", "GET HEAD POST", p.authorize},
+		{"authorize/", "GET POST", p.authorize}, // no HEAD: it would issue a code
 		{"form-post.js", "GET HEAD", p.formPostScript},
 		{"token/", "POST OPTIONS", p.token},
 		{"userinfo/", "GET HEAD POST OPTIONS", p.userinfo},
@@ -70,7 +91,7 @@ func (p *Provider) routes() []route {
 		{"{slug}/", "GET HEAD", p.issuerRoot},
 		{"{slug}/.well-known/openid-configuration", "GET HEAD OPTIONS", p.discovery},
 		{"{slug}/jwks/", "GET HEAD OPTIONS", p.jwks},
-		{"{slug}/end-session/", "GET HEAD POST", p.endSession},
+		{"{slug}/end-session/", "GET POST", p.endSession},
 	}
 }
 
@@ -116,12 +137,23 @@ func (p *Provider) buildMux() {
 	})
 }
 
+// recordStranger is record for what a request without any proof can cause.
+func (p *Provider) recordStranger(ctx context.Context, e core.Event) {
+	if p.strangers.take(p.Now()) {
+		p.record(ctx, e)
+		return
+	}
+	p.Log.WarnContext(ctx, "oidc: an event was not recorded, as there were too many this minute", "action", e.Action, "message", e.Message, "request", core.Request(ctx).ID)
+}
+
 // record writes a line of the audit log. A log that cannot be written does not
 // stop a login; it is an error in the server's own log.
 func (p *Provider) record(ctx context.Context, e core.Event) {
 	info := core.Request(ctx)
 	e.Time = p.Now()
-	e.Address = info.ClientIP.String()
+	if info.ClientIP.IsValid() {
+		e.Address = info.ClientIP.String()
+	}
 	if err := p.Events.Record(context.WithoutCancel(ctx), info.Tenant.ID, e); err != nil {
 		p.Log.ErrorContext(ctx, "oidc: record event", "action", e.Action, "error", err, "request", info.ID)
 	}

@@ -131,6 +131,13 @@ func TestBadRedirectURIIsAPage(t *testing.T) {
 	if e := w.events(core.EventConfigurationError); len(e) != 6 {
 		t.Errorf("%d events", len(e))
 	}
+	// Strangers cannot fill the audit log.
+	for range 70 {
+		b.open("/application/o/authorize/?" + query("redirect_uri", "https://evil.test/").Encode())
+	}
+	if e := w.events(core.EventConfigurationError); len(e) != 60 {
+		t.Errorf("%d events in a minute", len(e))
+	}
 	// A registered scheme that runs script is refused too.
 	w.updateClient(func(c *core.Client) { c.RedirectURIs = strict("javascript:alert(1)") })
 	if a := b.authorize("redirect_uri", "javascript:alert(1)", "response_mode", "form_post"); a.StatusCode != http.StatusBadRequest {

@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,11 @@ const offline = "openid email offline_access"
 
 func TestRefreshRotates(t *testing.T) {
 	w := newWorld(t)
+	unused := w.tokens(offline)
+	w.clock.Add(30 * 24 * time.Hour)
+	if got := w.refresh(unused.Refresh); got.Error != "invalid_grant" || !strings.Contains(got.Description, "expired") {
+		t.Errorf("after thirty days: %v", got)
+	}
 	got := w.tokens(offline)
 	seen := map[string]bool{got.Refresh: true}
 	first := claims(t, got.ID)
