@@ -173,6 +173,7 @@ func (a *App) newCore() error {
 		return err
 	}
 	a.pooled.Store(true)
+	sh.log.to(a.log)
 	tenant, err := sh.db.Tenant(a.ctx, core.DefaultTenant)
 	if err != nil {
 		return fmt.Errorf("find the default tenant: %w", err)
@@ -188,7 +189,7 @@ func (a *App) newCore() error {
 		Expressions: sh.expressions, Policy: policy.Engine{}, Login: pages, Events: sh.db, Now: time.Now, Log: a.log,
 	}
 	rest := &api.Handler{
-		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions,
+		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Claims: claims{sh.expressions},
 		Policy: policy.Engine{}, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{
@@ -196,7 +197,7 @@ func (a *App) newCore() error {
 		Events: sh.db, Cache: sh.guards, Now: time.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	a.core = &system{
-		settings: a.settings, shared: sh, defaultTenant: tenant,
+		settings: a.settings, shared: sh, sites: &a.sites, defaultTenant: tenant,
 		pages: pages, op: op, api: rest, guard: guard,
 	}
 	return nil

@@ -21,6 +21,7 @@ func init() {
 
 func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 	if have != nil {
+		d.Next()
 		return nil, d.Err("the global option postern is written twice: put all of it into one block")
 	}
 	app := new(App)
@@ -231,9 +232,9 @@ func (g *Guard) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if err != nil {
 			return err
 		}
-	}
-	if err := g.check(); err != nil {
-		return d.Err(err.Error())
+		if err := g.check(); err != nil { // here, for the line
+			return d.Err(err.Error())
+		}
 	}
 	return nil
 }

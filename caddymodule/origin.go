@@ -81,6 +81,21 @@ func (s *sites) guarded(host string) []*Guard {
 	return out
 }
 
+// name reports whether a site names the host, rather than take any.
+func (s *sites) name(host string) bool {
+	for _, p := range s.portal {
+		if p.host != "" && hostMatches(p.host, host) {
+			return true
+		}
+	}
+	for _, g := range s.guards {
+		if g.host != "" && hostMatches(g.host, host) {
+			return true
+		}
+	}
+	return false
+}
+
 // hasPortal reports whether a guard shares a site with `postern`.
 func (s *sites) hasPortal(g *Guard) bool {
 	for _, gs := range s.guards {

@@ -38,6 +38,10 @@ type shared struct {
 	expressions *expression.Evaluator
 	passwords   *login.Hasher
 	guards      *outpost.Cache
+	log         *relay
+
+	sweeping context.CancelFunc
+	swept    chan struct{} // closed when the sweeper has ended
 
 	mu      sync.Mutex
 	greeted bool // the first start's work is done by this process
@@ -64,12 +68,14 @@ func release(key string) error {
 	return err
 }
 
-func openShared(ctx context.Context, s settings, log *slog.Logger) (*shared, error) {
+func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, error) {
 	secret, err := masterSecret(s)
 	if err != nil {
 		return nil, err
 	}
-	sh := &shared{passwords: &login.Hasher{}, guards: outpost.NewCache()}
+	sh := &shared{passwords: &login.Hasher{}, guards: outpost.NewCache(), log: new(relay), swept: make(chan struct{})}
+	sh.log.to(logger)
+	log := slog.New(sh.log)
 	if sh.master, err = keys.NewMaster(secret); err != nil {
 		return nil, err
 	}
@@ -86,7 +92,27 @@ func openShared(ctx context.Context, s settings, log *slog.Logger) (*shared, err
 	sh.sessions = &session.Manager{Store: sh.db, Events: sh.db, Log: log, Now: time.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
 	sh.db.OnChange = sh.changed
+	ctx, sh.sweeping = context.WithCancel(ctx)
+	go sh.sweep(ctx, log)
 	return sh, nil
+}
+
+// sweep removes what is over, now and then: nothing that is over is ever taken for
+// valid, so it is a matter of space only.
+func (sh *shared) sweep(ctx context.Context, log *slog.Logger) {
+	defer close(sh.swept)
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if err := sh.db.DeleteExpired(ctx, core.DefaultTenant, now); err != nil && ctx.Err() == nil {
+				log.ErrorContext(ctx, "remove what has expired", "error", err)
+			}
+		}
+	}
 }
 
 // changed drops from memory what a commit made stale.
@@ -115,6 +141,8 @@ func (sh *shared) hashUser(t core.TenantID, u *core.User) string {
 
 // Destruct closes, when the last configuration has let go.
 func (sh *shared) Destruct() error {
+	sh.sweeping()
+	<-sh.swept
 	sh.sessions.Close()
 	if err := sh.db.Close(); err != nil {
 		return errors.Join(errors.New("the directory was not closed well"), err)

@@ -22,6 +22,7 @@ import (
 type system struct {
 	settings      settings
 	shared        *shared
+	sites         *sites
 	defaultTenant *core.Tenant
 	pages         *login.Handler
 	op            *oidc.Provider
@@ -34,12 +35,12 @@ type system struct {
 
 // tenant finds whom a host name addresses. One that nobody owns is the default
 // tenant's, unless strict_hosts is set: then it is core.ErrNotFound, but for the
-// host of the default tenant's own origin.
+// host of the default tenant's own origin and those that the configuration names.
 func (s *system) tenant(ctx context.Context, host string) (*core.Tenant, error) {
 	t, err := s.shared.db.TenantByHost(ctx, host)
 	switch {
 	case errors.Is(err, core.ErrNotFound):
-		if s.settings.strictHosts && host != hostName(s.defaultTenant.Origin) {
+		if s.settings.strictHosts && host != hostName(s.defaultTenant.Origin) && !s.sites.name(host) {
 			return nil, err
 		}
 		return s.defaultTenant, nil

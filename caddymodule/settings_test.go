@@ -1,0 +1,242 @@
+package caddymodule
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/postern-sso/postern/core"
+)
+
+func environment(pairs ...string) lookup {
+	return func(name string) (string, bool) {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1], true
+			}
+		}
+		return "", false
+	}
+}
+
+const longSecret = "0123456789abcdef0123456789abcdef"
+
+func TestResolve(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(longSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("POSTERN_TEST_SECRET", longSecret)
+	for name, c := range map[string]struct {
+		app  *App
+		env  lookup
+		want settings
+	}{
+		"nothing":                        {want: settings{}},
+		"origin":                         {app: &App{Origin: "https://Auth.Example.com:443/"}, want: settings{origin: "https://auth.example.com"}},
+		"a secret":                       {app: &App{Secret: longSecret}, want: settings{secret: longSecret}},
+		"a secret by placeholder":        {app: &App{Secret: "{env.POSTERN_TEST_SECRET}"}, want: settings{secret: longSecret}},
+		"a secret by env://":             {app: &App{Secret: "env://X"}, env: environment("X", longSecret), want: settings{secret: longSecret}},
+		"a secret by default":            {app: &App{Secret: "env://X?" + longSecret}, want: settings{secret: longSecret}},
+		"a secret by file://":            {app: &App{Secret: "file://" + file}, want: settings{secret: longSecret}},
+		"a file's default":               {app: &App{Secret: "file:///nowhere?" + longSecret}, want: settings{secret: longSecret}},
+		"a secret by a file placeholder": {app: &App{Secret: "{file." + file + "}"}, want: settings{secret: longSecret}},
+		"authentik's variable":           {env: environment("AUTHENTIK_SECRET_KEY", longSecret+"  # keep it"), want: settings{secret: longSecret}},
+		"a variable in quotes":           {env: environment("AUTHENTIK_SECRET_KEY", `"`+longSecret+`"`), want: settings{secret: longSecret}},
+		"the Caddyfile wins":             {app: &App{Secret: longSecret}, env: environment("AUTHENTIK_SECRET_KEY", strings.Repeat("x", 40)), want: settings{secret: longSecret}},
+		"the seeds' variables": {env: environment("AUTHENTIK_TENANTS__ENABLED", "false", "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "true",
+			"AUTHENTIK_STORAGE__MEDIA__BACKEND", "file")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.env == nil {
+				c.env = environment()
+			}
+			if c.app == nil {
+				c.app = new(App)
+			}
+			c.app.Data = t.TempDir()
+			c.want.data = c.app.Data
+			got, err := c.app.resolve(c.env)
+			if err != nil || got != c.want {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+// What cannot be honoured is refused; the error names the setting and shows no value that may be
+// secret.
+func TestResolveRefuses(t *testing.T) {
+	for want, c := range map[string]struct {
+		app *App
+		env lookup
+	}{
+		"origin":                                                      {app: &App{Origin: "auth.example.com"}},
+		"secret has 6 bytes":                                          {app: &App{Secret: "hunter"}},
+		"variable X is not set":                                       {app: &App{Secret: "env://X"}},
+		"secret: open":                                                {app: &App{Secret: "file:///nowhere"}},
+		"secret: evaluated":                                           {app: &App{Secret: "{env.POSTERN_TEST_NOT_SET}"}},
+		"secret: unrecognized":                                        {app: &App{Secret: "{nothing.such}"}},
+		"database postgres: this build does not":                      {app: &App{Database: "postgres://a:hunter@db/x"}},
+		"database mysql":                                              {app: &App{Database: "mysql://a:hunter@db/x"}},
+		"sessions redis: this build does not":                         {app: &App{Sessions: "redis://a:hunter@cache"}},
+		"media s3: this build does not":                               {app: &App{Media: &Media{Backend: "s3"}}},
+		`media "gcs" is not known`:                                    {app: &App{Media: &Media{Backend: "gcs"}}},
+		"tenants: this build does not":                                {app: &App{Tenants: &Tenants{APIKey: "hunter"}}},
+		`outbound_private "10.0.0.1"`:                                 {app: &App{OutboundPrivate: []string{"10.0.0.1"}}},
+		"revocation_staleness":                                        {app: &App{RevocationStaleness: caddy.Duration(-time.Second)}},
+		"AUTHENTIK_STORAGE__MEDIA__BACKEND=s3":                        {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3")},
+		"AUTHENTIK_TENANTS__ENABLED: this build":                      {env: environment("AUTHENTIK_TENANTS__ENABLED", "true")},
+		"AUTHENTIK_TENANTS__ENABLED is neither":                       {env: environment("AUTHENTIK_TENANTS__ENABLED", "hunter")},
+		"AUTHENTIK_POSTGRESQL__HOST: this build":                      {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db")},
+		"AUTHENTIK_REDIS__HOST: this build":                           {env: environment("AUTHENTIK_REDIS__HOST", "cache")},
+		"DISABLE_EMBEDDED_OUTPOST is neither":                         {env: environment("AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "hunter")},
+		"AUTHENTIK_BOOTSTRAP_TOKEN: the environment variable NOT_SET": {env: environment("AUTHENTIK_BOOTSTRAP_TOKEN", "env://NOT_SET")},
+	} {
+		if c.env == nil {
+			c.env = environment()
+		}
+		if c.app == nil {
+			c.app = new(App)
+		}
+		_, err := c.app.resolve(c.env)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func TestMasterSecret(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	first, err := masterSecret(settings{data: dir})
+	if err != nil || len(first) < 60 {
+		t.Fatalf("%d bytes, %v", len(first), err)
+	}
+	again, err := masterSecret(settings{data: dir})
+	if err != nil || string(again) != string(first) {
+		t.Errorf("another secret at the second start: %v", err)
+	}
+	path := filepath.Join(dir, secretFile)
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, ".secret-*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+	configured, err := masterSecret(settings{data: dir, secret: longSecret})
+	if err != nil || string(configured) != longSecret {
+		t.Errorf("the configured one does not win: %v", err)
+	}
+
+	// Two that start at the same time have one secret.
+	both := filepath.Join(t.TempDir(), "data")
+	made := make(chan string, 8)
+	for range cap(made) {
+		go func() {
+			s, err := masterSecret(settings{data: both})
+			if err != nil {
+				t.Error(err)
+			}
+			made <- string(s)
+		}()
+	}
+	one := <-made
+	for range cap(made) - 1 {
+		if <-made != one {
+			t.Error("two secrets")
+		}
+	}
+
+	write := func(name string, content []byte) error { return os.WriteFile(filepath.Join(dir, name), content, 0o600) }
+	for want, damage := range map[string]func() error{
+		"chmod 600": func() error {
+			if err := write(secretFile, first); err != nil {
+				return err
+			}
+			return os.Chmod(path, 0o640) //nolint:gosec // that is the point
+		},
+		"is damaged":     func() error { return write(secretFile, []byte("short")) },
+		"is not a file":  func() error { return os.Symlink(filepath.Join(both, secretFile), path) },
+		"of your backup": func() error { return write("tenants/public.db", nil) },
+	} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(dir, "tenants"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := masterSecret(settings{data: dir}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+func TestSites(t *testing.T) {
+	for _, c := range []struct {
+		site   site
+		origin string
+		hosts  map[string]bool
+	}{
+		{site{"http", "", "9080"}, "http://localhost:9080", map[string]bool{"localhost:9080": true, "x.test:9080": true, "x.test": false}},
+		{site{"http", "", "80"}, "http://localhost", map[string]bool{"localhost": true, "localhost:9080": false}},
+		{site{"https", "auth.example.com", "443"}, "https://auth.example.com", map[string]bool{"auth.example.com": true, "auth.example.com:8443": false, "x.example.com": false}},
+		{site{"https", "*.example.com", "443"}, "https://*.example.com", map[string]bool{"a.example.com": true, "a.b.example.com": false, "example.com": false}},
+	} {
+		if got := c.site.origin(); got != c.origin {
+			t.Errorf("%+v: origin %s", c.site, got)
+		}
+		for host, want := range c.hosts {
+			if c.site.matches(c.site.scheme, host) != want {
+				t.Errorf("%+v matches %s: %t", c.site, host, !want)
+			}
+		}
+	}
+	s := sites{portal: []site{{"http", "", "80"}, {"https", "auth.example.com", "443"}}}
+	if got, err := s.origin(); err != nil || got != "https://auth.example.com" {
+		t.Errorf("origin %s, %v: a site with a host of its own comes first", got, err)
+	}
+	s.portal = []site{{"https", "*.example.com", "443"}}
+	if got, err := s.origin(); err == nil {
+		t.Errorf("origin %s of a wildcard", got)
+	}
+	s.portal = nil
+	if got, err := s.origin(); err == nil {
+		t.Errorf("origin %s of no site", got)
+	}
+}
+
+// Where several guards stand at one host, each holds for its own place, and the application is
+// open to whom one of them may let in.
+func TestOverlay(t *testing.T) {
+	at := func(host string, g *Guard) guardSite { return guardSite{site{"https", host, "443"}, g} }
+	o := &overlay{sites: &sites{guards: []guardSite{
+		at("one.test", &Guard{AllowGroups: []string{"a"}}), at("one.test", &Guard{AllowGroups: []string{"b"}}),
+		at("two.test", &Guard{AllowGroups: []string{"a"}}), at("two.test", &Guard{}),
+		at("named.test", &Guard{Application: "wiki"}),
+		at("*.wild.test", &Guard{AllowGroups: []string{"w"}}),
+	}}}
+	for host, want := range map[string]string{"one.test": "a,b", "two.test": "", "x.wild.test": "w"} {
+		app, err := o.Application(t.Context(), "public", core.ApplicationID("caddyfile:"+host))
+		if err != nil || strings.Join(app.AllowGroups, ",") != want || app.Name != host {
+			t.Errorf("%s: %+v %v", host, app, err)
+		}
+	}
+	if app, err := o.Application(t.Context(), "public", "caddyfile:nobody.test"); err == nil {
+		t.Errorf("an application of a host that nothing guards: %+v", app)
+	}
+	var listed []string
+	for _, a := range o.listed() {
+		listed = append(listed, a.LaunchURL)
+	}
+	if got := strings.Join(listed, " "); got != "https://one.test/ https://two.test/" {
+		t.Errorf("listed: %s", got)
+	}
+}
