@@ -80,7 +80,7 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 		return nil, err
 	}
 	sh.db, err = storage.OpenDirectory(ctx, "sqlite", sqldb.Options{
-		Dir: s.data, Master: sh.master, Now: time.Now, Log: log, Mappings: defaultMappings(),
+		Dir: s.data, Master: sh.master, Now: time.Now, Log: log, Mappings: defaultMappings(ctx),
 		NewKeyPair: func() (*core.KeyPair, error) {
 			return keys.Generate("rsa", core.SelfSignedKeyPair, nil, keyValidity, time.Now())
 		},
@@ -89,7 +89,7 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 		return nil, err
 	}
 	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
-	sh.sessions = &session.Manager{Store: sh.db, Events: sh.db, Log: log, Now: time.Now}
+	sh.sessions = &session.Manager{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
 	sh.db.OnChange = sh.changed
 	ctx, sh.sweeping = context.WithCancel(ctx)

@@ -7,13 +7,15 @@ import (
 
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/expression"
+	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/core/session"
 )
 
 // What the server is put together from fits.
 var (
 	_ api.Expressions = (*expression.Evaluator)(nil)
-	_ api.Claims      = api.Evaluated{}
+	_ api.Claims      = (*oidc.Provider)(nil)
+	_ api.Preview     = (*oidc.Provider)(nil)
 	_ api.Sessions    = (*session.Manager)(nil)
 )
 
@@ -22,7 +24,7 @@ var (
 func TestExpressions(t *testing.T) {
 	e := open(t)
 	evaluator := &expression.Evaluator{Directory: e.db, Log: slog.New(slog.DiscardHandler), Now: e.api.Now}
-	e.api.Expressions, e.api.Claims = evaluator, api.Evaluated{Evaluator: evaluator}
+	e.api.Expressions, e.api.Claims = evaluator, &oidc.Provider{Expressions: evaluator}
 	const path = "propertymappings/provider/scope/"
 	claims := func(made map[string]any) string {
 		list, err := e.db.Mappings(t.Context(), e.tenant.ID, ids(made["pk"]))

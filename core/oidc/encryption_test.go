@@ -112,7 +112,8 @@ func TestClaimsOfAMapping(t *testing.T) {
 		`return {"email": request.user.email}`:   {"email"},
 		`return None`:                            nil,
 		`return "x"`:                             nil,
-		`return {"name": user.name}`:             nil, // there is no user
+		`return {"name": user.name}`:             {"name"}, // a user of whom nothing is known
+		`return {"name": 1 / 0}`:                 nil,
 		`return {`:                               nil,
 	} {
 		if got := w.op.Claims(w.ctx(), tenantID, &core.PropertyMapping{Expression: source}); !slices.Equal(got, want) {

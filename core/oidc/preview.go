@@ -36,23 +36,29 @@ func (p *Provider) Preview(ctx context.Context, _ *http.Request, client *core.Cl
 	return claims, nil
 }
 
-// Claims are the top-level keys that a scope mapping gives for no user: what it
-// adds to claims_supported. One that fails without a user adds nothing.
+// maxNames bounds what one mapping adds to claims_supported.
+const maxNames = 100
+
+// Claims are the top-level keys that a scope mapping gives for nobody and, where
+// it cannot do without a user, for one of whom nothing is known: what it adds to
+// claims_supported. One that fails for both adds nothing.
 func (p *Provider) Claims(ctx context.Context, t core.TenantID, m *core.PropertyMapping) []string {
-	value, err := p.Expressions.Eval(ctx, t, m.Expression, expression.Env{Request: core.Request(ctx)})
-	if err != nil {
-		return nil
-	}
-	result, ok := value.(map[string]any)
-	if !ok {
-		return nil
-	}
-	var out []string
-	for name := range result {
-		if !reserved(name) && name != "" && len(name) <= 255 {
-			out = append(out, name)
+	for _, user := range []*core.User{nil, {Attributes: map[string]any{}}} {
+		value, err := p.Expressions.Eval(ctx, t, m.Expression, expression.Env{
+			User: user, Groups: []core.Group{}, Request: core.Request(ctx), Mapping: m,
+		})
+		if err != nil {
+			continue
 		}
+		result, _ := value.(map[string]any)
+		var out []string
+		for name := range result {
+			if !reserved(name) && name != "" && len(name) <= 255 {
+				out = append(out, name)
+			}
+		}
+		slices.Sort(out)
+		return out[:min(len(out), maxNames)]
 	}
-	slices.Sort(out)
-	return out
+	return nil
 }
