@@ -17,7 +17,6 @@ import (
 	_ "github.com/postern-sso/postern/caddymodule"
 )
 
-//nolint:gochecknoglobals // a flag of the test binary
 var update = flag.Bool("update", false, "rewrite the golden files")
 
 const ruler = "----------\n"

@@ -11,7 +11,7 @@ import (
 )
 
 // bootstrapToken is the name of the API token that the environment sets.
-const bootstrapToken = "authentik-bootstrap-token"
+const bootstrapToken = "authentik-bootstrap-token" //nolint:gosec // a name, and no token
 
 // firstStart does what the first start owes, once in a process and again at
 // each start until the administrator has a password: the bootstrap variables, or

@@ -74,7 +74,7 @@ func createSecret(dir, path string) error {
 	if err != nil {
 		return fmt.Errorf("make the secret: %w", err)
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // of no use any more, and harmless where it stays
+	defer os.Remove(f.Name()) // of no use any more, and harmless where it stays
 	_, err = f.WriteString(core.RandomToken(48) + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("make the secret: %w", err)

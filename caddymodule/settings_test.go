@@ -158,7 +158,7 @@ func TestMasterSecret(t *testing.T) {
 			if err := write(secretFile, first); err != nil {
 				return err
 			}
-			return os.Chmod(path, 0o640) //nolint:gosec // that is the point
+			return os.Chmod(path, 0o640)
 		},
 		"is damaged":     func() error { return write(secretFile, []byte("short")) },
 		"is not a file":  func() error { return os.Symlink(filepath.Join(both, secretFile), path) },

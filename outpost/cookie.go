@@ -81,7 +81,7 @@ func stripCookies(h http.Header) {
 // newCookie is how every cookie of a guard is set: it goes to this host only, and scripts do not
 // see it. value "" removes it.
 func newCookie(name, value string, secure bool) *http.Cookie {
-	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode}
+	c := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode} //nolint:gosec // Secure wherever the site has TLS; Caddyfile.example has none
 	if value == "" {
 		c.MaxAge = -1
 	}

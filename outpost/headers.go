@@ -194,7 +194,7 @@ func identityHeader(name string) bool {
 		if n == len(buf) {
 			break
 		}
-		buf[n] = byte(r)
+		buf[n] = byte(r) //nolint:gosec // a to z or 0 to 9
 		n++
 	}
 	s := string(buf[:n])

@@ -12,7 +12,7 @@ import (
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = template.Must(template.New("page").Parse(pageText)) //nolint:gochecknoglobals // a template
 
 // page shows a refusal to a person. It loads nothing and runs nothing.
 func (o *Outpost) page(w http.ResponseWriter, r *http.Request, info *core.RequestInfo, d Decision) {

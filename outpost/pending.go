@@ -53,7 +53,7 @@ func (o *Outpost) pendingCookies(info *core.RequestInfo, tg *target, h http.Head
 	}
 	sealed := o.Master.Seal(info.Tenant.ID, "outpost", pendingPlace(info, tg), text)
 	secure := info.Scheme == "https"
-	c := newCookie(pendingName(p), base64.RawURLEncoding.EncodeToString(sealed), secure)
+	c := newCookie(pendingName(p), base64.RawURLEncoding.EncodeToString(sealed), secure) //nolint:gosec // newCookie sets the attributes
 	c.MaxAge = int(pendingLife / time.Second)
 	cookies := []*http.Cookie{c}
 

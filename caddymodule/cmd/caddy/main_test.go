@@ -79,17 +79,21 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start [config] runs caddy in the background until it answers on its port. Its log goes to
+// start [-tls] [config] runs caddy in the background until it answers on its port. Its log goes to
 // the file log.
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
 	if s.cmd != nil {
 		ts.Fatalf("it runs already")
 	}
-	config := "Caddyfile.example"
+	config, live := "Caddyfile.example", "http://127.0.0.1:"+ts.Getenv("POSTERN_PORT")+"/-/health/live/"
+	if len(args) > 0 && args[0] == "-tls" {
+		args, live = args[1:], "https://auth.localhost:"+ts.Getenv("POSTERN_PORT")+"/-/health/live/"
+	}
 	if len(args) > 0 {
 		config = args[0]
 	}
+	probe := s.client(ts, "probe", nil, false)
 	s.log = ts.MkAbs("log")
 	log, err := os.Create(s.log)
 	ts.Check(err)
@@ -123,7 +127,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("caddy ended: %v\n%s", err, ts.ReadFile("log"))
 		case <-time.After(20 * time.Millisecond):
 		}
-		res, err := http.Get("http://127.0.0.1:" + ts.Getenv("POSTERN_PORT") + "/-/health/live/") //nolint:gosec // the program under test
+		res, err := probe.Get(live)
 		if err == nil {
 			res.Body.Close()
 			if neg {
@@ -230,6 +234,6 @@ func cmdEcho(ts *testscript.TestScript, _ bool, _ []string) {
 			}
 		}
 	})}
-	go srv.Serve(l) //nolint:errcheck // ends with Close
+	go srv.Serve(l)
 	ts.Defer(func() { srv.Close() })
 }
