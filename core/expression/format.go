@@ -225,8 +225,12 @@ func (r *run) directive(text string, value starlark.Value, take func() starlark.
 			}
 		case '#':
 			f.alternate = true
+		case '+':
+			f.sign = '+'
 		default:
-			f.sign = text[0]
+			if f.sign == 0 {
+				f.sign = ' '
+			}
 		}
 	}
 	number := func() int {
@@ -262,11 +266,16 @@ func (r *run) directive(text string, value starlark.Value, take func() starlark.
 		if f.align == '=' {
 			f.fill, f.align = " ", '>'
 		}
-		f.sign = 0
+		f.sign, f.alternate = 0, false
 		return r.formatString(r.convert(value, string(verb)), f), text
 	case 'd', 'i', 'u', 'o', 'x', 'X', 'c':
-		if s, ok := value.(starlark.String); ok && verb == 'c' && runeCount(string(s)) == 1 {
-			return r.pad("", string(s), f), text
+		if verb == 'c' {
+			if f.fill, f.sign, f.alternate = " ", 0, false; f.align == '=' {
+				f.align = '>'
+			}
+			if s, ok := value.(starlark.String); ok && runeCount(string(s)) == 1 {
+				return r.pad("", string(s), f), text
+			}
 		}
 		if x, ok := value.(starlark.Float); ok && strings.IndexByte("diu", verb) >= 0 {
 			value = r.truncate(float64(x))
@@ -279,11 +288,7 @@ func (r *run) directive(text string, value starlark.Value, take func() starlark.
 		if strings.IndexByte("iu", verb) >= 0 {
 			f.verb = 'd'
 		}
-		width := f.precision
-		f.precision = -1
-		if width > 0 {
-			f.width, f.fill, f.align = max(f.width, width), "0", '='
-		}
+		f.digits, f.precision = max(0, f.precision), -1
 		return r.formatInt(i, f), text
 	case 'e', 'E', 'f', 'F', 'g', 'G':
 		if !isNumber(value) {

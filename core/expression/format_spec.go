@@ -19,6 +19,7 @@ type spec struct {
 	width     int
 	group     string // "", "," or "_"
 	precision int    // -1: none
+	digits    int    // of an integer, at least: the precision of %d
 	verb      byte   // 0: none
 }
 
@@ -27,8 +28,9 @@ const maxPrecision = 400
 
 func parseSpec(s string) spec {
 	f := spec{fill: " ", precision: -1}
+	filled := false
 	if r, n := utf8.DecodeRuneInString(s); n > 0 && n < len(s) && strings.IndexByte("<>=^", s[n]) >= 0 {
-		f.fill, f.align, s = string(r), s[n], s[n+1:]
+		f.fill, f.align, s, filled = string(r), s[n], s[n+1:], true
 	} else if s != "" && strings.IndexByte("<>=^", s[0]) >= 0 {
 		f.align, s = s[0], s[1:]
 	}
@@ -40,8 +42,11 @@ func parseSpec(s string) spec {
 		f.alternate, s = true, s[1:]
 	}
 	if strings.HasPrefix(s, "0") {
-		if s = s[1:]; f.align == 0 {
-			f.fill, f.align = "0", '='
+		if s = s[1:]; !filled {
+			f.fill = "0"
+		}
+		if f.align == 0 {
+			f.align = '='
 		}
 	}
 	f.width, s = leadingInt(s)
@@ -100,7 +105,7 @@ func (r *run) formatString(s string, f spec) string {
 	if f.verb != 0 && f.verb != 's' {
 		fail("ValueError: unknown format code '%c' for 'str'", f.verb)
 	}
-	if f.sign != 0 || f.align == '=' && f.fill != "0" || f.group != "" {
+	if f.sign != 0 || f.align == '=' && f.fill != "0" || f.group != "" || f.alternate {
 		fail("ValueError: this format specification is not for strings")
 	}
 	r.charge(len(s))
@@ -139,6 +144,9 @@ func (r *run) formatInt(i starlark.Int, f spec) string {
 	if f.precision >= 0 {
 		fail("ValueError: precision is not allowed for an integer")
 	}
+	if f.group == "," && f.verb != 0 && f.verb != 'd' || f.group == "_" && (f.verb == 'c' || f.verb == 'n') {
+		fail("ValueError: the group separator is not allowed with '%c'", f.verb)
+	}
 	r.charge(200)
 	r.alloc(maxIntBits / 2)
 	b := i.BigInt()
@@ -154,6 +162,9 @@ func (r *run) formatInt(i starlark.Int, f spec) string {
 		prefix, base, size = "0"+string(f.verb), 16, 4
 	case 'c':
 		n, ok := i.Int64()
+		if f.sign != 0 || f.alternate {
+			fail("ValueError: neither a sign nor # is allowed with 'c'")
+		}
 		if !ok || n < 0 || n > utf8.MaxRune {
 			fail("OverflowError: %%c needs a Unicode character's number")
 		}
@@ -169,11 +180,16 @@ func (r *run) formatInt(i starlark.Int, f spec) string {
 	if !f.alternate {
 		prefix = ""
 	}
-	s = grouped(s, f, size)
+	if f.digits > len(s) {
+		r.alloc(2 * f.digits)
+		s = strings.Repeat("0", f.digits-len(s)) + s
+	}
+	prefix = signOf(negative, f) + prefix
+	s = r.grouped(prefix, s, "", f, size)
 	if f.align == 0 {
 		f.align = '>'
 	}
-	return r.pad(signOf(negative, f)+prefix, s, f)
+	return r.pad(prefix, s, f)
 }
 
 func signOf(negative bool, f spec) string {
@@ -186,72 +202,97 @@ func signOf(negative bool, f spec) string {
 	return ""
 }
 
-// grouped puts separators between groups of digits from the right.
-func grouped(s string, f spec, size int) string {
+// grouped puts separators between groups of digits from the right. Zeros that fill up to
+// the width are grouped as well.
+func (r *run) grouped(prefix, digits, rest string, f spec, size int) string {
 	if f.group == "" {
-		return s
+		return digits + rest
+	}
+	if f.fill == "0" && f.align == '=' {
+		room := f.width - len(prefix) - len(rest)
+		r.alloc(4 * max(0, room))
+		for n := len(digits); n < room; n = len(digits) {
+			missing := room - n - (n-1)/size
+			if missing <= 0 {
+				break
+			}
+			digits = strings.Repeat("0", max(1, missing*size/(size+1))) + digits
+		}
 	}
 	var b strings.Builder
-	for i, c := range s {
-		if i > 0 && (len(s)-i)%size == 0 {
+	for i, c := range digits {
+		if i > 0 && (len(digits)-i)%size == 0 {
 			b.WriteString(f.group)
 		}
 		b.WriteRune(c)
 	}
-	return b.String()
+	return b.String() + rest
 }
 
 func (r *run) formatFloat(x float64, f spec) string {
-	precision := f.precision
-	if precision > maxPrecision {
+	if f.precision > maxPrecision {
 		fail("ValueError: precision above %d", maxPrecision)
 	}
 	r.charge(100)
 	r.alloc(2 * 1100)
-	negative := math.Signbit(x) && !math.IsNaN(x)
-	x = math.Abs(x)
-	var s string
-	switch {
-	case f.verb == 0 && precision < 0:
-		s = floatText(x)
-	case math.IsInf(x, 0) || math.IsNaN(x):
-		s = floatText(x)
-	default:
-		if precision < 0 {
-			precision = 6
-		}
-		switch f.verb {
-		case 'e', 'E':
-			s = strconv.FormatFloat(x, 'e', precision, 64)
-		case '%':
-			s = strconv.FormatFloat(x*100, 'f', precision, 64) + "%"
-		case 'f', 'F':
-			s = strconv.FormatFloat(x, 'f', precision, 64)
-		default:
-			s = general(x, max(1, precision), f.alternate)
-			if f.verb == 0 && !strings.ContainsAny(s, ".e") {
-				s += ".0"
-			}
-		}
-	}
+	prefix := signOf(math.Signbit(x) && !math.IsNaN(x), f)
+	s := floatDigits(math.Abs(x), f)
 	if f.verb == 'E' || f.verb == 'F' || f.verb == 'G' {
 		s = strings.ToUpper(s)
 	}
-	if f.group != "" {
-		digits := strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' })
-		if digits < 0 {
-			digits = len(s)
-		}
-		s = grouped(s[:digits], f, 3) + s[digits:]
+	end := strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' })
+	if end < 0 {
+		end = len(s)
+	}
+	if end > 0 { // not inf or nan
+		s = r.grouped(prefix, s[:end], s[end:], f, 3)
 	}
 	if f.align == 0 {
 		f.align = '>'
 	}
-	return r.pad(signOf(negative, f), s, f)
+	return r.pad(prefix, s, f)
 }
 
-// general is %g: the shorter of %e and %f, without trailing zeros.
-func general(x float64, precision int, keep bool) string {
+// floatDigits writes a float that is not negative.
+func floatDigits(x float64, f spec) string {
+	percent := ""
+	if f.verb == '%' {
+		percent = "%"
+		x *= 100
+	}
+	if math.IsInf(x, 0) || math.IsNaN(x) {
+		return floatText(x) + percent
+	}
+	precision := f.precision
+	if precision < 0 {
+		precision = 6
+	}
+	var s string
+	switch f.verb {
+	case 'e', 'E':
+		s = strconv.FormatFloat(x, 'e', precision, 64)
+	case '%', 'f', 'F':
+		s = strconv.FormatFloat(x, 'f', precision, 64)
+	case 0:
+		if s = floatText(x); f.precision >= 0 {
+			s = general(x, max(1, precision), 1, f.alternate)
+		}
+	default:
+		s = general(x, max(1, precision), 0, f.alternate)
+	}
+	if f.alternate && !strings.Contains(s, ".") { // # keeps the point
+		mantissa, exponent, ok := strings.Cut(s, "e")
+		if s = mantissa + "."; ok {
+			s += "e" + exponent
+		}
+	}
+	return s + percent
+}
+
+// general is %g: the shorter of %e and %f, without trailing zeros unless they are to be
+// kept. With point 1 it is str's way: the exponent comes one digit sooner, and there
+// is always a digit after the point.
+func general(x float64, precision, point int, keep bool) string {
 	e := strconv.FormatFloat(x, 'e', precision-1, 64)
 	mantissa, exponent, _ := strings.Cut(e, "e")
 	n, _ := strconv.Atoi(exponent)
@@ -261,8 +302,12 @@ func general(x float64, precision int, keep bool) string {
 		}
 		return strings.TrimRight(strings.TrimRight(s, "0"), ".")
 	}
-	if n < -4 || n >= precision {
+	if n < -4 || n >= precision-point {
 		return trim(mantissa) + "e" + exponent
 	}
-	return trim(strconv.FormatFloat(x, 'f', precision-1-n, 64))
+	s := trim(strconv.FormatFloat(x, 'f', precision-1-n, 64))
+	if point > 0 && !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
 }

@@ -226,14 +226,27 @@ func floatArithmetic(op string, x, y float64) starlark.Value {
 	switch op {
 	case "/":
 		return starlark.Float(x / y)
-	case "//":
-		return starlark.Float(math.Floor(x / y))
-	case "%":
+	case "//", "%":
+		// As CPython's float_divmod does, so that both agree to the last bit.
 		m := math.Mod(x, y)
-		if m != 0 && (m < 0) != (y < 0) {
-			m += y
+		q := (x - m) / y
+		switch {
+		case m == 0:
+			m = math.Copysign(0, y)
+		case (m < 0) != (y < 0):
+			m, q = m+y, q-1
 		}
-		return starlark.Float(m)
+		if op == "%" {
+			return starlark.Float(m)
+		}
+		if q == 0 {
+			return starlark.Float(math.Copysign(0, x/y))
+		}
+		floor := math.Floor(q)
+		if q-floor > 0.5 {
+			floor++
+		}
+		return starlark.Float(floor)
 	}
 	fail("TypeError: unsupported operand types for %s: 'float'", op)
 	return nil
