@@ -11,5 +11,18 @@ import (
 // folding, no white space around. It is computed here and stored, so that every
 // backend finds and orders alike whatever its collation.
 func Fold(s string) string {
-	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(strings.TrimSpace(s))))
+	s = strings.TrimSpace(s)
+	if isASCII(s) { // most names: a fiftieth of the work
+		return strings.ToLower(s)
+	}
+	return norm.NFKC.String(cases.Fold().String(norm.NFKC.String(s)))
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }

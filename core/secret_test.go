@@ -63,6 +63,11 @@ func TestFold(t *testing.T) {
 			t.Errorf("%q and %q are not the same name", pair[0], pair[1])
 		}
 	}
+	for _, name := range []string{" Alice.B+c@EXAMPLE.com\t", "", "A B", "\x00\x7f"} { // the short way gives what the long one gives
+		if short, long := core.Fold(name), strings.TrimSuffix(core.Fold(name+"é"), "é"); short != long && strings.TrimSpace(name) == name {
+			t.Errorf("%q is folded to %q, and before an é to %q", name, short, long)
+		}
+	}
 	if core.Fold("AWS SCIM User mapping") <= core.Fold("authentik default SCIM Mapping: User") {
 		t.Error("a mapping called AWS… must come after authentik's default one")
 	}
