@@ -1,61 +1,55 @@
 package caddymodule_test
 
 import (
-	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-
-	_ "github.com/caddyserver/caddy/v2/modules/standard"
-
-	_ "github.com/postern-sso/postern/caddymodule"
 )
 
-// Every Caddyfile in the documentation can be copied: it is adapted without an
-// error or a warning, and formatted as `caddy fmt` would.
-func TestDocumentedCaddyfiles(t *testing.T) {
-	documents, err := filepath.Glob("../*.md")
+// Every Caddyfile and JSON snippet in the documentation is valid, and as `caddy fmt` writes it.
+func TestDocumentedSnippets(t *testing.T) {
+	files, err := filepath.Glob("../*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	snippets := map[string][]byte{}
-	for _, name := range documents {
-		text, err := os.ReadFile(name)
+	more, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fence := regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
+	found := 0
+	for _, file := range append(files, more...) {
+		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, part := range strings.Split(string(text), "```caddyfile\n")[1:] {
-			body, _, ok := strings.Cut(part, "```")
-			if !ok {
-				t.Fatalf("%s: a Caddyfile does not end", name)
+		for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
+			found++
+			first, _, _ := strings.Cut(m[2], "\n")
+			if m[1] == "json" {
+				var config caddy.Config
+				if err := json.Unmarshal([]byte(m[2]), &config); err != nil {
+					t.Errorf("%s, the snippet that begins with %q: %v", file, first, err)
+				}
+				continue
 			}
-			snippets[filepath.Base(name)+"#"+string(rune('1'+i))] = []byte(body)
+			if got := string(caddyfile.Format([]byte(m[2]))); got != m[2] {
+				t.Errorf("%s, the snippet that begins with %q is not as `caddy fmt` writes it:\n%s", file, first, got)
+			}
+			_, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(m[2]), map[string]any{"filename": file})
+			if err != nil || len(warnings) > 0 {
+				t.Errorf("%s, the snippet that begins with %q: %v %v", file, first, err, warnings)
+			}
 		}
 	}
-	example, err := os.ReadFile("../Caddyfile.example")
-	if err != nil {
-		t.Fatal(err)
-	}
-	snippets["Caddyfile.example"] = example
-	if len(snippets) < 3 {
-		t.Fatalf("only %d snippets were found", len(snippets))
-	}
-	for name, body := range snippets {
-		t.Run(name, func(t *testing.T) {
-			_, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt(body, map[string]any{"filename": name})
-			if err != nil {
-				t.Error(err)
-			}
-			for _, w := range warnings {
-				t.Error(w)
-			}
-			if formatted := caddyfile.Format(body); !bytes.Equal(formatted, body) {
-				t.Errorf("caddy fmt would write:\n%s", formatted)
-			}
-		})
+	if found == 0 {
+		t.Error("no snippet was found: the search has lost its way")
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-sso/postern/core"
@@ -52,9 +51,7 @@ func (s *system) state(r *http.Request) (*core.RequestInfo, error) {
 			info.ClientIP = addr.Unmap()
 		}
 	}
-	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		info.ID, _ = repl.GetString("http.request.uuid") // the access log shows it too
-	}
+	info.ID = s.shared.requestID()
 	info.Tenant, err = s.tenant(ctx, name)
 	if errors.Is(err, core.ErrNotFound) {
 		return nil, &edgeError{http.StatusMisdirectedRequest, "Nobody here answers for this host."}

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-sso/postern/core"
@@ -26,9 +25,6 @@ func statedFor(t *testing.T, change func(r *http.Request), trusted bool) (*core.
 		caddyhttp.TrustedProxyVarKey: trusted, caddyhttp.ClientIPVarKey: "192.0.2.1",
 	})
 	ctx = context.WithValue(ctx, caddyhttp.OriginalRequestCtxKey, http.Request{RequestURI: r.RequestURI, URL: r.URL})
-	repl := caddy.NewReplacer()
-	repl.Set("http.request.uuid", "the request's ID")
-	ctx = context.WithValue(ctx, caddy.ReplacerCtxKey, repl)
 	r = r.WithContext(ctx)
 	r.RequestURI = "/rewritten"
 	s := openSystem(t)

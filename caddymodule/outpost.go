@@ -137,14 +137,28 @@ func setUser(r *http.Request, who *outpost.Identity) {
 	if !ok {
 		return
 	}
-	if who == nil { // on a path that needs no login: they are there, and empty
-		who = &outpost.Identity{User: new(core.User)}
-	}
-	repl.Set("http.auth.user.id", who.User.UserName)
-	repl.Set("http.auth.user.name", who.User.DisplayName)
-	repl.Set("http.auth.user.email", who.User.Email)
-	repl.Set("http.auth.user.groups", strings.Join(who.Groups, "|"))
-	repl.Set("http.auth.user.uid", who.UID)
+	repl.Map(func(key string) (any, bool) {
+		key, ok := strings.CutPrefix(key, "http.auth.user.")
+		if !ok {
+			return nil, false
+		}
+		if who == nil { // on a path that needs no login: they are there, and empty
+			return "", true
+		}
+		switch key {
+		case "id":
+			return who.User.UserName, true
+		case "name":
+			return who.User.DisplayName, true
+		case "email":
+			return who.User.Email, true
+		case "groups":
+			return strings.Join(who.Groups, "|"), true
+		case "uid":
+			return who.UID, true
+		}
+		return nil, false
+	})
 }
 
 const cookieVar = "postern.cookies"

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -43,6 +45,9 @@ type shared struct {
 	sweeping context.CancelFunc
 	swept    chan struct{} // closed when the sweeper has ended
 
+	run      string // random: names this run of the process in request IDs
+	requests atomic.Uint64
+
 	mu      sync.Mutex
 	greeted bool // the first start's work is done by this process
 }
@@ -73,7 +78,7 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	if err != nil {
 		return nil, err
 	}
-	sh := &shared{passwords: &login.Hasher{}, guards: outpost.NewCache(), log: new(relay), swept: make(chan struct{})}
+	sh := &shared{passwords: &login.Hasher{}, guards: outpost.NewCache(), log: new(relay), swept: make(chan struct{}), run: core.RandomAlphanumeric(8)}
 	sh.log.to(logger)
 	log := slog.New(sh.log)
 	if sh.master, err = keys.NewMaster(secret); err != nil {
@@ -128,6 +133,11 @@ func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 			sh.sessions.DropUser(t, core.UserID(c.ID))
 		}
 	}
+}
+
+// requestID names a request in the log and on error pages. It is not a secret.
+func (sh *shared) requestID() string {
+	return sh.run + "-" + strconv.FormatUint(sh.requests.Add(1), 36)
 }
 
 // hashUser is the "uid" that expressions see.

@@ -26,6 +26,9 @@ func endpoint(uri string) (name string, ours bool) {
 		}
 		return "", true
 	}
+	if !strings.ContainsAny(p, "%\\;.") { // it has no reading but its own, and the prefix has dots
+		return "", false
+	}
 	for range 3 { // three rounds of decoding
 		low := strings.ToLower(strings.ReplaceAll(p, "\\", "/"))
 		segments := strings.Split(low, "/")
