@@ -31,6 +31,10 @@ type Decision struct {
 	Redirect string // an absolute URL
 	Refusal  *Refusal
 	Cookies  []*http.Cookie // to set, whatever the answer is
+
+	// still reports whether the same person may go on with the same application. Set
+	// on an allowed request that may stay open for long.
+	still func(context.Context) (bool, error)
 }
 
 // Refusal is what a person, or a program, is told.
@@ -111,7 +115,11 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 	if upgrades(q.HTTP) && foreignOrigin(q.HTTP, q.Info) {
 		return refuse(http.StatusForbidden, "foreign_origin", "Refused", "A page of another site asked for this connection."), nil
 	}
-	return Decision{Allow: true, Identity: v.identity}, nil
+	d := Decision{Allow: true, Identity: v.identity}
+	if staysOpen(q.HTTP) {
+		d.still = o.still(q.Info, tg, who.session)
+	}
+	return d, nil
 }
 
 // login finds whom the request's cookie stands for. None, or one that is no longer

@@ -1,6 +1,7 @@
 package outpost
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,12 @@ func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next f
 	stripCookies(r.Header)
 	if d.Identity != nil {
 		d.Identity.apply(r.Header)
+	}
+	if d.still != nil {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		go o.watch(ctx, cancel, d.still)
+		r = r.WithContext(ctx)
 	}
 	rw := &responseWriter{ResponseWriter: w}
 	defer rw.finish()

@@ -144,6 +144,7 @@ func display(s string) string {
 func Strip(r *http.Request) {
 	stripIdentity(r.Header)
 	stripIdentity(r.Trailer)
+	stripConnection(r.Header)
 	// Trailers arrive with the end of a body whose length was not told.
 	if r.ContentLength < 0 && r.Body != nil && r.Body != http.NoBody {
 		r.Body = &trailerStripper{ReadCloser: r.Body, request: r}
@@ -155,6 +156,33 @@ func stripIdentity(h http.Header) {
 		if identityHeader(name) {
 			delete(h, name)
 		}
+	}
+}
+
+// stripConnection removes our names from the options of Connection: a proxy behind
+// removes every header that is named there (RFC 9110 §7.6.1), and a client could take
+// from the application what the guard is about to tell it.
+func stripConnection(h http.Header) {
+	values, ok := h["Connection"]
+	if !ok {
+		return
+	}
+	var kept []string
+	ours := false
+	for option := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		option = strings.TrimSpace(option)
+		if identityHeader(option) && option != "" {
+			ours = true
+		} else if option != "" {
+			kept = append(kept, option)
+		}
+	}
+	switch {
+	case !ours:
+	case len(kept) == 0:
+		delete(h, "Connection")
+	default:
+		h["Connection"] = []string{strings.Join(kept, ", ")}
 	}
 }
 

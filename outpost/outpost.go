@@ -20,6 +20,9 @@ type Sessions interface {
 	// Child finds a live one whose login lives too. Anything else is
 	// core.ErrNotFound.
 	Child(ctx context.Context, t core.TenantID, key string, app core.ApplicationID) (*core.Session, error)
+	// SessionByID finds a live session without counting as its use. Anything else
+	// is core.ErrNotFound.
+	SessionByID(ctx context.Context, t core.TenantID, id core.SessionID) (*core.Session, error)
 	// EndSession ends a session and its children at once.
 	EndSession(ctx context.Context, t core.TenantID, id core.SessionID) error
 }
@@ -45,6 +48,9 @@ type Outpost struct {
 	Cache        *Cache
 	Now          func() time.Time
 	Log          *slog.Logger
+	// Recheck is how often an open stream's right to go on is looked at. Zero:
+	// half a second.
+	Recheck time.Duration
 	// Observe, where set, hears of each decision: "allow", "anonymous", "login",
 	// "refuse" or "error".
 	Observe func(outcome string)

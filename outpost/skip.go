@@ -16,8 +16,9 @@ type Skip struct {
 }
 
 // ParseSkip reads a rule of the configuration. "/public/*" and "/health" are compared
-// with the whole path, "*" stands for any characters; "^/public/" is a regular expression
-// (RE2). Letter case counts, and the query is never looked at.
+// with the whole path: "*" at the end stands for anything, and before the end, as in
+// Caddy's own path matcher, for anything within one segment. "^/public/" is a regular
+// expression (RE2). Letter case counts, and the query is never looked at.
 func ParseSkip(rule string) (Skip, error) {
 	switch {
 	case strings.HasPrefix(rule, "^"):
@@ -34,7 +35,11 @@ func ParseSkip(rule string) (Skip, error) {
 		for i := range parts {
 			parts[i] = regexp.QuoteMeta(parts[i])
 		}
-		return Skip{re: regexp.MustCompile(`^(?s:` + strings.Join(parts, ".*") + `)$`)}, nil
+		pattern := strings.Join(parts, "[^/]*")
+		if strings.HasSuffix(rule, "*") {
+			pattern = strings.TrimSuffix(pattern, "[^/]*") + ".*"
+		}
+		return Skip{re: regexp.MustCompile(`^(?s:` + pattern + `)$`)}, nil
 	}
 	return Skip{}, fmt.Errorf("skip_path %q: write a path such as /public/*, or a regular expression that begins with ^", rule)
 }

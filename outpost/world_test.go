@@ -182,6 +182,23 @@ func (w *world) Child(_ context.Context, _ core.TenantID, key string, app core.A
 	return s, nil
 }
 
+func (w *world) SessionByID(_ context.Context, _ core.TenantID, id core.SessionID) (*core.Session, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.broken != nil {
+		return nil, w.broken
+	}
+	for _, s := range w.keys {
+		if s.ID == id {
+			return s, nil
+		}
+	}
+	if user, alive := w.logins[id]; alive {
+		return &core.Session{ID: id, User: user}, nil
+	}
+	return nil, core.ErrNotFound
+}
+
 func (w *world) EndSession(_ context.Context, _ core.TenantID, id core.SessionID) error {
 	if err := w.touch(); err != nil {
 		return err
