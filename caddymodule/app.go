@@ -136,9 +136,6 @@ func (a *App) Start() error {
 	if err := a.open(); err != nil {
 		return err
 	}
-	if err := a.core.firstStart(a.ctx, os.Stderr); err != nil {
-		return err
-	}
 	a.core.started.Store(true)
 	return nil
 }
@@ -155,10 +152,14 @@ func (a *App) Cleanup() error {
 	return release(a.settings.poolKey())
 }
 
-// open builds the core once. The HTTP app may start before this one: the first to
-// ask opens.
+// open builds the core and does what a first start owes, once. The HTTP app may
+// start before this one: the first to ask opens, and the others wait.
 func (a *App) open() error {
-	a.once.Do(func() { a.failed = a.newCore() })
+	a.once.Do(func() {
+		if a.failed = a.newCore(); a.failed == nil {
+			a.failed = a.core.firstStart(a.ctx, os.Stderr)
+		}
+	})
 	return a.failed
 }
 

@@ -13,7 +13,7 @@ import (
 // bootstrapToken is the name of the API token that the environment sets.
 const bootstrapToken = "authentik-bootstrap-token" //nolint:gosec // a name, and no token
 
-// firstStart does what the first start owes, once in a process and again at
+// firstStart does what a first start owes, once in a process and again at
 // each start until the administrator has a password: the bootstrap variables, or
 // a link on a line of its own.
 func (s *system) firstStart(ctx context.Context, out io.Writer) error {

@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 			"start": cmdStart, "stop": cmdStop, "wait-for": cmdWaitFor,
 			"browse": cmdBrowse, "fill": cmdFill, "login": cmdLogin, "forget": cmdForget,
 			"first-start": cmdFirstStart, "raw": cmdRaw, "hold": cmdHold, "release": cmdRelease,
-			"mode": cmdMode, "echo": cmdEcho,
+			"mode": cmdMode, "echo": cmdEcho, "field": cmdField,
 		},
 	})
 }
@@ -79,16 +79,16 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start [-tls] [config] runs caddy in the background until it answers on its port. Its log goes to
+// start [-tls] [config] runs caddy in the background until it is ready. Its log goes to
 // the file log.
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
 	if s.cmd != nil {
 		ts.Fatalf("it runs already")
 	}
-	config, live := "Caddyfile.example", "http://127.0.0.1:"+ts.Getenv("POSTERN_PORT")+"/-/health/live/"
+	config, live := "Caddyfile.example", "http://127.0.0.1:"+ts.Getenv("POSTERN_PORT")+"/-/health/ready/"
 	if len(args) > 0 && args[0] == "-tls" {
-		args, live = args[1:], "https://auth.localhost:"+ts.Getenv("POSTERN_PORT")+"/-/health/live/"
+		args, live = args[1:], "https://auth.localhost:"+ts.Getenv("POSTERN_PORT")+"/-/health/ready/"
 	}
 	if len(args) > 0 {
 		config = args[0]
@@ -130,13 +130,16 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		res, err := probe.Get(live)
 		if err == nil {
 			res.Body.Close()
-			if neg {
-				ts.Fatalf("caddy started\n%s", ts.ReadFile("log"))
+			if res.StatusCode == http.StatusOK {
+				if neg {
+					ts.Fatalf("caddy started\n%s", ts.ReadFile("log"))
+				}
+				return
 			}
-			return
+			err = fmt.Errorf("status %d", res.StatusCode)
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("caddy does not answer: %v\n%s", err, ts.ReadFile("log"))
+			ts.Fatalf("caddy is not ready: %v\n%s", err, ts.ReadFile("log"))
 		}
 	}
 }
@@ -236,4 +239,13 @@ func cmdEcho(ts *testscript.TestScript, _ bool, _ []string) {
 	})}
 	go srv.Serve(l)
 	ts.Defer(func() { srv.Close() })
+}
+
+// field <name> <variable> keeps the first field of that name in the JSON that was browsed.
+func cmdField(ts *testscript.TestScript, _ bool, args []string) {
+	m := regexp.MustCompile(`"` + regexp.QuoteMeta(args[0]) + `":\s*"?([^",}]+)`).FindStringSubmatch(of(ts).page.body)
+	if m == nil {
+		ts.Fatalf("no field %s in %s", args[0], of(ts).page.body)
+	}
+	ts.Setenv(args[1], m[1])
 }
