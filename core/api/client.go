@@ -119,6 +119,11 @@ func checkClient(c *call, f *fields, v, _ *core.Client) error {
 	if err := checkKeyPair(c, f, "signing_key", v.SigningKey, true); err != nil {
 		return err
 	}
+	// RFC 7518 §3.2: a key of HS256 has at least 256 bits. An empty secret is
+	// replaced by a long random one.
+	if v.SigningKey == "" && v.Secret != "" && len(v.Secret) < 32 {
+		f.fail("client_secret", "Without a signing key, tokens are signed with the client secret, which then needs at least 32 characters: choose a signing key or a longer secret.")
+	}
 	if err := checkKeyPair(c, f, "encryption_key", v.EncryptionKey, false); err != nil {
 		return err
 	}

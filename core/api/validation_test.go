@@ -321,3 +321,20 @@ func must[T any](v T, err error) T {
 	}
 	return v
 }
+
+// A provider whose tokens are signed with its client secret needs one that HS256 takes
+// (RFC 7518 §3.2): else every login would fail at its last step.
+func TestSecretThatSigns(t *testing.T) {
+	e := open(t)
+	flows := e.flows()
+	const message = "at least 32 characters"
+	short := map[string]any{"name": "short", "redirect_uris": []any{}, "client_secret": strings.Repeat("s", 31)}
+	e.refused("POST", "providers/oauth2/", flows.with(short), "client_secret", message)
+	short["client_secret"] = strings.Repeat("s", 32)
+	made := e.want(201, "POST", "providers/oauth2/", flows.with(short))
+	path := fmt.Sprintf("providers/oauth2/%v/", made["pk"])
+	e.refused("PATCH", path, map[string]any{"client_secret": "short"}, "client_secret", message)
+	pair := e.want(200, "GET", "crypto/certificatekeypairs/", nil)["results"].([]any)[0].(map[string]any)["pk"]
+	e.want(200, "PATCH", path, map[string]any{"client_secret": "short", "signing_key": pair})
+	e.refused("PATCH", path, map[string]any{"signing_key": nil}, "client_secret", message)
+}

@@ -53,7 +53,7 @@ func (p *Provider) authenticateClient(r *http.Request, in params) (*core.Client,
 // clientCredentials reads who the client says it is. secrets are the readings of
 // what it sent: by HTTP Basic both parts are percent-encoded, but clients that
 // do not encode are about, and as any of them must equal the secret itself, that
-// one is taken too.
+// one is taken too. Beside the header, the body's secret is not looked at.
 func clientCredentials(r *http.Request, in params) (id string, secrets []string, basic bool, err error) {
 	header := r.Header.Values("Authorization")
 	if len(header) == 0 {
@@ -74,9 +74,6 @@ func clientCredentials(r *http.Request, in params) (id string, secrets []string,
 	id, err = url.QueryUnescape(rawID)
 	if !ok || err != nil || len(id) > maxClientID {
 		return bad("The Authorization header does not hold a client_id and a secret.")
-	}
-	if in.get("client_secret") != "" {
-		return "", nil, true, invalidRequest("The client authenticates in two ways; it must use one (RFC 6749 section 2.3).")
 	}
 	if other := in.get("client_id"); other != "" && other != id {
 		return "", nil, true, invalidRequest("The client_id of the body is not that of the Authorization header.")
