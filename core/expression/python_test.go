@@ -106,3 +106,17 @@ func pythonFloat(f float64) string {
 	}
 	return s
 }
+
+// A list or dict that holds itself is written as CPython writes it.
+func TestReprOfCycle(t *testing.T) {
+	e := &expression.Evaluator{}
+	for src, want := range map[string]string{
+		"l = [1]\nl.append(l)\nreturn str(l)":              "[1, [...]]",
+		"d = {}\nd['x'] = d\nreturn repr(d)":               "{'x': {...}}",
+		"l = []\nd = {'l': l}\nl.append(d)\nreturn f'{d}'": "{'l': [{...}]}",
+	} {
+		if got, err := e.Eval(t.Context(), "public", src, expression.Env{}); err != nil || got != want {
+			t.Errorf("%s: %v (%v), want %s", src, got, err, want)
+		}
+	}
+}

@@ -117,7 +117,11 @@ func (w *writer) container(v starlark.Value) {
 		for _, outer := range w.path {
 			w.r.charge(1)
 			if _, ok := outer.(starlark.Tuple); !ok && outer == v {
-				w.add("...")
+				if _, isDict := v.(*dict); isDict {
+					w.add("{...}")
+				} else {
+					w.add("[...]") // a set cannot hold itself
+				}
 				return
 			}
 		}
