@@ -84,6 +84,8 @@ func (h *Handler) SetPassword(ctx context.Context, t core.TenantID, u *core.User
 	if err != nil {
 		return err
 	}
+	// What the old password opened ends with it, even if the caller goes away now.
+	ctx = context.WithoutCancel(ctx)
 	if err := h.Store.SetPasswordHash(ctx, t, u.ID, hash, h.now()); err != nil {
 		return fmt.Errorf("set a password: %w", err)
 	}
@@ -180,10 +182,19 @@ func (h *Handler) useLink(w http.ResponseWriter, r *http.Request, purpose string
 			h.fail(w, r, "set a password", err)
 			return 0, ""
 		}
+		if u, err = h.Users.User(ctx, t, u.ID); err != nil {
+			h.fail(w, r, "find the user again", err)
+			return 0, ""
+		}
 		method = "pwd"
 	}
 	h.record(ctx, core.Event{Action: core.EventRecoveryUsed, User: u.ID, UserName: u.UserName, Message: purpose})
-	if err := h.enter(w, r, u, method); err != nil {
+	err = h.enter(w, r, u, method)
+	if errors.Is(err, core.ErrStale) {
+		h.refuseLink(w, r)
+		return 0, ""
+	}
+	if err != nil {
 		h.fail(w, r, "start a session", err)
 		return 0, ""
 	}

@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -207,6 +208,37 @@ func TestLinksNameTheTenantsOrigin(t *testing.T) {
 	link, err := h.RecoveryLink(t.Context(), tenants()["b.test"], u.ID, time.Hour)
 	if err != nil || !strings.HasPrefix(link, "https://b.test/recovery/use-token/") {
 		t.Errorf("%s, %v", link, err)
+	}
+}
+
+// breakOff is a store whose caller goes away just as the new hash is kept.
+type breakOff struct {
+	*directory
+	gone func()
+}
+
+func (b *breakOff) SetPasswordHash(ctx context.Context, t core.TenantID, u core.UserID, hash string, at time.Time) error {
+	err := b.directory.SetPasswordHash(ctx, t, u, hash, at)
+	b.gone()
+	return err
+}
+
+// A caller that goes away halfway leaves no session that the old password opened.
+func TestSetPasswordIsCarriedThrough(t *testing.T) {
+	h := newHouse(t)
+	alice := h.user(tenantA, "alice", "correct horse")
+	old := h.browser("a.test")
+	old.mustLogin("alice", "correct horse")
+	ctx, gone := context.WithCancel(t.Context())
+	h.Handler.Store = &breakOff{h.directory, gone}
+	if err := h.SetPassword(ctx, tenantA, alice, "battery staple", ""); err != nil {
+		t.Error(err)
+	}
+	if ctx.Err() == nil {
+		t.Fatal("control: the caller is still there")
+	}
+	if left := h.logins(alice); len(left) > 0 {
+		t.Errorf("%d sessions of the old password are left", len(left))
 	}
 }
 

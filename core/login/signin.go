@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -85,7 +86,12 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, page loginPage)
 		h.record(r.Context(), core.Event{Action: core.EventLoginFailed, UserName: clip(name, 64)})
 		h.loginForm(w, r, http.StatusUnprocessableEntity, page, "The name or the password is wrong.")
 	default:
-		if err := h.enter(w, r, u, "pwd"); err != nil {
+		err := h.enter(w, r, u, "pwd")
+		if errors.Is(err, core.ErrStale) {
+			h.loginForm(w, r, http.StatusUnprocessableEntity, page, "The name or the password is wrong.")
+			return
+		}
+		if err != nil {
 			h.fail(w, r, "start a session", err)
 			return
 		}
@@ -152,12 +158,24 @@ func (h *Handler) rehash(ctx context.Context, t core.TenantID, id core.UserID, o
 	}
 }
 
-// enter starts the session of a user who proved who they are.
+// enter starts the session of a user who proved who they are. u is the user as
+// known when the proof was looked at: with a password that was set since then the
+// proof is core.ErrStale.
 func (h *Handler) enter(w http.ResponseWriter, r *http.Request, u *core.User, method string) error {
 	ctx, t := r.Context(), core.Request(r.Context()).Tenant.ID
 	now := h.now()
-	if _, err := h.Sessions.Start(w, r, u, []core.Factor{{Method: method, At: now}}); err != nil {
+	s, err := h.Sessions.Start(w, r, u, []core.Factor{{Method: method, At: now}})
+	if err != nil {
 		return err
+	}
+	// Asked after the session was saved: a new password is kept first and then ends
+	// sessions, so either it meets this one or this meets it.
+	after, err := h.Users.User(ctx, t, u.ID)
+	if err == nil && !after.PasswordChanged.Equal(u.PasswordChanged) {
+		err = fmt.Errorf("the password was changed meanwhile: %w", core.ErrStale)
+	}
+	if err != nil {
+		return errors.Join(err, h.Sessions.EndSession(context.WithoutCancel(ctx), t, s.ID))
 	}
 	if err := h.Store.SetLastLogin(ctx, t, u.ID, now); err != nil {
 		h.log().Warn("note the last login", "tenant", t, "user", u.ID, "error", err)

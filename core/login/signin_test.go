@@ -1,6 +1,7 @@
 package login_test
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -295,5 +296,47 @@ func TestLogOut(t *testing.T) {
 	wantTo(t, b.post(path+"?next=/if/user/", form), http.StatusSeeOther, "/if/user/")
 	if b.session() != "" {
 		t.Error("the button did nothing")
+	}
+}
+
+// changing is a store in which a password is changed while the old one is being
+// checked.
+type changing struct {
+	*directory
+	change func()
+}
+
+func (c *changing) PasswordHash(ctx context.Context, t core.TenantID, u core.UserID) (string, error) {
+	hash, err := c.directory.PasswordHash(ctx, t, u)
+	c.change()
+	return hash, err
+}
+
+// A login that was under way with the old password when a new one was set opens
+// nothing: the new one ended all that the old one opened.
+func TestOldPasswordUnderWay(t *testing.T) {
+	for name, changes := range map[string]bool{"changed": true, "control: not changed": false} {
+		h := newHouse(t)
+		alice := h.user(tenantA, "alice", "correct horse")
+		store := &changing{directory: h.directory, change: func() {}}
+		h.Handler.Store = store
+		b := h.browser("a.test")
+		page := b.get("/if/flow/default-authentication-flow/")
+		store.change = func() {
+			store.change = func() {}
+			if changes {
+				h.ok(h.SetPassword(t.Context(), tenantA, alice, "battery staple", ""))
+			}
+		}
+		res := b.send("/if/flow/default-authentication-flow/", page, "username", "alice", "password", "correct horse")
+		if live := len(h.logins(alice)); (live == 0) != changes {
+			t.Errorf("%s: %d sessions, status %s", name, live, res.Status)
+		}
+		if !changes {
+			continue
+		}
+		want(t, res, http.StatusUnprocessableEntity)
+		want(t, b.get("/if/user/"), http.StatusFound)
+		h.browser("a.test").mustLogin("alice", "battery staple")
 	}
 }

@@ -12,7 +12,8 @@ import (
 type Credentials interface {
 	// PasswordHash is "" for a user without a usable password.
 	PasswordHash(ctx context.Context, t core.TenantID, u core.UserID) (string, error)
-	// SetPasswordHash also sets PasswordChanged to at. An empty hash leaves
+	// SetPasswordHash also sets PasswordChanged to at, and revokes the grants of
+	// the user: refresh tokens outlive their login. An empty hash leaves
 	// the user without a usable password.
 	SetPasswordHash(ctx context.Context, t core.TenantID, u core.UserID, hash string, at time.Time) error
 	// RehashPassword replaces the hash of the same password by a stronger one: only

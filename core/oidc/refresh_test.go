@@ -143,9 +143,12 @@ func TestRefreshScopes(t *testing.T) {
 // T-11: what ends a refresh token.
 func TestRefreshEnds(t *testing.T) {
 	for name, end := range map[string]func(*world){
-		"user disabled":     func(w *world) { w.updateUser(w.alice, func(u *core.User) { u.Active = false }) },
-		"user deleted":      func(w *world) { check(w.t, w.db.DeleteUser(w.ctx(), tenantID, w.alice.PK)) },
-		"group taken away":  func(w *world) { w.guard("staff") },
+		"user disabled":    func(w *world) { w.updateUser(w.alice, func(u *core.User) { u.Active = false }) },
+		"user deleted":     func(w *world) { check(w.t, w.db.DeleteUser(w.ctx(), tenantID, w.alice.PK)) },
+		"group taken away": func(w *world) { w.guard("staff") },
+		"password changed": func(w *world) {
+			check(w.t, w.db.SetPasswordHash(w.ctx(), tenantID, w.alice.ID, "$argon2id$new", w.clock.Now()))
+		},
 		"consent withdrawn": func(w *world) { check(w.t, w.op.RevokeConsent(w.ctx(), tenantID, w.alice.ID, "app")) },
 	} {
 		w := newWorld(t)

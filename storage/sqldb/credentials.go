@@ -16,7 +16,9 @@ func (db *DB) PasswordHash(ctx context.Context, t core.TenantID, u core.UserID) 
 }
 
 // SetPasswordHash sets the hash and PasswordChanged. Links and recovery tokens
-// that were made to set a password, and were not used, end with it (R-11).
+// that were made to set a password, and were not used, end with it (R-11), and so
+// does all that was granted: whoever had the old password may hold refresh
+// tokens, which outlive their login.
 func (db *DB) SetPasswordHash(ctx context.Context, t core.TenantID, u core.UserID, hash string, at time.Time) error {
 	return db.write(ctx, t, directory, "set password", func(x *tx) error {
 		err := x.must(ctx, `UPDATE users SET password_hash = $2, password_changed = $3, updated = $4 WHERE id = $1`,
@@ -26,6 +28,9 @@ func (db *DB) SetPasswordHash(ctx context.Context, t core.TenantID, u core.UserI
 		}
 		x.changed("user", string(u), "update")
 		if err := x.exec(ctx, `DELETE FROM links WHERE user_id = $1 AND used = 0`, u); err != nil {
+			return err
+		}
+		if err := x.deleteGrants(ctx, `user_id = $1`, u); err != nil {
 			return err
 		}
 		return x.each(ctx, func(s scanner) error {
