@@ -1,12 +1,15 @@
 package api_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 )
 
@@ -249,4 +252,35 @@ func TestEmailVerifiedResets(t *testing.T) {
 	if verified() {
 		t.Error("a new address passes for proven")
 	}
+}
+
+// What one change does not name, it leaves as another one made it meanwhile.
+func TestTokenChangesAtOnce(t *testing.T) {
+	e := open(t)
+	soon := e.now.Add(time.Minute).UTC()
+	store := &meanwhile{Store: e.api.Store, change: func() {
+		_, err := e.db.UpdateToken(t.Context(), core.DefaultTenant, "of-plain", func(k *core.Token) error {
+			k.Expiring, k.Expires = true, soon
+			return nil
+		})
+		e.must(err)
+	}}
+	e.api.Store = store
+	e.want(200, "PATCH", "core/tokens/of-plain/", map[string]any{"description": "new"})
+	k, err := e.db.Token(t.Context(), core.DefaultTenant, "of-plain")
+	e.must(err)
+	if !k.Expires.Equal(soon) || k.Description != "new" {
+		t.Errorf("the token is now %+v", k)
+	}
+}
+
+// meanwhile is a store in which something changes just before a token is saved.
+type meanwhile struct {
+	api.Store
+	change func()
+}
+
+func (m *meanwhile) UpdateToken(ctx context.Context, t core.TenantID, identifier string, change func(*core.Token) error) (*core.Token, error) {
+	m.change()
+	return m.Store.UpdateToken(ctx, t, identifier, change)
 }

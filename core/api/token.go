@@ -64,7 +64,16 @@ func tokens() resource[tokenRow] {
 		},
 		check: checkToken,
 		carry: func(from, to *tokenRow) {
-			to.User, to.Intent, to.Expiring, to.Expires = from.User, from.Intent, from.Expiring, from.Expires
+			// What the body does not name stays as it is by now.
+			if from.owner != 0 {
+				to.User = from.User
+			}
+			switch {
+			case !to.Expiring:
+				to.Expires = time.Time{}
+			case to.Expires.IsZero():
+				to.Expires = from.Expires
+			}
 		},
 		show:  showToken,
 		label: func(t *tokenRow) (string, string) { return t.ID, t.Identifier },
