@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -24,7 +25,9 @@ func init() {
 //	GET  /postern/health          200 {"status":"ok"}, or 503
 //	GET  /postern/users           every user
 //	POST /postern/users           {"username", "name", "email", "groups", "password"}
-//	POST /postern/users/<action>  {"username", …}: see userActions
+//	POST /postern/users/<action>  {"username", …}: see people.actions
+//	GET  /postern/groups          every group
+//	POST /postern/groups          {"name", "superuser"}
 //
 // Every POST has to be application/json: a page in a browser cannot send that to
 // another origin without being asked.
@@ -68,22 +71,26 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		return answerAdmin(w, map[string]string{"status": "ok"})
 	}
 	people := &people{store: app.core.shared.db, pages: app.core.pages, tenant: app.core.defaultTenant}
-	if path == "users" && r.Method == http.MethodGet {
-		all, err := people.list(r.Context())
+	if path == "users" || path == "groups" {
+		if r.Method == http.MethodGet {
+			path += "/list"
+		} else {
+			path += "/create"
+		}
+	}
+	run, ok := people.actions()[path]
+	if !ok {
+		return refuseAdmin(http.StatusNotFound, "there is nothing at this address")
+	}
+	if strings.HasSuffix(path, "/list") {
+		if r.Method != http.MethodGet {
+			return refuseAdmin(http.StatusMethodNotAllowed, "this address takes GET")
+		}
+		all, err := run(r.Context(), nil)
 		if err != nil {
 			return adminError(err)
 		}
 		return answerAdmin(w, all)
-	}
-	action := "create"
-	if path != "users" {
-		if action, ok = strings.CutPrefix(path, "users/"); !ok {
-			return refuseAdmin(http.StatusNotFound, "there is nothing at this address")
-		}
-	}
-	run, ok := people.actions()[action]
-	if !ok {
-		return refuseAdmin(http.StatusNotFound, "there is no such action")
 	}
 	if r.Method != http.MethodPost {
 		return refuseAdmin(http.StatusMethodNotAllowed, "this address takes POST")
@@ -91,13 +98,11 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
 		return refuseAdmin(http.StatusUnsupportedMediaType, "the request has to be application/json")
 	}
-	var in personInput
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&in); err != nil {
-		return refuseAdmin(http.StatusBadRequest, "the request is not the JSON that this action takes: "+err.Error())
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		return refuseAdmin(http.StatusBadRequest, "the request cannot be read: "+err.Error())
 	}
-	out, err := run(r.Context(), in)
+	out, err := run(r.Context(), body)
 	if err != nil {
 		return adminError(err)
 	}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,25 +11,28 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/storage/sqldb"
 )
 
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "postern",
-		Usage: "user <list|create|set-password|…>",
+		Usage: "user <list|create|set-password|…>, group <list|create>",
 		Short: "Manages the identity provider",
 		Long: `
-Manages users of the identity provider.
+Manages users and groups of the identity provider.
 
 A running server is asked through Caddy's admin address (--address, or the one
 of --config). Where none answers and --config names a configuration, its
@@ -39,13 +41,15 @@ database is opened directly, under its lock.
 Passwords are read from the terminal or from standard input, never from the
 command line, where other users of the machine could see them.`,
 		CobraFunc: func(cmd *cobra.Command) {
-			user := &cobra.Command{Use: "user", Short: "Lists, creates and changes users"}
-			flags := user.PersistentFlags()
+			flags := cmd.PersistentFlags()
 			flags.String("address", "", "Address of the running server's admin API")
 			flags.StringP("config", "c", "", "Configuration file: says where the admin API is, and where the data is when no server runs")
 			flags.StringP("adapter", "a", "", "Name of the config adapter to apply")
+			user := &cobra.Command{Use: "user", Short: "Lists, creates and changes users"}
 			user.AddCommand(userCommands()...)
-			cmd.AddCommand(user)
+			group := &cobra.Command{Use: "group", Short: "Lists and creates groups"}
+			group.AddCommand(groupCommands()...)
+			cmd.AddCommand(user, group)
 		},
 	})
 }
@@ -65,7 +69,7 @@ func userCommand(use, short string, args cobra.PositionalArgs, fill func(*cobra.
 					return err
 				}
 			}
-			return runUser(cmd, name, in)
+			return run(cmd, "users/"+name, in)
 		},
 	}
 }
@@ -114,81 +118,139 @@ func userCommands() []*cobra.Command {
 	}
 }
 
-// runUser asks the running server, or opens the database.
-func runUser(cmd *cobra.Command, name string, in personInput) error {
+func groupCommands() []*cobra.Command {
+	create := &cobra.Command{
+		Use: "create <name>", Short: "Creates a group", Args: cobra.ExactArgs(1), SilenceUsage: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			superuser, err := cmd.Flags().GetBool("superuser")
+			if err != nil {
+				return err
+			}
+			return run(cmd, "groups/create", groupInput{Name: args[0], Superuser: superuser})
+		},
+	}
+	create.Flags().Bool("superuser", false, "Its members administer everything")
+	return []*cobra.Command{
+		{
+			Use: "list", Short: "Lists all groups", Args: cobra.NoArgs, SilenceUsage: true,
+			RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd, "groups/list", nil) },
+		},
+		create,
+	}
+}
+
+// run does an action of people, by the server or without one, and prints what it gives.
+func run(cmd *cobra.Command, name string, in any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("write the request: %w", err)
+	}
 	var flag [3]string
 	for i, f := range []string{"address", "config", "adapter"} {
-		var err error
 		if flag[i], err = cmd.Flags().GetString(f); err != nil {
 			return err
 		}
 	}
-	address, err := caddycmd.DetermineAdminAPIAddress(flag[0], nil, flag[1], flag[2])
-	if err != nil {
-		return err
-	}
-	out, err := askServer(address, name, in)
-	var down *net.OpError
-	if errors.As(err, &down) && down.Op == "dial" {
-		if flag[1] == "" {
-			return fmt.Errorf("no server answers at %s (%w): start it, say --address, or say --config to open the database itself", address, err)
-		}
-		out, err = askDatabase(cmd.Context(), flag[1], flag[2], name, in)
-	}
+	out, err := ask(cmd.Context(), flag[0], flag[1], flag[2], name, body)
 	if err != nil {
 		return err
 	}
 	return show(cmd.OutOrStdout(), name, out)
 }
 
-func askServer(address, name string, in personInput) ([]person, error) {
-	method, uri := http.MethodPost, "/postern/users/"+name
-	var body io.Reader
-	if name == "list" {
-		method, uri = http.MethodGet, "/postern/users"
-	} else {
-		text, err := json.Marshal(in) //nolint:gosec // the password goes to our own admin address, which is why it is here
+// ask asks the running server, or opens the database.
+func ask(ctx context.Context, address, config, adapter, name string, body []byte) ([]byte, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	var loaded struct {
+		Admin caddy.AdminConfig `json:"admin"`
+		Apps  struct {
+			Postern App `json:"postern"`
+		} `json:"apps"`
+	}
+	if config != "" {
+		text, _, _, err := caddycmd.LoadConfig(config, adapter)
 		if err != nil {
-			return nil, fmt.Errorf("write the request: %w", err)
+			return nil, err
 		}
-		body = bytes.NewReader(text)
+		if err := json.Unmarshal(text, &loaded); err != nil {
+			return nil, fmt.Errorf("read %s: %w", config, err)
+		}
+	}
+	if address == "" {
+		address = loaded.Admin.Listen
+	}
+	var nobody error
+	switch {
+	case address == "" && loaded.Admin.Disabled:
+		nobody = fmt.Errorf("%s turns the admin address off", config)
+	default:
+		if address == "" {
+			address = caddy.DefaultAdminListen
+		}
+		address = caddy.NewReplacer().ReplaceAll(address, "")
+		var err error
+		if nobody, err = dial(ctx, address); err != nil {
+			return nil, err
+		}
+	}
+	if nobody == nil {
+		return askServer(address, name, body)
+	}
+	if config == "" {
+		return nil, fmt.Errorf("%w: start the server, or say --address where its admin address was moved, or say --config <Caddyfile> to open the database itself", nobody)
+	}
+	out, err := askDatabase(ctx, &loaded.Apps.Postern, name, body)
+	if errors.Is(err, sqldb.ErrLocked) {
+		err = fmt.Errorf("%w, and %w: say --address, with the admin address of that process", err, nobody)
+	}
+	return out, err
+}
+
+// dial tells whether somebody listens at an admin address. Caddy's own request does not
+// let its cause be told apart. What keeps us from a socket that is there does no harm:
+// the lock of the data directory keeps a server and us apart.
+func dial(ctx context.Context, address string) (nobody, err error) {
+	at, err := caddy.ParseNetworkAddress(address)
+	if err != nil || at.PortRangeSize() > 1 {
+		return nil, fmt.Errorf("the admin address %q is not one: write for example localhost:2019 or unix//run/caddy.sock", address)
+	}
+	target := at.JoinHostPort(0)
+	if at.IsUnixNetwork() {
+		target, _, _ = strings.Cut(target, "|") // permissions may follow
+	}
+	conn, err := (&net.Dialer{Timeout: 10 * time.Second}).DialContext(ctx, at.Network, target)
+	if err != nil {
+		return fmt.Errorf("no server answers at %s (%w)", address, err), nil
+	}
+	return nil, conn.Close()
+}
+
+func askServer(address, name string, in []byte) ([]byte, error) {
+	method, uri := http.MethodPost, "/postern/"+name
+	var body io.Reader
+	if kind, ok := strings.CutSuffix(name, "/list"); ok {
+		method, uri = http.MethodGet, "/postern/"+kind
+	} else {
+		body = bytes.NewReader(in)
 	}
 	res, err := caddycmd.AdminAPIRequest(address, method, uri, nil, body)
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
-	if name == "list" {
-		var all []person
-		err = json.NewDecoder(res.Body).Decode(&all)
-		return all, err
-	}
-	var one person
-	if err := json.NewDecoder(res.Body).Decode(&one); err != nil {
+	out, err := io.ReadAll(res.Body)
+	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
-	return []person{one}, nil
+	return out, nil
 }
 
 // askDatabase does the same without a server. The lock of the data directory
 // keeps the two apart.
-func askDatabase(ctx context.Context, config, adapter, name string, in personInput) ([]person, error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	text, _, _, err := caddycmd.LoadConfig(config, adapter)
-	if err != nil {
-		return nil, err
-	}
-	var loaded struct {
-		Apps struct {
-			Postern App `json:"postern"`
-		} `json:"apps"`
-	}
-	if err := json.Unmarshal(text, &loaded); err != nil {
-		return nil, fmt.Errorf("read %s: %w", config, err)
-	}
-	s, err := loaded.Apps.Postern.resolve(os.LookupEnv)
+func askDatabase(ctx context.Context, app *App, name string, in []byte) ([]byte, error) {
+	s, err := app.resolve(os.LookupEnv)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +263,7 @@ func askDatabase(ctx context.Context, config, adapter, name string, in personInp
 	return out, errors.Join(err, sh.Destruct())
 }
 
-func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, name string, in personInput) ([]person, error) {
+func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, name string, in []byte) ([]byte, error) {
 	tenant, err := sh.db.Tenant(ctx, core.DefaultTenant)
 	if err != nil {
 		return nil, err
@@ -211,22 +273,38 @@ func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, n
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
 		Passwords: sh.passwords, Now: time.Now, Log: log,
 	}}
-	if name == "list" {
-		return p.list(ctx)
-	}
-	one, err := p.actions()[name](ctx, in)
+	out, err := p.actions()[name](ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return []person{*one}, nil
+	return json.Marshal(out)
 }
 
-func show(out io.Writer, name string, all []person) error {
-	if name == "recovery-link" {
+// show prints what an action gave.
+func show(out io.Writer, name string, text []byte) error {
+	if !strings.HasSuffix(name, "/list") { // one, not all
+		text = slices.Concat([]byte("["), text, []byte("]"))
+	}
+	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if strings.HasPrefix(name, "groups/") {
+		var all []group
+		if err := json.Unmarshal(text, &all); err != nil {
+			return fmt.Errorf("read the answer: %w", err)
+		}
+		fmt.Fprintln(tw, "NAME\tSUPERUSER\tMEMBERS")
+		for _, g := range all {
+			fmt.Fprintf(tw, "%s\t%t\t%d\n", g.Name, g.Superuser, g.Members)
+		}
+		return tw.Flush()
+	}
+	var all []person
+	if err := json.Unmarshal(text, &all); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if name == "users/recovery-link" {
 		_, err := fmt.Fprintln(out, all[0].Link)
 		return err
 	}
-	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "USERNAME\tNAME\tEMAIL\tACTIVE\tGROUPS\tLAST LOGIN")
 	for _, p := range all {
 		last := "never"
@@ -244,11 +322,10 @@ func readPassword(cmd *cobra.Command, empty bool) (string, error) {
 	in := cmd.InOrStdin()
 	f, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		line, err := bufio.NewReader(io.LimitReader(in, login.MaxPassword+2)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
+		line, err := readLine(io.LimitReader(in, login.MaxPassword+2))
+		if err != nil {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
-		line = strings.TrimRight(line, "\r\n")
 		if line == "" && !empty {
 			return "", errors.New("standard input holds no password: write it there on one line, as in `caddy postern user set-password alice < file`")
 		}
@@ -272,4 +349,21 @@ func readPassword(cmd *cobra.Command, empty bool) (string, error) {
 		return "", errors.New("the two are not the same")
 	}
 	return first, nil
+}
+
+// readLine takes one byte at a time: the next line may be for the next command of a script.
+func readLine(in io.Reader) (string, error) {
+	var line, b []byte = nil, make([]byte, 1)
+	for {
+		n, err := in.Read(b)
+		if n > 0 && b[0] != '\n' {
+			line = append(line, b[0])
+		}
+		if n > 0 && b[0] == '\n' || errors.Is(err, io.EOF) {
+			return strings.TrimRight(string(line), "\r"), nil
+		}
+		if err != nil {
+			return "", err
+		}
+	}
 }

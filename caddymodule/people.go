@@ -1,19 +1,24 @@
 package caddymodule
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/mail"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
 )
 
-// people is what an operator does with users, over the admin API or offline.
+// people is what an operator does with users and groups, over the admin API or offline.
 type people struct {
 	store  api.Store
 	pages  *login.Handler
@@ -41,21 +46,40 @@ type personInput struct {
 	Hours    int      `json:"hours,omitempty"` // how long a link is valid
 }
 
-type action func(context.Context, personInput) (*person, error)
+// action does what its JSON says, and gives what is written as JSON.
+type action func(ctx context.Context, body []byte) (any, error)
 
+// actions names each one as the admin API does. Those that end in /list change nothing and
+// take no JSON.
 func (p *people) actions() map[string]action {
 	return map[string]action{
-		"create":       p.create,
-		"set-password": p.setPassword,
-		"add-to-group": func(ctx context.Context, in personInput) (*person, error) {
+		"users/list":         func(ctx context.Context, _ []byte) (any, error) { return p.list(ctx) },
+		"users/create":       taking(p.create),
+		"users/set-password": taking(p.setPassword),
+		"users/add-to-group": taking(func(ctx context.Context, in personInput) (*person, error) {
 			return p.groups(ctx, in, p.store.AddMember)
-		},
-		"remove-from-group": func(ctx context.Context, in personInput) (*person, error) {
+		}),
+		"users/remove-from-group": taking(func(ctx context.Context, in personInput) (*person, error) {
 			return p.groups(ctx, in, p.store.RemoveMember)
-		},
-		"activate":      func(ctx context.Context, in personInput) (*person, error) { return p.active(ctx, in, true) },
-		"deactivate":    func(ctx context.Context, in personInput) (*person, error) { return p.active(ctx, in, false) },
-		"recovery-link": p.recoveryLink,
+		}),
+		"users/activate":      taking(func(ctx context.Context, in personInput) (*person, error) { return p.active(ctx, in, true) }),
+		"users/deactivate":    taking(func(ctx context.Context, in personInput) (*person, error) { return p.active(ctx, in, false) }),
+		"users/recovery-link": taking(p.recoveryLink),
+		"groups/list":         func(ctx context.Context, _ []byte) (any, error) { return p.listGroups(ctx) },
+		"groups/create":       taking(p.createGroup),
+	}
+}
+
+// taking reads an action's JSON. A name that it does not have is an error.
+func taking[In, Out any](do func(context.Context, In) (*Out, error)) action {
+	return func(ctx context.Context, body []byte) (any, error) {
+		var in In
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&in); err != nil {
+			return nil, &core.FieldError{Field: "body", Message: "The request is not the JSON that this action takes: " + err.Error()}
+		}
+		return do(ctx, in)
 	}
 }
 
@@ -106,8 +130,8 @@ func (p *people) find(ctx context.Context, name string) (*core.User, error) {
 }
 
 func (p *people) create(ctx context.Context, in personInput) (*person, error) {
-	if strings.TrimSpace(in.UserName) == "" || strings.ContainsFunc(in.UserName, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return nil, &core.FieldError{Field: "username", Message: "Say a user name, without control characters."}
+	if err := in.check(); err != nil {
+		return nil, err
 	}
 	ids, err := p.groupIDs(ctx, in.Groups) // before anything is made
 	if err != nil {
@@ -128,6 +152,47 @@ func (p *people) create(ctx context.Context, in personInput) (*person, error) {
 		}
 	}
 	return p.show(ctx, u)
+}
+
+// check holds a new user to the rules of the REST API, which would otherwise refuse to
+// save again what was made here.
+func (in *personInput) check() error {
+	for _, f := range []struct {
+		name     string
+		into     *string
+		min, max int
+	}{{"username", &in.UserName, 1, 150}, {"name", &in.Name, 0, 1000}, {"email", &in.Email, 0, 254}} {
+		if err := checkText(f.name, f.into, f.min, f.max); err != nil {
+			return err
+		}
+	}
+	if in.Email != "" && !isEmail(in.Email) {
+		return &core.FieldError{Field: "email", Message: fmt.Sprintf("%q is not an e-mail address: write one such as alice@example.com, or leave it out.", in.Email)}
+	}
+	return nil
+}
+
+// checkText takes space away around a text, and counts its characters.
+func checkText(name string, into *string, least, most int) error {
+	*into = strings.TrimSpace(*into)
+	n := utf8.RuneCountInString(*into)
+	switch {
+	case n < least || n > most:
+		return &core.FieldError{Field: name, Message: fmt.Sprintf("It has %d characters, and may have %d to %d.", n, least, most)}
+	case strings.ContainsFunc(*into, unicode.IsControl):
+		return &core.FieldError{Field: name, Message: "Control characters are not allowed."}
+	}
+	return nil
+}
+
+// isEmail: one address as RFC 5322 has it, without a display name, and nothing quoted.
+func isEmail(s string) bool {
+	a, err := mail.ParseAddress(s)
+	if err != nil || a.Address != s || strings.ContainsAny(s, "\"() ") {
+		return false
+	}
+	_, domain, _ := strings.Cut(s, "@")
+	return strings.Trim(domain, ".") == domain
 }
 
 func (p *people) setPassword(ctx context.Context, in personInput) (*person, error) {
@@ -161,7 +226,7 @@ func (p *people) groups(ctx context.Context, in personInput, change func(context
 	return p.show(ctx, u)
 }
 
-// groupIDs finds groups by name. Unknown ones are an error that lists those there are.
+// groupIDs finds groups by name.
 func (p *people) groupIDs(ctx context.Context, names []string) ([]core.GroupID, error) {
 	var ids []core.GroupID
 	for _, name := range names {
@@ -170,7 +235,7 @@ func (p *people) groupIDs(ctx context.Context, names []string) ([]core.GroupID, 
 			return nil, fmt.Errorf("find group: %w", err)
 		}
 		if len(page) == 0 {
-			return nil, &core.FieldError{Field: "groups", Message: fmt.Sprintf("There is no group %q.", name), Err: core.ErrNotFound}
+			return nil, &core.FieldError{Field: "groups", Message: fmt.Sprintf("There is no group %q: `caddy postern group create` makes one.", name), Err: core.ErrNotFound}
 		}
 		if !slices.Contains(ids, page[0].ID) {
 			ids = append(ids, page[0].ID)
