@@ -215,7 +215,7 @@ func (db *DB) checkSecret(ctx context.Context) error {
 			return err
 		}
 		if stored != mine {
-			return fmt.Errorf("the data was %w: set `secret` (or POSTERN_SECRET) to the one it was made with; nothing was changed", ErrOtherSecret)
+			return fmt.Errorf("the data was %w: set `secret` (or AUTHENTIK_SECRET_KEY) to the one it was made with; nothing was changed", ErrOtherSecret)
 		}
 		return nil
 	})
