@@ -14,3 +14,6 @@ func SafeRedirect(uri string) bool { return safeRedirect(uri) }
 func IsChallenge(s string) bool { return isChallenge(s) }
 
 const RefreshGrace = refreshGrace
+
+// TakeQuota takes one of the events that strangers may cause in a tenant.
+func (p *Provider) TakeQuota(t core.TenantID) bool { return p.strangers.take(t, p.Now()) }

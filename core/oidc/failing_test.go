@@ -115,3 +115,23 @@ func TestStoreFailures(t *testing.T) {
 		t.Errorf("afterwards: %v", got)
 	}
 }
+
+// who floods one tenant with refused requests keeps no event from another's
+// audit log.
+func TestQuotaIsTheTenantsOwn(t *testing.T) {
+	w := newWorld(t)
+	const most = 60
+	bad := query("redirect_uri", "https://evil.example/")
+	for range most + 5 {
+		w.browser(nil).open("/application/o/authorize/?" + bad.Encode())
+	}
+	if n := len(w.events(core.EventConfigurationError)); n != most { // control: it is bounded
+		t.Fatalf("%d events, want %d", n, most)
+	}
+	if !w.op.TakeQuota("t_b") {
+		t.Error("another tenant's event would not be recorded")
+	}
+	if w.op.TakeQuota(tenantID) {
+		t.Error("control: this tenant's quota is not used up")
+	}
+}

@@ -38,23 +38,24 @@ type Provider struct {
 }
 
 // quota bounds how many events a minute anybody may cause who has not proved who
-// they are: the audit log must not be a way to fill the disk.
+// they are: the audit log must not be a way to fill the disk. It counts for each
+// tenant, so that a flood at one keeps nothing out of another's log.
 type quota struct {
 	mu     sync.Mutex
 	minute int64
-	used   int
+	used   map[core.TenantID]int
 }
 
 const strangersPerMinute = 60
 
-func (q *quota) take(now time.Time) bool {
+func (q *quota) take(t core.TenantID, now time.Time) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if minute := now.Unix() / 60; minute != q.minute {
-		q.minute, q.used = minute, 0
+	if minute := now.Unix() / 60; minute != q.minute || q.used == nil {
+		q.minute, q.used = minute, map[core.TenantID]int{}
 	}
-	q.used++
-	return q.used <= strangersPerMinute
+	q.used[t]++
+	return q.used[t] <= strangersPerMinute
 }
 
 // stripes orders the exchanges of one code or token within this process: a
@@ -139,7 +140,7 @@ func (p *Provider) buildMux() {
 
 // recordStranger is record for what a request without any proof can cause.
 func (p *Provider) recordStranger(ctx context.Context, e core.Event) {
-	if p.strangers.take(p.Now()) {
+	if p.strangers.take(core.Request(ctx).Tenant.ID, p.Now()) {
 		p.record(ctx, e)
 		return
 	}
