@@ -40,14 +40,14 @@ func newWorld(b *bench) *world {
 	b.ok(b.CreateApplication(b.ctx, b.t, w.app))
 	b.ok(b.CreateApplication(b.ctx, b.t, &core.Application{Slug: "proxy-" + canary, Name: canary, Provider: w.proxy.ID}))
 	b.token(w.user.ID, canary)
+	// Before the rest: a new password ends grants and links.
+	b.ok(b.SetPasswordHash(b.ctx, b.t, w.user.ID, canary, b.clock.Now()))
 	w.grant = b.grant(w.user.ID, w.client)
 	w.code, w.refresh = b.code(w.grant, "code"), b.refresh(w.grant, "refresh")
 	w.session = b.session(w.user.ID, canary, "")
 	w.link = saveLink(b, w.user.ID, "link")
 	b.ok(b.SaveConsent(b.ctx, b.t, consent(b, w.user.ID, canary)))
 	b.ok(b.SaveAuthRequest(b.ctx, b.t, canary, []byte(canary), b.clock.Now().Add(time.Hour)))
-	b.ok(b.SetPasswordHash(b.ctx, b.t, w.user.ID, canary, b.clock.Now()))
-	w.link = saveLink(b, w.user.ID, "link") // a new password ended the first
 	b.ok(second(b.Fail(b.ctx, b.t, canary, time.Hour)))
 	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventLogin, Message: canary}))
 	return w
