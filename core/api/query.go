@@ -14,6 +14,9 @@ const (
 	maxPageSize = 500
 )
 
+// maxSearch bounds what is searched for, in bytes.
+const maxSearch = 1000
+
 // filter is the kind of value a query parameter takes.
 type filter int
 
@@ -71,6 +74,9 @@ func (c *call) query(l listing) (Query, page, error) {
 			given[i] = v
 		}
 		q.Where[name] = given
+	}
+	if len(values.Get("search")) > maxSearch {
+		errs["search"] = []string{fmt.Sprintf("Search for at most %d characters.", maxSearch)}
 	}
 	if len(errs) > 0 {
 		return q, page{}, errs

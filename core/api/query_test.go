@@ -223,3 +223,13 @@ func TestEveryAnswerFits(t *testing.T) {
 	e.fits(e.want(200, "GET", "core/users/me/", nil), "SessionUser")
 	e.fits(e.send("", "GET", "root/config/", nil).object(t), "Config")
 }
+
+// a search that no database takes is refused, not an error of the server.
+func TestLongSearch(t *testing.T) {
+	e := open(t)
+	for length, want := range map[int]int{1000: 200, 60000: 400} {
+		if a := e.send(e.plain, "GET", "core/tokens/?search="+strings.Repeat("a", length), nil); a.status != want {
+			t.Errorf("%d bytes: %d %.200s", length, a.status, a.body)
+		}
+	}
+}
