@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"strings"
-
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -37,20 +35,14 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //		origin               <scheme://host[:port]>
 //		data                 <directory>
 //		database             sqlite
-//		sessions             <URL>
 //		secret               <secret>
 //		media file           <directory>
-//		media s3 {
-//			endpoint, region, bucket, access_key, secret_key, session_token, custom_domain, addressing <value>
-//			secure_urls on|off
-//		}
-//		tenants {
-//			api_key <key>
-//		}
 //		strict_hosts
 //		revocation_staleness <duration>
 //		outbound_private     <networks…>
 //	}
+//
+// Another database, sessions, media s3 and tenants are names kept for later, and refused.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -66,11 +58,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		var err error
 		switch name {
 		case "origin":
-			if err = one(d, &a.Origin); err == nil && !strings.ContainsAny(a.Origin, "{") && !strings.Contains(a.Origin, "env:") {
-				if _, perr := parseOrigin(a.Origin); perr != nil {
-					err = d.Err(perr.Error())
-				}
-			}
+			err = one(d, &a.Origin)
 		case "data":
 			err = one(d, &a.Data)
 		case "database":
@@ -82,7 +70,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "media":
 			err = a.parseMedia(d)
 		case "tenants":
-			err = a.parseTenants(d)
+			a.Tenants = new(Tenants)
 		case "strict_hosts":
 			a.StrictHosts = true
 			err = none(d)
@@ -102,74 +90,27 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			a.OutboundPrivate = append(a.OutboundPrivate, args...)
 		default:
-			err = d.Errf("postern has no option %q: it has origin, data, database, sessions, secret, media, tenants, strict_hosts, revocation_staleness and outbound_private", name)
+			err = d.Errf("postern has no option %q: it has origin, data, database, secret, media, strict_hosts, revocation_staleness and outbound_private", name)
 		}
 		if err != nil {
 			return err
+		}
+		if err := a.check(); err != nil { // here, for the line
+			return d.WrapErr(err)
 		}
 	}
 	return nil
 }
 
 func (a *App) parseMedia(d *caddyfile.Dispenser) error {
-	m := new(Media)
 	if !d.NextArg() {
-		return d.Err("media: write `media file <directory>` or `media s3 { … }`")
+		return d.Err("media: write `media file <directory>`")
 	}
-	a.Media, m.Backend = m, d.Val()
-	switch m.Backend {
-	case "file":
-		return one(d, &m.Dir)
-	case "s3":
-		if err := none(d); err != nil {
-			return err
-		}
-	default:
-		return d.Errf("media %q: write `media file <directory>` or `media s3 { … }`", m.Backend)
+	a.Media = &Media{Backend: d.Val()}
+	if a.Media.Backend != "file" {
+		return nil // check refuses it
 	}
-	fields := map[string]*string{
-		"endpoint": &m.Endpoint, "region": &m.Region, "bucket": &m.Bucket, "access_key": &m.AccessKey, "secret_key": &m.SecretKey,
-		"session_token": &m.SessionToken, "custom_domain": &m.CustomDomain, "addressing": &m.Addressing,
-	}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		name := d.Val()
-		if name == "secure_urls" {
-			var text string
-			if err := one(d, &text); err != nil {
-				return err
-			}
-			on := text == "on" || text == "true"
-			if !on && text != "off" && text != "false" {
-				return d.Errf("secure_urls %q: write on or off", text)
-			}
-			m.SecureURLs = &on
-			continue
-		}
-		into := fields[name]
-		if into == nil {
-			return d.Errf("media s3 has no option %q: it has endpoint, region, bucket, access_key, secret_key, session_token, custom_domain, secure_urls and addressing", name)
-		}
-		if err := one(d, into); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *App) parseTenants(d *caddyfile.Dispenser) error {
-	a.Tenants = new(Tenants)
-	if err := none(d); err != nil {
-		return err
-	}
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if d.Val() != "api_key" {
-			return d.Errf("tenants has no option %q: it has api_key", d.Val())
-		}
-		if err := one(d, &a.Tenants.APIKey); err != nil {
-			return err
-		}
-	}
-	return nil
+	return one(d, &a.Media.Dir)
 }
 
 func parseProvider(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {

@@ -48,7 +48,7 @@ func (p *people) createGroup(ctx context.Context, in groupInput) (*group, error)
 	}
 	g := &core.Group{Name: in.Name, Superuser: in.Superuser}
 	if err := p.store.CreateGroup(ctx, p.tenant.ID, g, nil); err != nil {
-		return nil, fmt.Errorf("create group %q: %w", in.Name, err)
+		return nil, err // it says what was being done, and the field
 	}
 	return &group{Name: g.Name, Superuser: g.Superuser}, nil
 }

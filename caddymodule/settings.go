@@ -76,32 +76,40 @@ func (a *App) resolve(env lookup) (settings, error) {
 	if s.data, err = filepath.Abs(s.data); err != nil {
 		return s, fmt.Errorf("data: %w", err)
 	}
-	if n := len(s.secret); n > 0 && n < keys.MinSecret {
-		return s, fmt.Errorf("secret has %d bytes and needs at least %d: make one with `openssl rand -base64 48`, or leave it out to have a random one kept in the data directory", n, keys.MinSecret)
+	if err := checkSecret(string(s.secret)); err != nil {
+		return s, err
 	}
 	s.strictHosts = a.StrictHosts
 	return s, nil
 }
 
-// unsupported names a setting that this build does not have yet.
-func (a *App) unsupported(env lookup) error {
-	const not = "this build does not have it yet: "
-	if db := a.Database; db != "" && db != "sqlite" {
-		scheme, _, _ := strings.Cut(db, ":")
-		return fmt.Errorf("database %s: %sleave `database` out, and the directory is kept in SQLite below `data`", scheme, not)
+const notYet = "this build does not have it yet: "
+
+// check refuses what this build does not have, and what is wrong, as far as it is written
+// out: isReference tells what only the start knows.
+func (a *App) check() error {
+	if err := checkDatabase(a.Database); err != nil && !isReference(a.Database) {
+		return err
 	}
-	if a.Sessions != "" {
-		scheme, _, _ := strings.Cut(a.Sessions, ":")
-		return fmt.Errorf("sessions %s: %sleave `sessions` out, and sessions are kept durably beside the database", scheme, not)
+	if err := checkSessions(a.Sessions); err != nil && !isReference(a.Sessions) {
+		return err
+	}
+	if err := checkSecret(a.Secret); err != nil && !isReference(a.Secret) {
+		return err
+	}
+	if a.Origin != "" && !isReference(a.Origin) {
+		if _, err := parseOrigin(a.Origin); err != nil {
+			return err
+		}
 	}
 	if m := a.Media; m != nil && m.Backend == "s3" {
-		return fmt.Errorf("media s3: %sleave `media` out", not)
+		return fmt.Errorf("media s3: %sleave it out, or write `media file <directory>`", notYet)
 	}
 	if m := a.Media; m != nil && m.Backend != "" && m.Backend != "file" {
-		return fmt.Errorf("media %q is not known: write `media file <dir>`", m.Backend)
+		return fmt.Errorf("media %q is not known: write `media file <directory>`", m.Backend)
 	}
 	if a.Tenants != nil {
-		return fmt.Errorf("tenants: %sleave `tenants` out; there is the default tenant", not)
+		return fmt.Errorf("tenants: %sleave `tenants` out; there is the default tenant", notYet)
 	}
 	for _, cidr := range a.OutboundPrivate {
 		if _, err := netip.ParsePrefix(cidr); err != nil {
@@ -111,14 +119,69 @@ func (a *App) unsupported(env lookup) error {
 	if a.RevocationStaleness < 0 {
 		return fmt.Errorf("revocation_staleness must not be negative")
 	}
+	return nil
+}
+
+// isReference reports whether a value stands for another, which is read at the start.
+func isReference(value string) bool {
+	return strings.Contains(value, "{") || strings.HasPrefix(value, "env://") || strings.HasPrefix(value, "file://")
+}
+
+func checkDatabase(value string) error {
+	if value == "" || value == "sqlite" {
+		return nil
+	}
+	return fmt.Errorf("database %s: %sleave `database` out, and the directory is kept in SQLite below `data`", kind(value), notYet)
+}
+
+func checkSessions(value string) error {
+	if value == "" {
+		return nil
+	}
+	return fmt.Errorf("sessions %s: %sleave `sessions` out, and sessions are kept durably beside the database", kind(value), notYet)
+}
+
+func checkSecret(value string) error {
+	if n := len(value); n > 0 && n < keys.MinSecret {
+		return fmt.Errorf("secret has %d bytes and needs at least %d: make one with `openssl rand -base64 48`, or leave it out to have a random one kept in the data directory", n, keys.MinSecret)
+	}
+	return nil
+}
+
+// kind is the word that a URL begins with. The rest may hold a password.
+func kind(value string) string {
+	scheme, _, _ := strings.Cut(value, ":")
+	if strings.ContainsFunc(scheme, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		return "of another kind"
+	}
+	return scheme
+}
+
+// unsupported names a setting that this build does not have yet.
+func (a *App) unsupported(env lookup) error {
+	if err := a.check(); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name, value string
+		check       func(string) error
+	}{{"database", a.Database, checkDatabase}, {"sessions", a.Sessions, checkSessions}} {
+		value, err := reference(env, f.name, f.value)
+		if err == nil {
+			err = f.check(value)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	for _, name := range []string{"AUTHENTIK_STORAGE__BACKEND", "AUTHENTIK_STORAGE__MEDIA__BACKEND"} {
 		if v := envValue(env, name); v != "" && v != "file" {
-			return fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", name, v, v, not)
+			return fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", name, v, v, notYet)
 		}
 	}
 	for _, name := range []string{"AUTHENTIK_POSTGRESQL__HOST", "AUTHENTIK_REDIS__HOST"} {
 		if envValue(env, name) != "" {
-			return fmt.Errorf("the environment's %s: %sunset the variable; the directory and the sessions are kept in SQLite below `data`", name, not)
+			return fmt.Errorf("the environment's %s: %sunset the variable; the directory and the sessions are kept in SQLite below `data`", name, notYet)
 		}
 	}
 	enabled, err := envBool(env, "AUTHENTIK_TENANTS__ENABLED")
@@ -126,7 +189,7 @@ func (a *App) unsupported(env lookup) error {
 		return err
 	}
 	if enabled {
-		return fmt.Errorf("the environment's AUTHENTIK_TENANTS__ENABLED: %sunset the variable; there is the default tenant", not)
+		return fmt.Errorf("the environment's AUTHENTIK_TENANTS__ENABLED: %sunset the variable; there is the default tenant", notYet)
 	}
 	// Its endpoints for other proxies are what this variable takes away; this build has
 	// none. A guard in the Caddyfile guards on.

@@ -38,6 +38,7 @@ func TestResolve(t *testing.T) {
 	}{
 		"nothing":                        {want: settings{}},
 		"origin":                         {app: &App{Origin: "https://Auth.Example.com:443/"}, want: settings{origin: "https://auth.example.com"}},
+		"a database by env://":           {app: &App{Database: "env://X"}, env: environment("X", "sqlite")},
 		"a secret":                       {app: &App{Secret: longSecret}, want: settings{secret: longSecret}},
 		"a secret by placeholder":        {app: &App{Secret: "{env.POSTERN_TEST_SECRET}"}, want: settings{secret: longSecret}},
 		"a secret by env://":             {app: &App{Secret: "env://X"}, env: environment("X", longSecret), want: settings{secret: longSecret}},
@@ -83,6 +84,8 @@ func TestResolveRefuses(t *testing.T) {
 		"secret: unrecognized":                                        {app: &App{Secret: "{nothing.such}"}},
 		"database postgres: this build does not":                      {app: &App{Database: "postgres://a:hunter@db/x"}},
 		"database mysql":                                              {app: &App{Database: "mysql://a:hunter@db/x"}},
+		"database mysql: this build does not":                         {app: &App{Database: "env://DB"}, env: environment("DB", "mysql://a:hunter@db/x")},
+		"database of another kind":                                    {app: &App{Database: "host=db password=hunter"}},
 		"sessions redis: this build does not":                         {app: &App{Sessions: "redis://a:hunter@cache"}},
 		"media s3: this build does not":                               {app: &App{Media: &Media{Backend: "s3"}}},
 		`media "gcs" is not known`:                                    {app: &App{Media: &Media{Backend: "gcs"}}},

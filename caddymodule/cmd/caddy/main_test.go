@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -42,6 +43,17 @@ func TestScripts(t *testing.T) {
 			env.Setenv("APP", "http://app.localhost:"+env.Getenv("POSTERN_PORT"))
 			example, err := os.ReadFile("../../../Caddyfile.example")
 			if err != nil {
+				return err
+			}
+			readme, err := os.ReadFile("../../../README.md")
+			if err != nil {
+				return err
+			}
+			recipe := regexp.MustCompile("(?s)\n### People and groups\n.*?```sh\n(.*?)```").FindSubmatch(readme)
+			if recipe == nil {
+				return errors.New("README.md has no recipe for people and groups")
+			}
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "people.sh"), recipe[1], 0o600); err != nil {
 				return err
 			}
 			env.Defer(func() { s.end(syscall.SIGKILL) })
