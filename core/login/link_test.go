@@ -230,7 +230,7 @@ func TestSetPasswordIsCarriedThrough(t *testing.T) {
 	old := h.browser("a.test")
 	old.mustLogin("alice", "correct horse")
 	ctx, gone := context.WithCancel(t.Context())
-	h.Handler.Store = &breakOff{h.directory, gone}
+	h.Store = &breakOff{h.directory, gone}
 	if err := h.SetPassword(ctx, tenantA, alice, "battery staple", ""); err != nil {
 		t.Error(err)
 	}

@@ -319,7 +319,7 @@ func TestOldPasswordUnderWay(t *testing.T) {
 		h := newHouse(t)
 		alice := h.user(tenantA, "alice", "correct horse")
 		store := &changing{directory: h.directory, change: func() {}}
-		h.Handler.Store = store
+		h.Store = store
 		b := h.browser("a.test")
 		page := b.get("/if/flow/default-authentication-flow/")
 		store.change = func() {
