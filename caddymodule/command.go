@@ -203,7 +203,7 @@ func ask(ctx context.Context, address, config, adapter, name string, body []byte
 	}
 	out, err := askDatabase(ctx, &loaded.Apps.Postern, name, body)
 	if errors.Is(err, sqldb.ErrLocked) {
-		err = fmt.Errorf("%w, and %w: say --address, with the admin address of that process", err, nobody)
+		err = fmt.Errorf("%w, and %w: say --address, with the admin address of that process, or stop it first", err, nobody)
 	}
 	return out, err
 }
