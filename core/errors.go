@@ -14,6 +14,9 @@ var (
 	ErrDenied = errors.New("denied")
 	// ErrStale: what a decision needs is older than it may be.
 	ErrStale = errors.New("stale")
+	// ErrBusy: too much of the kind is under way. Trying again in some seconds is
+	// the remedy.
+	ErrBusy = errors.New("busy")
 	// ErrInUse: it cannot be deleted while something refers to it.
 	ErrInUse = errors.New("in use")
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -136,8 +137,9 @@ func createServiceAccount(c *call) (reply, error) {
 		err = c.Store.CreateGroup(c.ctx(), c.t, &g.Group, []int64{u.PK})
 	}
 	if err != nil {
-		// Half an account is none. The token goes with the user.
-		if undo := c.Store.DeleteUser(c.ctx(), c.t, u.PK); undo != nil {
+		// Half an account is none, also where the caller has gone. The token goes with
+		// the user.
+		if undo := c.Store.DeleteUser(context.WithoutCancel(c.ctx()), c.t, u.PK); undo != nil {
 			return reply{}, errors.Join(err, undo)
 		}
 		if errors.Is(err, core.ErrExists) {

@@ -105,6 +105,9 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		reply{status: http.StatusBadRequest, body: invalid{field.Field: {field.Message}}}.write(w, r)
 	case errors.Is(err, core.ErrInUse):
 		reply{status: http.StatusConflict, body: object{"detail": "It is still in use. Remove what refers to it first."}}.write(w, r)
+	case errors.Is(err, core.ErrBusy):
+		w.Header().Set("Retry-After", "5")
+		reply{status: http.StatusServiceUnavailable, body: object{"detail": "Too much is under way at the moment. Try again in a few seconds."}}.write(w, r)
 	default:
 		id := ""
 		if info := core.Request(r.Context()); info != nil {

@@ -29,7 +29,7 @@ const (
 var (
 	// ErrBusy: too many passwords are being checked at once. Try again in some
 	// seconds.
-	ErrBusy = errors.New("too many passwords are being checked")
+	ErrBusy = fmt.Errorf("too many passwords are being checked: %w", core.ErrBusy)
 	// ErrHash: what is stored as a password hash cannot be read.
 	ErrHash = errors.New("not an argon2id hash in PHC string form")
 )

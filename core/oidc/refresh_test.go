@@ -172,8 +172,8 @@ func TestRefreshEnds(t *testing.T) {
 	if got := w.refresh(got.Refresh); got.Error != "invalid_client" {
 		t.Errorf("old secret: %v", got)
 	}
-	if got := w.refresh(got.Refresh, "client_id", "app", "client_secret", "another-secret-of-the-client-0123456789"); got.Error != "" {
-		t.Errorf("new secret: %v", got)
+	if got := w.refresh(got.Refresh, "client_id", "app", "client_secret", "another-secret-of-the-client-0123456789"); got.Error != "invalid_grant" {
+		t.Errorf("new secret: what the old one opened goes on: %v", got)
 	}
 }
 

@@ -194,7 +194,8 @@ func (x *tx) clientKeys(ctx context.Context, v *core.Client) error {
 	return nil
 }
 
-// UpdateClient loads an OAuth2 provider, calls change and saves.
+// UpdateClient loads an OAuth2 provider, calls change and saves. A secret that
+// changes ends what was granted before.
 func (db *DB) UpdateClient(ctx context.Context, t core.TenantID, id core.ProviderID, change func(*core.Client) error) (v *core.Client, err error) {
 	err = db.write(ctx, t, directory, "update client", func(x *tx) error {
 		v, err = x.client(ctx, `p.id = $1`+db.engine.forUpdate(), id)
@@ -214,6 +215,11 @@ func (db *DB) UpdateClient(ctx context.Context, t core.TenantID, id core.Provide
 		}
 		if err := x.updateProvider(ctx, old.ProviderBase, old.ClientID, v.ClientID, &v.ProviderBase); err != nil {
 			return err
+		}
+		if v.Secret != old.Secret { // whoever knew it may hold tokens that it opened
+			if err := x.deleteGrants(ctx, `provider_id = $1`, id); err != nil {
+				return err
+			}
 		}
 		return x.must(ctx, `UPDATE oauth2_clients SET client_type = $2, secret = $3, redirect_uris = $4, code_validity = $5,
 				access_validity = $6, refresh_validity = $7, refresh_threshold = $8, sub_mode = $9, issuer_mode = $10, include_claims = $11,
