@@ -60,7 +60,7 @@ func TestScripts(t *testing.T) {
 			return os.WriteFile(filepath.Join(env.WorkDir, "Caddyfile.example"), example, 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": cmdStart, "stop": cmdStop, "wait-for": cmdWaitFor,
+			"start": cmdStart, "shutdown": cmdStop, "wait-for": cmdWaitFor,
 			"browse": cmdBrowse, "fill": cmdFill, "login": cmdLogin, "forget": cmdForget,
 			"first-start": cmdFirstStart, "raw": cmdRaw, "hold": cmdHold, "release": cmdRelease,
 			"mode": cmdMode, "echo": cmdEcho, "field": cmdField,
@@ -161,7 +161,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// stop [-kill] ends caddy as Ctrl-C does, or as a power cut.
+// shutdown [-kill] ends caddy as Ctrl-C does, or as a power cut. The name stop is taken: there it ends the script.
 func cmdStop(ts *testscript.TestScript, _ bool, args []string) {
 	sig := syscall.SIGINT
 	if len(args) > 0 && args[0] == "-kill" {
