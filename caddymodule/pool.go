@@ -36,7 +36,7 @@ type shared struct {
 	db          *sqldb.DB
 	master      *keys.Master
 	ring        *keys.Ring
-	sessions    *session.Manager
+	sessions    *session.Sessions
 	expressions *expression.Evaluator
 	passwords   *login.Hasher
 	guards      *outpost.Cache
@@ -94,7 +94,7 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 		return nil, err
 	}
 	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
-	sh.sessions = &session.Manager{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
+	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
 	sh.db.OnChange = sh.changed
 	ctx, sh.sweeping = context.WithCancel(ctx)

@@ -16,7 +16,7 @@ var (
 	_ api.Expressions = (*expression.Evaluator)(nil)
 	_ api.Claims      = (*oidc.Provider)(nil)
 	_ api.Preview     = (*oidc.Provider)(nil)
-	_ api.Sessions    = (*session.Manager)(nil)
+	_ api.Sessions    = (*session.Sessions)(nil)
 )
 
 // TestExpressions: with the real evaluator, a mapping's syntax is checked where it

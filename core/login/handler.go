@@ -22,7 +22,7 @@ type Handler struct {
 	Store        Store
 	Users        core.Users
 	Applications core.Applications
-	Sessions     *session.Manager
+	Sessions     *session.Sessions
 	Master       *keys.Master
 	Policy       policy.Engine
 	Events       core.Events

@@ -80,7 +80,7 @@ func newHouse(t testing.TB) *house {
 // again is a Handler as after a restart: nothing in memory, the same data.
 func (h *house) again(master *keys.Master, hasher *login.Hasher) *login.Handler {
 	logger := slog.New(slog.NewTextHandler(&lockedWriter{&h.mu, h.log}, nil))
-	m := &session.Manager{Store: h.directory, Events: h.directory, Now: h.now.now, Log: logger}
+	m := &session.Sessions{Store: h.directory, Events: h.directory, Now: h.now.now, Log: logger}
 	h.t.Cleanup(m.Close)
 	return &login.Handler{
 		Store: h.directory, Users: h.directory, Applications: h.directory, Events: h.directory,

@@ -9,7 +9,7 @@ import (
 
 // StartChild makes a session for one guarded application, from a live login. It
 // ends with the login, and no later than it. The key is for the application's cookie.
-func (m *Manager) StartChild(ctx context.Context, t core.TenantID, parent core.SessionID, app core.ApplicationID) (*core.Session, string, error) {
+func (m *Sessions) StartChild(ctx context.Context, t core.TenantID, parent core.SessionID, app core.ApplicationID) (*core.Session, string, error) {
 	m.init()
 	if parent == "" || app == "" {
 		return nil, "", fmt.Errorf("start child session: without a parent or an application: %w", core.ErrNotFound)
@@ -37,7 +37,7 @@ func (m *Manager) StartChild(ctx context.Context, t core.TenantID, parent core.S
 // the login it came from is alive too; else core.ErrNotFound. Both count as
 // used. With both in memory the store is not asked. What is returned is shared:
 // do not change it.
-func (m *Manager) Child(ctx context.Context, t core.TenantID, key string, app core.ApplicationID) (*core.Session, error) {
+func (m *Sessions) Child(ctx context.Context, t core.TenantID, key string, app core.ApplicationID) (*core.Session, error) {
 	m.init()
 	if app == "" || !validKey(key) {
 		return nil, fmt.Errorf("session key: %w", core.ErrNotFound)

@@ -5,13 +5,13 @@ import "github.com/postern-sso/postern/core"
 // AddLate keeps a session in memory as a cache without generations would: after
 // the store was read, whatever was dropped since. It is the control of the test
 // that nothing brings back what was ended.
-func (m *Manager) AddLate(t core.TenantID, key string, s *core.Session) {
+func (m *Sessions) AddLate(t core.TenantID, key string, s *core.Session) {
 	m.init()
 	m.cache.add(m.cache.generation(), t, core.Hash(key), s)
 }
 
 // TouchesWaiting is how many notes wait to be written.
-func (m *Manager) TouchesWaiting() int {
+func (m *Sessions) TouchesWaiting() int {
 	m.touches.mu.Lock()
 	defer m.touches.mu.Unlock()
 	n := 0

@@ -9,7 +9,7 @@ import (
 
 // byKey finds a session in memory, else in the store. That there is none is not
 // remembered.
-func (m *Manager) byKey(ctx context.Context, t core.TenantID, hash [32]byte) (*entry, error) {
+func (m *Sessions) byKey(ctx context.Context, t core.TenantID, hash [32]byte) (*entry, error) {
 	if e := m.cache.byKey(t, hash); e != nil {
 		return e, nil
 	}
@@ -21,7 +21,7 @@ func (m *Manager) byKey(ctx context.Context, t core.TenantID, hash [32]byte) (*e
 	return m.cache.add(generation, t, hash, s), nil
 }
 
-func (m *Manager) byID(ctx context.Context, t core.TenantID, id core.SessionID) (*entry, error) {
+func (m *Sessions) byID(ctx context.Context, t core.TenantID, id core.SessionID) (*entry, error) {
 	if e := m.cache.byID(t, id); e != nil {
 		return e, nil
 	}
@@ -36,7 +36,7 @@ func (m *Manager) byID(ctx context.Context, t core.TenantID, id core.SessionID) 
 // use returns the session of e if it is alive, and notes that it was seen. One
 // that is over is ended for good, so that a clock that jumps back does not
 // revive it.
-func (m *Manager) use(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
+func (m *Sessions) use(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
 	now := m.now()
 	s := e.session.Load()
 	if !s.Alive(now) {

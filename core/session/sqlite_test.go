@@ -23,7 +23,7 @@ func TestOnTheRealStore(t *testing.T) {
 	}
 	dir := t.TempDir()
 	var db *sqldb.DB
-	var m *session.Manager
+	var m *session.Sessions
 	log := &events{}
 	stop := func() {
 		m.Close()
@@ -36,7 +36,7 @@ func TestOnTheRealStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m = &session.Manager{Store: db, Users: db, Events: log, Now: c.now}
+		m = &session.Sessions{Store: db, Users: db, Events: log, Now: c.now}
 	}
 	start()
 	admin, err := db.UserByName(t.Context(), tenantA, "akadmin")

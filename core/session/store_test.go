@@ -140,11 +140,11 @@ func (s *store) DeleteUserSessions(_ context.Context, t core.TenantID, u core.Us
 }
 
 func (s *store) UserSessions(context.Context, core.TenantID, core.UserID) ([]core.Session, error) {
-	panic("not asked for by a Manager")
+	panic("not asked for by Sessions")
 }
 
 func (s *store) DeleteExpiredSessions(context.Context, core.TenantID, time.Time) error {
-	panic("not asked for by a Manager")
+	panic("not asked for by Sessions")
 }
 
 // clock is a time that tests move.
@@ -170,11 +170,11 @@ const (
 	tenantB core.TenantID = "t_b"
 )
 
-func setup(tb testing.TB) (*session.Manager, *store, *clock) {
+func setup(tb testing.TB) (*session.Sessions, *store, *clock) {
 	tb.Helper()
 	c := &clock{t: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
 	s := newStore(c.now)
-	m := &session.Manager{Store: s, Now: c.now}
+	m := &session.Sessions{Store: s, Now: c.now}
 	tb.Cleanup(m.Close)
 	return m, s, c
 }
@@ -191,7 +191,7 @@ func request(t core.TenantID, scheme string, cookies ...*http.Cookie) *http.Requ
 }
 
 // login starts a session and returns it with the cookie that the browser got.
-func login(tb testing.TB, m *session.Manager, r *http.Request, user core.UserID) (*core.Session, *http.Cookie) {
+func login(tb testing.TB, m *session.Sessions, r *http.Request, user core.UserID) (*core.Session, *http.Cookie) {
 	tb.Helper()
 	w := httptest.NewRecorder()
 	s, err := m.Start(w, r, &core.User{ID: user}, []core.Factor{{Method: "pwd"}})

@@ -29,7 +29,7 @@ type touches struct {
 	writing sync.Mutex // one flush at a time
 }
 
-func (m *Manager) touch(t core.TenantID, id core.SessionID, at time.Time) {
+func (m *Sessions) touch(t core.TenantID, id core.SessionID, at time.Time) {
 	q := &m.touches
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -57,7 +57,7 @@ func (q *touches) put(t core.TenantID, id core.SessionID, at time.Time) {
 // Flush writes what is noted now, a batch for each tenant. What cannot be
 // written is logged and left: the session is noted again when it is next seen
 // after a minute.
-func (m *Manager) Flush(ctx context.Context) {
+func (m *Sessions) Flush(ctx context.Context) {
 	q := &m.touches
 	q.writing.Lock()
 	defer q.writing.Unlock()
@@ -80,7 +80,7 @@ func (m *Manager) Flush(ctx context.Context) {
 
 // Close writes what is noted, and notes no more. Sessions are found as before:
 // a request that is under way at a reload is not disturbed.
-func (m *Manager) Close() {
+func (m *Sessions) Close() {
 	m.touches.mu.Lock()
 	m.touches.closed = true
 	m.touches.mu.Unlock()

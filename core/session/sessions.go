@@ -15,7 +15,7 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// The defaults of a Manager.
+// The defaults of Sessions.
 const (
 	DefaultLifetime  = 30 * 24 * time.Hour
 	DefaultIdle      = 14 * 24 * time.Hour
@@ -25,11 +25,11 @@ const (
 // ACR is the authentication context class of a login, as authentik names it.
 const ACR = "goauthentik.io/providers/oauth2/default"
 
-// Manager starts, finds and ends sessions. Its fields are set before its first
+// Sessions starts, finds and ends sessions. Its fields are set before its first
 // use and not changed after it. It must be the only one that a process has for
-// a Store: what one Manager ends, another's cache does not hear of unless Drop
+// a Store: what one ends, another's cache does not hear of unless Drop
 // tells it.
-type Manager struct {
+type Sessions struct {
 	Store Store
 	// Events hears of logouts. Nil: nobody does.
 	Events core.Events
@@ -52,7 +52,7 @@ type Manager struct {
 	touches touches
 }
 
-func (m *Manager) init() {
+func (m *Sessions) init() {
 	m.once.Do(func() {
 		size := m.CacheSize
 		if size <= 0 {
@@ -62,14 +62,14 @@ func (m *Manager) init() {
 	})
 }
 
-func (m *Manager) now() time.Time {
+func (m *Sessions) now() time.Time {
 	if m.Now == nil {
 		return time.Now()
 	}
 	return m.Now()
 }
 
-func (m *Manager) log() *slog.Logger {
+func (m *Sessions) log() *slog.Logger {
 	if m.Log == nil {
 		return slog.Default()
 	}
@@ -79,7 +79,7 @@ func (m *Manager) log() *slog.Logger {
 // Start logs user in: the browser gets a new key, and the session a new ID,
 // whatever the browser sent; the login that the browser had before ends. The
 // session is durable before the cookie is set.
-func (m *Manager) Start(w http.ResponseWriter, r *http.Request, user *core.User, factors []core.Factor) (*core.Session, error) {
+func (m *Sessions) Start(w http.ResponseWriter, r *http.Request, user *core.User, factors []core.Factor) (*core.Session, error) {
 	m.init()
 	ctx := r.Context()
 	info := core.Request(ctx)
@@ -128,7 +128,7 @@ func (m *Manager) Start(w http.ResponseWriter, r *http.Request, user *core.User,
 // key of a live login of this tenant is core.ErrNotFound: no cookie, garbage,
 // two cookies, the key of an application's session. Any other error means that
 // the store could not be asked. What is returned is shared: do not change it.
-func (m *Manager) Current(r *http.Request) (*core.Session, error) {
+func (m *Sessions) Current(r *http.Request) (*core.Session, error) {
 	m.init()
 	ctx := r.Context()
 	info := core.Request(ctx)
@@ -148,7 +148,7 @@ func (m *Manager) Current(r *http.Request) (*core.Session, error) {
 
 // SessionByID returns a live session, or core.ErrNotFound. It does not count as
 // use.
-func (m *Manager) SessionByID(ctx context.Context, t core.TenantID, id core.SessionID) (*core.Session, error) {
+func (m *Sessions) SessionByID(ctx context.Context, t core.TenantID, id core.SessionID) (*core.Session, error) {
 	m.init()
 	e, err := m.byID(ctx, t, id)
 	if err != nil {
@@ -163,7 +163,7 @@ func (m *Manager) SessionByID(ctx context.Context, t core.TenantID, id core.Sess
 
 // End ends the login of the browser that sent r, with its children, and takes
 // its cookie. A browser that is not logged in is no error.
-func (m *Manager) End(w http.ResponseWriter, r *http.Request) error {
+func (m *Sessions) End(w http.ResponseWriter, r *http.Request) error {
 	info := core.Request(r.Context())
 	s, err := m.Current(r)
 	switch {
@@ -180,7 +180,7 @@ func (m *Manager) End(w http.ResponseWriter, r *http.Request) error {
 }
 
 // EndSession ends a session and its children. Absent is no error.
-func (m *Manager) EndSession(ctx context.Context, t core.TenantID, id core.SessionID) error {
+func (m *Sessions) EndSession(ctx context.Context, t core.TenantID, id core.SessionID) error {
 	m.init()
 	var user core.UserID
 	if e, err := m.byID(ctx, t, id); err == nil && e.session.Load().Parent == "" {
@@ -197,7 +197,7 @@ func (m *Manager) EndSession(ctx context.Context, t core.TenantID, id core.Sessi
 
 // EndUser ends all sessions of a user but keep and its children. An empty keep
 // keeps none.
-func (m *Manager) EndUser(ctx context.Context, t core.TenantID, u core.UserID, keep core.SessionID) error {
+func (m *Sessions) EndUser(ctx context.Context, t core.TenantID, u core.UserID, keep core.SessionID) error {
 	m.init()
 	ended, err := m.Store.DeleteUserSessions(ctx, t, u, keep)
 	m.cache.drop(t, ended)
@@ -214,19 +214,19 @@ func (m *Manager) EndUser(ctx context.Context, t core.TenantID, u core.UserID, k
 
 // Drop forgets what is in memory of sessions that something else changed or
 // ended in the store. It is told of changes of kind "session".
-func (m *Manager) Drop(t core.TenantID, ids ...core.SessionID) {
+func (m *Sessions) Drop(t core.TenantID, ids ...core.SessionID) {
 	m.init()
 	m.cache.drop(t, ids)
 }
 
 // DropUser forgets what is in memory of a user's sessions: told of a user that
 // was deleted, and the sessions with them.
-func (m *Manager) DropUser(t core.TenantID, u core.UserID) {
+func (m *Sessions) DropUser(t core.TenantID, u core.UserID) {
 	m.init()
 	m.cache.dropUser(t, u, "")
 }
 
-func (m *Manager) end(ctx context.Context, t core.TenantID, id core.SessionID) error {
+func (m *Sessions) end(ctx context.Context, t core.TenantID, id core.SessionID) error {
 	ended, err := m.Store.DeleteSession(ctx, t, id)
 	m.cache.drop(t, append(ended, id))
 	if err != nil {
@@ -235,7 +235,7 @@ func (m *Manager) end(ctx context.Context, t core.TenantID, id core.SessionID) e
 	return nil
 }
 
-func (m *Manager) save(ctx context.Context, t core.TenantID, s *core.Session) (key string, err error) {
+func (m *Sessions) save(ctx context.Context, t core.TenantID, s *core.Session) (key string, err error) {
 	key = core.RandomToken(keySize)
 	hash := core.Hash(key)
 	generation := m.cache.generation()
@@ -246,7 +246,7 @@ func (m *Manager) save(ctx context.Context, t core.TenantID, s *core.Session) (k
 	return key, nil
 }
 
-func (m *Manager) record(ctx context.Context, t core.TenantID, u core.UserID, message string) {
+func (m *Sessions) record(ctx context.Context, t core.TenantID, u core.UserID, message string) {
 	if m.Events == nil {
 		return
 	}

@@ -111,7 +111,7 @@ func TestGarbageCookiesAreAnonymous(t *testing.T) {
 func TestStoreOutageIsNotAnonymous(t *testing.T) {
 	m, s, _ := setup(t)
 	_, c := login(t, m, request(tenantA, "http"), "u1")
-	fresh := &session.Manager{Store: s, Now: s.now} // nothing in memory
+	fresh := &session.Sessions{Store: s, Now: s.now} // nothing in memory
 	s.fail["FindSession"] = errors.New("disk on fire")
 	if _, err := fresh.Current(request(tenantA, "http", c)); err == nil || errors.Is(err, core.ErrNotFound) {
 		t.Fatalf("got %v", err)
@@ -162,28 +162,28 @@ func TestHotSessionAsksNoStore(t *testing.T) {
 	if n := s.total() - before; n != 0 {
 		t.Fatalf("%d calls of the store", n)
 	}
-	// The control: a manager with nothing in memory asks, and asks once.
-	cold := &session.Manager{Store: s, Now: c.now}
+	// The control: one with nothing in memory asks, and asks once.
+	cold := &session.Sessions{Store: s, Now: c.now}
 	for range 10 {
 		if _, err := cold.Current(r); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if n := s.calls["FindSession"]; n != 1 {
-		t.Fatalf("a cold manager asked %d times", n)
+		t.Fatalf("with a cold memory it asked %d times", n)
 	}
 	cold.Close()
 }
 
 func TestLogoutIsAtOnce(t *testing.T) {
-	ends := map[string]func(*session.Manager, *core.Session, *http.Cookie) error{
-		"End": func(m *session.Manager, _ *core.Session, c *http.Cookie) error {
+	ends := map[string]func(*session.Sessions, *core.Session, *http.Cookie) error{
+		"End": func(m *session.Sessions, _ *core.Session, c *http.Cookie) error {
 			return m.End(httptest.NewRecorder(), request(tenantA, "http", c))
 		},
-		"EndSession": func(m *session.Manager, s *core.Session, _ *http.Cookie) error {
+		"EndSession": func(m *session.Sessions, s *core.Session, _ *http.Cookie) error {
 			return m.EndSession(context.Background(), tenantA, s.ID)
 		},
-		"EndUser": func(m *session.Manager, s *core.Session, _ *http.Cookie) error {
+		"EndUser": func(m *session.Sessions, s *core.Session, _ *http.Cookie) error {
 			return m.EndUser(context.Background(), tenantA, s.User, "")
 		},
 	}
@@ -273,7 +273,7 @@ func TestLogoutWinsOverALoadUnderWay(t *testing.T) {
 		t.Fatalf("it was brought back: %v", err)
 	}
 	// The control: without the generation it would have been.
-	naive := &session.Manager{Store: s, Now: c.now}
+	naive := &session.Sessions{Store: s, Now: c.now}
 	naive.AddLate(tenantA, cookie.Value, row)
 	if _, err := naive.Current(r); err != nil {
 		t.Fatalf("control: %v", err)
