@@ -131,6 +131,13 @@ func TestAttackDoesNotLockTheOwnerOut(t *testing.T) {
 	// A new password makes the browser a stranger.
 	h.ok(h.SetPassword(t.Context(), tenantA, h.find(tenantA, "alice"), "another password", ""))
 	want(t, owner.from("198.51.100.1").login("alice", "another password"), http.StatusTooManyRequests)
+	// A recovery link is a way in while the attack goes on, and makes its browser known.
+	link := h.recovery(h.find(tenantA, "alice"), time.Hour)
+	fresh := h.browser("a.test").from("198.51.100.77")
+	want(t, fresh.submit(link, "password", "a third password"), http.StatusSeeOther)
+	fresh.submit("/if/flow/default-invalidation-flow/")
+	fresh.mustLogin("alice", "a third password")
+	want(t, h.browser("a.test").from("198.51.100.77").login("alice", "a third password"), http.StatusTooManyRequests) // the control
 }
 
 // however many at the same time, no more are checked than one after the

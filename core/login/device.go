@@ -51,7 +51,7 @@ func (h *Handler) rememberDevice(w http.ResponseWriter, r *http.Request, u *core
 	if d.ID == "" {
 		d = device{ID: core.RandomToken(16), Users: map[core.UserID]int64{}}
 	}
-	for len(d.Users) >= deviceUsers {
+	for _, known := d.Users[u.ID]; !known && len(d.Users) >= deviceUsers; {
 		ids := slices.SortedFunc(maps.Keys(d.Users), func(a, b core.UserID) int { return strings.Compare(string(a), string(b)) })
 		delete(d.Users, ids[0])
 	}

@@ -95,7 +95,6 @@ func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, page loginPage)
 			h.fail(w, r, "start a session", err)
 			return
 		}
-		h.rememberDevice(w, r, u)
 		h.redirect(w, r, h.next(r))
 	}
 }
@@ -177,6 +176,7 @@ func (h *Handler) enter(w http.ResponseWriter, r *http.Request, u *core.User, me
 	if err != nil {
 		return errors.Join(err, h.Sessions.EndSession(context.WithoutCancel(ctx), t, s.ID))
 	}
+	h.rememberDevice(w, r, u)
 	if err := h.Store.SetLastLogin(ctx, t, u.ID, now); err != nil {
 		h.log().Warn("note the last login", "tenant", t, "user", u.ID, "error", err)
 	}
