@@ -9,7 +9,9 @@
 // [Provider], which is how it is connected: a [Client] speaks OpenID Connect, a
 // [ProxyProvider] knows nothing of single sign-on, and an outpost guards it. What a
 // client learns of a user is the work of a [PropertyMapping], released by a scope.
-// What it is told is signed by a [KeyPair].
+// What it is told is signed by a [KeyPair]. Who may open an application follows from the
+// bindings that target it, each of a user, a group or an [ExpressionPolicy]; what they may
+// do there, by name, is an [Entitlement].
 //
 // A [Session] is a browser's login at the tenant, proved by one or more [Factor]s; one
 // that was made for a guarded application is the child of the login that it came from

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 // Query narrows, orders and pages a list. Filters and Order hold the field names
@@ -114,6 +115,36 @@ type TokenStore interface {
 	DeleteToken(ctx context.Context, t core.TenantID, identifier string) error
 }
 
+// PolicyStore is the write side of expression policies.
+type PolicyStore interface {
+	Policy(ctx context.Context, t core.TenantID, id core.PolicyID) (*core.ExpressionPolicy, error)
+	ListPolicies(ctx context.Context, t core.TenantID, q Query) ([]core.ExpressionPolicy, int, error)
+	CreatePolicy(ctx context.Context, t core.TenantID, p *core.ExpressionPolicy) error
+	UpdatePolicy(ctx context.Context, t core.TenantID, id core.PolicyID, change func(*core.ExpressionPolicy) error) (*core.ExpressionPolicy, error)
+	// DeletePolicy leaves its bindings, which do not pass from then on.
+	DeletePolicy(ctx context.Context, t core.TenantID, id core.PolicyID) error
+}
+
+// BindingStore is the write side of bindings. Exactly one of policy, group and user
+// is set, and an entitlement takes no policy: else a *core.FieldError.
+type BindingStore interface {
+	Binding(ctx context.Context, t core.TenantID, id policy.BindingID) (*policy.Binding, error)
+	ListBindings(ctx context.Context, t core.TenantID, q Query) ([]policy.Binding, int, error)
+	CreateBinding(ctx context.Context, t core.TenantID, b *policy.Binding) error
+	UpdateBinding(ctx context.Context, t core.TenantID, id policy.BindingID, change func(*policy.Binding) error) (*policy.Binding, error)
+	DeleteBinding(ctx context.Context, t core.TenantID, id policy.BindingID) error
+}
+
+// EntitlementStore is the write side of applications' entitlements. A delete takes
+// their bindings with it.
+type EntitlementStore interface {
+	Entitlement(ctx context.Context, t core.TenantID, id core.EntitlementID) (*core.Entitlement, error)
+	ListEntitlements(ctx context.Context, t core.TenantID, q Query) ([]core.Entitlement, int, error)
+	CreateEntitlement(ctx context.Context, t core.TenantID, e *core.Entitlement) error
+	UpdateEntitlement(ctx context.Context, t core.TenantID, id core.EntitlementID, change func(*core.Entitlement) error) (*core.Entitlement, error)
+	DeleteEntitlement(ctx context.Context, t core.TenantID, id core.EntitlementID) error
+}
+
 // Store is the write side of the directory. Only this package and the start-up
 // code may call it.
 type Store interface {
@@ -124,5 +155,8 @@ type Store interface {
 	MappingStore
 	KeyPairStore
 	TokenStore
+	PolicyStore
+	BindingStore
+	EntitlementStore
 	core.Events
 }

@@ -47,6 +47,10 @@ func uniqueField(column string) (what, field string) {
 		return "Application", "slug"
 	case "applications.provider_id":
 		return "Application", "provider"
+	case "policies.name":
+		return "Policy", "name"
+	case "entitlements.application_id_name":
+		return "Application Entitlement", "name"
 	case "tokens.identifier":
 		return "Token", "identifier"
 	case "tokens.managed":

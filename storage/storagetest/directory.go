@@ -3,7 +3,7 @@ package storagetest
 import "testing"
 
 // TestDirectory checks users, groups, applications, providers, mappings, key
-// pairs, tokens, events and the outbox.
+// pairs, policies, tokens, events and the outbox.
 func TestDirectory(t *testing.T, open Open) {
 	run(t, open, userTests())
 	run(t, open, userListTests())
@@ -12,6 +12,7 @@ func TestDirectory(t *testing.T, open Open) {
 	run(t, open, providerTests())
 	run(t, open, mappingTests())
 	run(t, open, keyPairTests())
+	run(t, open, policyTests())
 	run(t, open, tokenTests())
 	run(t, open, outboxTests())
 }

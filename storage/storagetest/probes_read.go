@@ -107,6 +107,29 @@ func readProbes() map[string]probe {
 		"ListKeyPairs": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return listed(b.ListKeyPairs(b.ctx, t, where("name", canary)))
 		},
+		"Policy": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.Policy(b.ctx, t, w.policy.ID))
+		},
+		"PolicyByName": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.PolicyByName(b.ctx, t, canary))
+		},
+		"ListPolicies": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return listed(b.ListPolicies(b.ctx, t, api.Query{}))
+		},
+		"Binding": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.Binding(b.ctx, t, w.bound.ID))
+		},
+		"ListBindings": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return listed(b.ListBindings(b.ctx, t, where("target", string(w.app.ID))))
+		},
+		"Rules": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Rules(b.ctx, t)) },
+		"Entitlement": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.Entitlement(b.ctx, t, w.title.ID))
+		},
+		"Entitlements": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Entitlements(b.ctx, t)) },
+		"ListEntitlements": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return listed(b.ListEntitlements(b.ctx, t, api.Query{}))
+		},
 		"Token": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Token(b.ctx, t, canary)) },
 		"TokenByKey": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return shown(b.TokenByKey(b.ctx, t, core.Hash("key of "+canary)))

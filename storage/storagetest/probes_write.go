@@ -6,6 +6,7 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 // writeProbes change something in tenant t by the IDs of A. Each must change A's
@@ -71,6 +72,30 @@ func writeProbes() map[string]probe {
 		},
 		"DeleteKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.DeleteKeyPair(b.ctx, t, w.key.ID))
+		},
+		"UpdatePolicy": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdatePolicy(b.ctx, t, w.policy.ID, func(p *core.ExpressionPolicy) error { p.Name = "x"; return nil }))
+		},
+		"DeletePolicy": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeletePolicy(b.ctx, t, w.policy.ID))
+		},
+		"CreateBinding": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateBinding(b.ctx, t, &policy.Binding{Target: policy.TargetID(w.app.ID), Group: w.group.ID}))
+		},
+		"UpdateBinding": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateBinding(b.ctx, t, w.bound.ID, func(v *policy.Binding) error { v.Negate = true; return nil }))
+		},
+		"DeleteBinding": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteBinding(b.ctx, t, w.bound.ID))
+		},
+		"CreateEntitlement": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateEntitlement(b.ctx, t, &core.Entitlement{Application: w.app.ID, Name: "n"}))
+		},
+		"UpdateEntitlement": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateEntitlement(b.ctx, t, w.title.ID, func(e *core.Entitlement) error { e.Name = "x"; return nil }))
+		},
+		"DeleteEntitlement": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteEntitlement(b.ctx, t, w.title.ID))
 		},
 		"CreateToken": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.CreateToken(b.ctx, t, &core.Token{Identifier: "n", User: w.user.ID}, "k"))
@@ -168,6 +193,9 @@ func blindProbes() map[string]probe {
 		},
 		"CreateMapping": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return "", b.CreateMapping(b.ctx, t, &core.PropertyMapping{Kind: core.MappingScope, Name: "n " + canary})
+		},
+		"CreatePolicy": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.CreatePolicy(b.ctx, t, &core.ExpressionPolicy{Name: "n " + canary})
 		},
 		"CreateKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return "", b.CreateKeyPair(b.ctx, t, &core.KeyPair{Name: "n " + canary})

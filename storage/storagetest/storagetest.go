@@ -14,6 +14,7 @@ import (
 	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/core/session"
 )
 
@@ -25,7 +26,9 @@ type Store interface {
 	session.Store
 	login.Store
 	expression.Directory
+	policy.Store
 
+	PolicyByName(ctx context.Context, t core.TenantID, name string) (*core.ExpressionPolicy, error)
 	Tenant(ctx context.Context, id core.TenantID) (*core.Tenant, error)
 	CreateTenant(ctx context.Context, id core.TenantID, name string) (*core.Tenant, error)
 	AddDomain(ctx context.Context, id core.TenantID, domain string, primary bool) error

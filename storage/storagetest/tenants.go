@@ -122,7 +122,8 @@ func snapshot(b *bench, w *world) string {
 	var out strings.Builder
 	probes := readProbes()
 	for _, name := range []string{"User", "UserGroups", "Group", "Application", "Client", "Provider", "Mapping", "KeyPair", "Token", "TokenKey", "Consent",
-		"Grant", "Refresh", "AuthRequest", "SessionByID", "PasswordHash", "Link", "Failures", "RecentEvents"} {
+		"Grant", "Refresh", "AuthRequest", "SessionByID", "PasswordHash", "Link", "Failures", "RecentEvents",
+		"Policy", "ListPolicies", "Binding", "Rules", "Entitlement", "Entitlements"} {
 		answer, err := probes[name](b, w, tenantA)
 		fmt.Fprintln(&out, name, answer, err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 // canary stands in every text of tenant A. No answer to tenant B may hold it.
@@ -19,6 +20,9 @@ type world struct {
 	proxy   *core.ProxyProvider
 	mapping *core.PropertyMapping
 	key     *core.KeyPair
+	policy  *core.ExpressionPolicy
+	bound   *policy.Binding
+	title   *core.Entitlement
 	grant   *oidc.Grant
 	code    [32]byte
 	refresh [32]byte
@@ -39,6 +43,9 @@ func newWorld(b *bench) *world {
 	w.app = &core.Application{Slug: canary, Name: canary, Provider: w.client.ID}
 	b.ok(b.CreateApplication(b.ctx, b.t, w.app))
 	b.ok(b.CreateApplication(b.ctx, b.t, &core.Application{Slug: "proxy-" + canary, Name: canary, Provider: w.proxy.ID}))
+	w.policy = expressionPolicy(b, canary)
+	w.bound = b.bind(&policy.Binding{Target: policy.TargetID(w.app.ID), Policy: w.policy.ID, Enabled: true})
+	w.title = b.entitlement(w.app.ID, canary)
 	b.token(w.user.ID, canary)
 	// Before the rest: a new password ends grants and links.
 	b.ok(b.SetPasswordHash(b.ctx, b.t, w.user.ID, canary, b.clock.Now()))
