@@ -26,6 +26,15 @@ func me(c *call) (reply, error) {
 	}})
 }
 
+func sessionUserShape() shape {
+	self := objectShape("UserSelf", always("pk", integerShape()), always("username", textShape()), always("name", textShape()),
+		always("is_active", booleanShape()), always("is_superuser", booleanShape()),
+		always("groups", listShape(objectShape("UserSelfGroups", always("pk", uuidShape()), always("name", textShape())))),
+		always("roles", listShape(dictShape())), always("email", textShape()), always("avatar", textShape()), always("uid", textShape()),
+		always("settings", dictShape()), always("type", oneOf(userTypes())), always("system_permissions", listShape(textShape())))
+	return objectShape("SessionUser", always("user", self))
+}
+
 // maxPassword bounds a password, in characters: what is longer only costs time.
 const maxPassword = 1024
 
@@ -38,10 +47,7 @@ func setPassword(c *call) (reply, error) {
 		return reply{}, found(err, "User")
 	}
 	password := core.Secret("")
-	text(c.body, "password", rule{required: true, exact: true, max: maxPassword}, &password)
-	if !c.body.has("password") {
-		c.body.fail("password", "This field is required.")
-	}
+	readPassword(&password)(c.body)
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
@@ -57,6 +63,12 @@ func setPassword(c *call) (reply, error) {
 	}
 	users().record(c, core.EventModelUpdated, u)
 	return done()
+}
+
+func readPassword(password *core.Secret) func(*fields) {
+	return func(f *fields) {
+		text(f, "password", rule{required: true, exact: true, max: maxPassword}, password)
+	}
 }
 
 // recoveryLife is how long a recovery link lives, unless token_duration says
@@ -79,7 +91,7 @@ func recovery(c *call) (reply, error) {
 		return reply{}, invalid{"non_field_errors": {"The user is not active."}}
 	}
 	var asked core.Timedelta
-	timedelta(c.body, "token_duration", time.Minute, &asked)
+	readRecovery(&asked)(c.body)
 	validity := asked.Or(recoveryLife)
 	if validity > maxRecoveryLife {
 		c.body.fail("token_duration", "A recovery link lives for one day at most.")
@@ -95,15 +107,40 @@ func recovery(c *call) (reply, error) {
 	return ok(object{"link": link})
 }
 
+func readRecovery(asked *core.Timedelta) func(*fields) {
+	return func(f *fields) { timedelta(f, "token_duration", time.Minute, asked) }
+}
+
+func linkShape() shape { return objectShape("Link", always("link", textShape())) }
+
+// serviceAccount is what is asked for.
+type serviceAccount struct {
+	name                string
+	withGroup, expiring bool
+	expires             time.Time
+}
+
+func newServiceAccount() *serviceAccount { return &serviceAccount{expiring: true} }
+
+func (s *serviceAccount) read(f *fields) {
+	text(f, "name", rule{required: true, max: 120}, &s.name)
+	boolean(f, "create_group", &s.withGroup)
+	boolean(f, "expiring", &s.expiring)
+	moment(f, "expires", &s.expires)
+}
+
+func serviceAccountShape() shape {
+	return objectShape("UserServiceAccountResponse", always("username", textShape()), always("token", textShape()),
+		always("user_uid", textShape()), always("user_pk", integerShape()), always("group_pk", textShape().orNull()))
+}
+
 // createServiceAccount makes an account for a machine, with a key that serves as
 // its password, and a group of its own where that is asked for.
 func createServiceAccount(c *call) (reply, error) {
 	f := c.body
-	name, withGroup, expiring, expires := "", false, true, time.Time{}
-	text(f, "name", rule{required: true, max: 120}, &name)
-	boolean(f, "create_group", &withGroup)
-	boolean(f, "expiring", &expiring)
-	moment(f, "expires", &expires)
+	asked := newServiceAccount()
+	asked.read(f)
+	name, withGroup, expiring, expires := asked.name, asked.withGroup, asked.expiring, asked.expires
 	if !expires.IsZero() && !expires.After(c.Now()) {
 		f.fail("expires", "This lies in the past.")
 	}

@@ -30,7 +30,7 @@ func (a reply) write(w http.ResponseWriter, r *http.Request) {
 	var data []byte
 	switch {
 	case a.fileName != "":
-		header.Set("Content-Type", "application/x-pem-file")
+		header.Set("Content-Type", pemType)
 		header.Set("Content-Disposition", "attachment; filename="+strconv.Quote(a.fileName))
 		data = []byte(a.download)
 	case a.body != nil:

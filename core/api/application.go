@@ -25,9 +25,22 @@ func applicationListing() listing {
 	}
 }
 
+// applicationParameters are those of the list beside its filters.
+func applicationParameters() []parameter {
+	return []parameter{
+		{"superuser_full_list", byBool, "false", "All applications, also those that the user may not open. For superusers."},
+		{"only_with_launch_url", byBool, "false", "Only what can be launched."},
+		{"for_user", byInt, "", "What this user may open. For superusers."},
+	}
+}
+
 func applications() resource[core.Application] {
 	return resource[core.Application]{
-		model: "Application", app: "authentik_core", verbose: "Application",
+		model: "Application", app: "authentik_core", verbose: "Application", key: "slug",
+		members: []member{
+			always("pk", uuidShape()), always("provider_obj", providerShape().orNull()), always("backchannel_providers_obj", listShape(providerShape())),
+			always("launch_url", textShape().orNull()), always("meta_icon_url", textShape().orNull()), always("meta_icon_themed_urls", themedURLsShape().orNull()),
+		},
 		listing: applicationListing(),
 		find: func(c *call, key string) (*core.Application, error) {
 			return c.Store.ApplicationBySlug(c.ctx(), c.t, key)
@@ -47,19 +60,14 @@ func applications() resource[core.Application] {
 
 func readApplication(f *fields, a *core.Application) {
 	text(f, "name", rule{required: true, max: 1000}, &a.Name)
-	text(f, "slug", rule{required: true, max: 255}, &a.Slug)
-	if f.has("slug") && len(f.errs["slug"]) == 0 {
-		switch {
-		case !slug.MatchString(a.Slug):
-			f.fail("slug", "Enter a valid “slug” consisting of letters, numbers, underscores or hyphens.")
-		case reserved(a.Slug):
-			f.fail("slug", fmt.Sprintf("The slug '%s' is reserved and cannot be used for applications.", a.Slug))
-		}
+	text(f, "slug", rule{required: true, max: 255, format: slugFormat}, &a.Slug)
+	if f.has("slug") && len(f.errs["slug"]) == 0 && reserved(a.Slug) {
+		f.fail("slug", fmt.Sprintf("The slug '%s' is reserved and cannot be used for applications.", a.Slug))
 	}
 	integer(f, "provider", rule{null: true}, &a.Provider)
 	integers(f, "backchannel_providers", &a.Backchannel)
 	boolean(f, "open_in_new_tab", &a.OpenInNewTab)
-	text(f, "meta_launch_url", rule{blank: true, null: true, max: 2048}, &a.LaunchURL)
+	text(f, "meta_launch_url", rule{blank: true, null: true, max: maxURL, about: "May hold %(username)s and the like."}, &a.LaunchURL)
 	if f.has("meta_launch_url") && len(f.errs["meta_launch_url"]) == 0 && !launchable(a.LaunchURL) {
 		f.fail("meta_launch_url", "Enter a valid URL, which begins with https:// or http://.")
 	}
@@ -83,7 +91,7 @@ func reserved(s string) bool {
 // the name of a media file.
 func readIcon(f *fields, name string, into *string) {
 	icon := *into
-	text(f, name, rule{blank: true, null: true, max: 2048}, &icon)
+	text(f, name, rule{required: name == "url", blank: true, null: true, max: maxURL, about: "A URL, a path, fa://name, or the name of a media file."}, &icon)
 	if !f.has(name) || len(f.errs[name]) > 0 {
 		return
 	}
@@ -165,26 +173,14 @@ func showApplication(c *call, a *core.Application, u *core.User) (object, error)
 // listApplications shows what the user may open. A superuser may ask for all of
 // them, or for what another user may open.
 func listApplications(c *call) (reply, error) {
-	q, p, err := c.query(applicationListing())
+	q, p, err := c.query()
 	if err != nil {
 		return reply{}, err
 	}
-	params := c.r.URL.Query()
-	everyone, problem1 := flag(params.Get("superuser_full_list"))
-	launchable, problem2 := flag(params.Get("only_with_launch_url"))
-	if problem1 != "" || problem2 != "" {
-		errs := invalid{}
-		if problem1 != "" {
-			errs["superuser_full_list"] = []string{problem1}
-		}
-		if problem2 != "" {
-			errs["only_with_launch_url"] = []string{problem2}
-		}
-		return reply{}, errs
-	}
-	everyone = everyone && c.super
+	everyone := c.super && c.param("superuser_full_list") == "true"
+	launchable := c.param("only_with_launch_url") == "true"
 	user, groups := c.user, c.groups
-	if params.Get("for_user") != "" {
+	if c.param("for_user") != "" {
 		if !c.super {
 			return reply{}, errPermission
 		}
@@ -208,7 +204,6 @@ func listApplications(c *call) (reply, error) {
 	if !launchable {
 		rows = cut(rows, p) // what is on another page need not be shown
 	}
-	c.inList = true
 	var results []any
 	for i := range rows {
 		out, err := showApplication(c, &rows[i], user)
@@ -223,15 +218,6 @@ func listApplications(c *call) (reply, error) {
 		count, results = len(results), cut(results, p)
 	}
 	return envelope(p, count, results)
-}
-
-// flag reads a query parameter that is true or false; absent is false.
-func flag(s string) (bool, string) {
-	if s == "" {
-		return false, ""
-	}
-	v, err := byBool.parse(s)
-	return v == "true", err
 }
 
 // retrieveApplication shows an application to who may open it, and to
@@ -265,13 +251,24 @@ func checkAccess(c *call) (reply, error) {
 	return ok(object{"passing": d.Allowed, "messages": list(d.Trace), "log_messages": []object{}})
 }
 
+func readIconURL(url *string) func(*fields) {
+	return func(f *fields) { readIcon(f, "url", url) }
+}
+
+// themedURLsShape is an icon for each colour scheme.
+func themedURLsShape() shape {
+	return objectShape("ThemedUrls", sometimes("light", textShape()), sometimes("dark", textShape()))
+}
+
+// policyTestShape is whether somebody may, and why.
+func policyTestShape() shape {
+	return objectShape("PolicyTestResult", always("passing", booleanShape()), always("messages", listShape(textShape())), always("log_messages", listShape(dictShape())))
+}
+
 // setIconURL is how programs of before 2026 set the icon.
 func setIconURL(c *call) (reply, error) {
 	s, url := applications(), ""
-	if !c.body.has("url") {
-		c.body.fail("url", "This field is required.")
-	}
-	readIcon(c.body, "url", &url)
+	readIconURL(&url)(c.body)
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}

@@ -15,7 +15,9 @@ import (
 
 func clients() resource[core.Client] {
 	return resource[core.Client]{
-		model: "OAuth2Provider", app: "authentik_providers_oauth2", verbose: "OAuth2/OpenID Provider",
+		model: "OAuth2Provider", app: "authentik_providers_oauth2", verbose: "OAuth2/OpenID Provider", key: "id",
+		members: append(providerShape().members, always("redirect_uris", listShape(redirectURIShape())),
+			secret("client_secret", textShape().known("Not in lists."))),
 		listing: listing{
 			filters: map[string]filter{
 				"name": byText, "client_id": byText, "client_type": byText, "authorization_flow": byUUID,
@@ -70,7 +72,7 @@ func removeProvider(c *call, key string) error {
 func readClient(f *fields, v *core.Client) {
 	readProvider(f, &v.ProviderBase)
 	choice(f, "client_type", &v.Type, core.ClientConfidential, core.ClientPublic)
-	text(f, "client_id", rule{max: 255}, &v.ClientID)
+	text(f, "client_id", rule{max: 255, about: "Random where it is left out."}, &v.ClientID)
 	if len(f.errs["client_id"]) == 0 && strings.ContainsFunc(v.ClientID, notVisible) {
 		f.fail("client_id", "A client ID is made of printable ASCII characters.")
 	}
@@ -85,10 +87,7 @@ func readClient(f *fields, v *core.Client) {
 	boolean(f, "include_claims_in_id_token", &v.IncludeClaimsInIDToken)
 	reference(f, "signing_key", rule{null: true}, &v.SigningKey)
 	reference(f, "encryption_key", rule{null: true}, &v.EncryptionKey)
-	text(f, "logout_uri", rule{blank: true, null: true, max: 2048}, &v.LogoutURI)
-	if f.has("logout_uri") && v.LogoutURI != "" && len(f.errs["logout_uri"]) == 0 && !isWebURL(v.LogoutURI) {
-		f.fail("logout_uri", "Enter a valid URL, which begins with https:// or http://.")
-	}
+	text(f, "logout_uri", rule{blank: true, null: true, max: maxURL, format: urlFormat}, &v.LogoutURI)
 	choice(f, "logout_method", &v.LogoutMethod, "backchannel", "frontchannel")
 	references(f, "jwt_federation_sources", &v.FederationSources)
 	integers(f, "jwt_federation_providers", &v.FederationProviders)
@@ -102,7 +101,7 @@ func notVisible(c rune) bool { return c <= ' ' || c > '~' }
 // one, and an old one keeps what it has, because an empty secret guards nothing.
 func readClientSecret(f *fields, v *core.Client) {
 	secret := core.Secret("")
-	text(f, "client_secret", rule{blank: true, max: 255}, &secret)
+	text(f, "client_secret", rule{blank: true, max: 255, about: "Random where it is left out or empty."}, &secret)
 	if strings.ContainsFunc(string(secret), notVisible) {
 		f.fail("client_secret", "A client secret is made of printable ASCII characters.")
 		return
@@ -143,8 +142,8 @@ func checkClient(c *call, f *fields, v, _ *core.Client) error {
 	return checkFederation(c, f, v.FederationSources, v.FederationProviders)
 }
 
-// showClient has the secret where one provider was asked for, since a program
-// that configures it must be able to compare; never in a list.
+// showClient has the secret, which the description keeps out of lists: a program
+// that configures a provider must be able to compare.
 func showClient(c *call, v *core.Client) (any, error) {
 	out, err := showProvider(c, v)
 	if err != nil {
@@ -161,13 +160,10 @@ func showClient(c *call, v *core.Client) (any, error) {
 		"include_claims_in_id_token": v.IncludeClaimsInIDToken,
 		"sub_mode":                   string(v.SubMode), "issuer_mode": string(v.IssuerMode),
 		"signing_key": orNull(v.SigningKey), "encryption_key": orNull(v.EncryptionKey),
-		"logout_uri": v.LogoutURI, "logout_method": v.LogoutMethod,
+		"client_secret": string(v.Secret), "logout_uri": v.LogoutURI, "logout_method": v.LogoutMethod,
 		"jwt_federation_sources": list(v.FederationSources), "jwt_federation_providers": list(v.FederationProviders),
 	}
 	maps.Copy(out, own)
-	if !c.inList {
-		out["client_secret"] = string(v.Secret)
-	}
 	return out, nil
 }
 
@@ -198,6 +194,18 @@ func setupURLs(c *call) (reply, error) {
 		out["provider_info"], out["logout"], out["jwks"] = own+".well-known/openid-configuration", own+"end-session/", own+"jwks/"
 	}
 	return ok(out)
+}
+
+func setupURLsShape() shape {
+	s := objectShape("OAuth2ProviderSetupURLs", texts("authorize", "token", "user_info")...)
+	for _, name := range []string{"issuer", "provider_info", "logout", "jwks"} {
+		s.members = append(s.members, always(name, textShape().orNull()))
+	}
+	return s
+}
+
+func previewShape() shape {
+	return objectShape("PropertyMappingPreview", always("preview", dictShape()))
 }
 
 // previewUser is what the client would learn of a user: the one who asks, or

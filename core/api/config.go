@@ -9,7 +9,7 @@ import (
 func (h *Handler) index(c *call) (reply, error) {
 	var lines []string
 	for _, r := range h.routes() {
-		lines = append(lines, r.method+" "+Prefix+strings.ReplaceAll(r.pattern, "{}", "{id}"))
+		lines = append(lines, r.method+" "+Prefix+strings.ReplaceAll(r.path(), "{}", "{id}"))
 	}
 	slices.SortFunc(lines, func(a, b string) int {
 		_, x, _ := strings.Cut(a, " ")
@@ -17,6 +17,10 @@ func (h *Handler) index(c *call) (reply, error) {
 		return strings.Compare(x+" "+a, y+" "+b)
 	})
 	return ok(object{"product": "Postern", "operations": lines})
+}
+
+func indexShape() shape {
+	return objectShape("Index", always("product", textShape()), always("operations", listShape(textShape())))
 }
 
 // rootConfig is the first call of every client, and the only one without a
@@ -32,6 +36,24 @@ func rootConfig(*call) (reply, error) {
 		"cache_timeout_policies":   300,
 		"cache_timeout_reputation": 300,
 	})
+}
+
+func configShape() shape {
+	reporting := objectShape("ErrorReportingConfig", always("enabled", booleanShape()), always("sentry_dsn", textShape()),
+		always("environment", textShape()), always("send_pii", booleanShape()), always("traces_sample_rate", numberShape()))
+	s := objectShape("Config", always("error_reporting", reporting), always("capabilities", listShape(textShape())))
+	for _, name := range []string{"cache_timeout", "cache_timeout_flows", "cache_timeout_policies", "cache_timeout_reputation"} {
+		s.members = append(s.members, always(name, integerShape()))
+	}
+	return s
+}
+
+func versionShape() shape {
+	s := objectShape("Version", texts("version_current", "version_latest", "build_hash")...)
+	for _, name := range []string{"version_latest_valid", "outdated", "outpost_outdated"} {
+		s.members = append(s.members, always(name, booleanShape()))
+	}
+	return s
 }
 
 func version(c *call) (reply, error) {

@@ -5,7 +5,9 @@
 // How a request is answered:
 //
 //  1. Handler.ServeHTTP finds the route. The table in route.go says for every
-//     route who may use it; a route that does not say so cannot be built.
+//     route who may use it, and describes it with about(…); a route that says
+//     neither cannot be built. Parameters of the query that it does not describe
+//     are not read, and what its answer's shape does not describe is not sent.
 //  2. authenticate finds the user: a bearer token of intent "api", or the
 //     browser's session, which must prove for every change that the request comes
 //     from our own pages.
@@ -16,6 +18,12 @@
 //     and deleted; each kind of object is one file that fills one in.
 //  5. refuse is the only writer of errors. An internal cause is logged and the
 //     answer has only the request's ID.
+//
+// To add a kind of object, fill in a resource: key is what the path names it by,
+// read reads a body and thereby describes it, members are what an answer has
+// beside the body's fields. Then append its routes to the table. To add another
+// route, write one line: about("What it does").by(parameters…).takes("Name", read)
+// .gives(shape). The published document is written from the same values.
 //
 // Secrets are shown to superusers where a single object is asked for, never in
 // lists, events or errors.

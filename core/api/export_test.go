@@ -9,7 +9,7 @@ type Operation struct {
 func (h *Handler) Operations() []Operation {
 	var out []Operation
 	for _, r := range h.routes() {
-		out = append(out, Operation{r.method, r.pattern, r.access.String()})
+		out = append(out, Operation{r.method, r.path(), r.access.String()})
 	}
 	return out
 }
@@ -18,7 +18,7 @@ func (h *Handler) Operations() []Operation {
 func (h *Handler) Weaken(method, pattern string) {
 	routes := h.routes()
 	for i := range routes {
-		if routes[i].method == method && routes[i].pattern == pattern {
+		if routes[i].method == method && routes[i].path() == pattern {
 			routes[i].access = public
 		}
 	}
@@ -27,4 +27,4 @@ func (h *Handler) Weaken(method, pattern string) {
 }
 
 // BuildUnset builds a table with a route that says not who may use it.
-func BuildUnset() { newTable([]route{{"GET", "new/", 0, version}}) }
+func BuildUnset() { newTable([]route{{"GET", "new/", 0, version, about("Something new")}}) }

@@ -31,6 +31,8 @@ type fields struct {
 	raw     map[string]json.RawMessage
 	partial bool // PATCH: nothing is required
 	errs    invalid
+	// told collects what would be read: see bodyShape.
+	told *[]member
 }
 
 // readBody reads and checks the body as far as it can be without knowing its fields.
@@ -90,16 +92,6 @@ func (f *fields) has(name string) bool {
 	return ok
 }
 
-// rule says what a field takes beside its type.
-type rule struct {
-	required bool // but for PATCH
-	null     bool // null means the zero value
-	blank    bool // "" is taken
-	exact    bool // white space around is kept
-	lines    bool // line breaks and tabs are taken
-	max      int  // characters; 0: 16 Ki
-}
-
 // value returns a member that is there and not null. Otherwise it has recorded
 // what is wrong; zero reports a null that the rule takes.
 func (f *fields) value(name string, r rule) (raw json.RawMessage, zero, ok bool) {
@@ -121,6 +113,9 @@ func (f *fields) value(name string, r rule) (raw json.RawMessage, zero, ok bool)
 
 // text reads a string. Numbers are taken as Django REST Framework takes them.
 func text[T ~string](f *fields, name string, r rule, into *T) {
+	if f.tells(name, r, r.shape(string(*into))) {
+		return
+	}
 	raw, zero, ok := f.value(name, r)
 	if zero {
 		*into = ""
@@ -139,10 +134,7 @@ func text[T ~string](f *fields, name string, r rule, into *T) {
 	if !r.exact {
 		s = strings.TrimSpace(s)
 	}
-	limit := r.max
-	if limit == 0 {
-		limit = 16 << 10
-	}
+	limit := r.limit()
 	switch {
 	case strings.ContainsRune(s, 0):
 		f.fail(name, "Null characters are not allowed.")
@@ -152,14 +144,22 @@ func text[T ~string](f *fields, name string, r rule, into *T) {
 		f.fail(name, fmt.Sprintf("Ensure this field has no more than %d characters.", limit))
 	case strings.ContainsFunc(s, func(c rune) bool { return unicode.IsControl(c) && (!r.lines || !strings.ContainsRune("\n\r\t", c)) }):
 		f.fail(name, "Control characters are not allowed.")
+	case r.format.refuse(s) != "":
+		f.fail(name, r.format.refuse(s))
 	default:
 		*into = T(s)
 	}
 }
 
 // choice reads one of a few strings.
-func choice[T ~string](f *fields, name string, into *T, of ...T) {
-	raw, _, ok := f.value(name, rule{})
+func choice[T ~string](f *fields, name string, into *T, of ...T) { pick(f, name, rule{}, into, of...) }
+
+// pick is a choice with a rule.
+func pick[T ~string](f *fields, name string, r rule, into *T, of ...T) {
+	if f.tells(name, r, oneOf(of).or(string(*into))) {
+		return
+	}
+	raw, _, ok := f.value(name, r)
 	if !ok {
 		return
 	}
@@ -173,6 +173,9 @@ func choice[T ~string](f *fields, name string, into *T, of ...T) {
 
 // boolean reads true or false, as JSON or in words.
 func boolean(f *fields, name string, into *bool) {
+	if f.tells(name, rule{}, booleanShape().or(*into)) {
+		return
+	}
 	raw, _, ok := f.value(name, rule{})
 	if !ok {
 		return
@@ -190,6 +193,9 @@ func boolean(f *fields, name string, into *bool) {
 // integer reads a whole number, as JSON or in digits. zero is what null means,
 // where the rule takes null.
 func integer[T ~int64 | ~int](f *fields, name string, r rule, into *T) {
+	if f.tells(name, r, integerShape().known(r.about)) {
+		return
+	}
 	raw, zero, ok := f.value(name, r)
 	if zero {
 		*into = 0
@@ -208,6 +214,9 @@ func integer[T ~int64 | ~int](f *fields, name string, r rule, into *T) {
 
 // integers reads a list of whole numbers, each once.
 func integers[T ~int64](f *fields, name string, into *[]T) {
+	if f.tells(name, rule{}, listShape(integerShape()).atMost(maxItems)) {
+		return
+	}
 	items, ok := f.items(name, rule{})
 	if !ok {
 		return
@@ -228,6 +237,9 @@ func integers[T ~int64](f *fields, name string, into *[]T) {
 
 // reference reads a UUID.
 func reference[T ~string](f *fields, name string, r rule, into *T) {
+	if f.tells(name, r, uuidShape().known(r.about)) {
+		return
+	}
 	raw, zero, ok := f.value(name, r)
 	if zero {
 		*into = ""
@@ -251,6 +263,9 @@ func reference[T ~string](f *fields, name string, r rule, into *T) {
 
 // references reads a list of UUIDs, each once.
 func references[T ~string](f *fields, name string, into *[]T) {
+	if f.tells(name, rule{}, listShape(uuidShape()).atMost(maxItems)) {
+		return
+	}
 	items, ok := f.items(name, rule{})
 	if !ok {
 		return
@@ -296,6 +311,9 @@ func (f *fields) items(name string, r rule) ([]json.RawMessage, bool) {
 
 // dict reads a JSON object. Numbers stay as they were written.
 func dict(f *fields, name string, into *map[string]any) {
+	if f.tells(name, rule{}, dictShape()) {
+		return
+	}
 	raw, _, ok := f.value(name, rule{})
 	if !ok {
 		return
@@ -337,8 +355,12 @@ func deeper(v any, levels int) bool {
 
 // timedelta reads a length of time, at least least.
 func timedelta(f *fields, name string, least time.Duration, into *core.Timedelta) {
+	r := rule{max: 255, about: "A length of time, such as hours=1;minutes=30."}
+	if f.tells(name, r, r.shape(string(*into))) {
+		return
+	}
 	var d core.Timedelta
-	text(f, name, rule{max: 255}, &d)
+	text(f, name, r, &d)
 	if d == "" {
 		return
 	}
@@ -355,7 +377,11 @@ func timedelta(f *fields, name string, least time.Duration, into *core.Timedelta
 
 // moment reads a time; null is the zero time.
 func moment(f *fields, name string, into *time.Time) {
-	raw, zero, ok := f.value(name, rule{null: true})
+	r := rule{null: true}
+	if f.tells(name, r, timeShape()) {
+		return
+	}
+	raw, zero, ok := f.value(name, r)
 	if zero {
 		*into = time.Time{}
 		return

@@ -9,11 +9,15 @@ import (
 
 // Flows are built in: they can be found and named, and not changed.
 
-func listFlows(c *call) (reply, error) {
-	q, p, err := c.query(listing{
+func flowListing() listing {
+	return listing{
 		filters: map[string]filter{"slug": byText, "designation": byText, "name": byText, "flow_uuid": byUUID, "denied_action": byText},
 		order:   []string{"slug", "name", "designation"},
-	})
+	}
+}
+
+func listFlows(c *call) (reply, error) {
+	q, p, err := c.query()
 	if err != nil {
 		return reply{}, err
 	}
@@ -78,6 +82,19 @@ func showFlow(f core.Flow) object {
 		"stages": []string{}, "policies": []string{}, "cache_count": 0, "policy_engine_mode": "any",
 		"compatibility_mode": false, "export_url": "", "layout": "stacked", "denied_action": "message_continue",
 	}
+}
+
+func flowShape() shape {
+	return objectShape("Flow",
+		always("pk", uuidShape()), always("policybindingmodel_ptr_id", uuidShape()), always("name", textShape()), always("slug", textShape()), always("title", textShape()),
+		always("designation", choiceShape("authentication", "authorization", "invalidation", "enrollment", "unenrollment", "recovery", "stage_configuration")),
+		always("background", textShape()), always("background_url", textShape()), always("background_themed_urls", themedURLsShape().orNull()),
+		always("stages", listShape(uuidShape())), always("policies", listShape(uuidShape())), always("cache_count", integerShape()),
+		always("policy_engine_mode", choiceShape("all", "any")), always("compatibility_mode", booleanShape()), always("export_url", textShape()),
+		always("layout", choiceShape("stacked", "content_left", "content_right", "sidebar_left", "sidebar_right", "sidebar_left_frame_background", "sidebar_right_frame_background")),
+		always("denied_action", choiceShape("message_continue", "message", "continue")),
+		always("authentication", choiceShape("none", "require_authenticated", "require_unauthenticated", "require_superuser", "require_redirect", "require_outpost")),
+	)
 }
 
 // flow reads a field that names a flow by its ID, and checks what it is for.

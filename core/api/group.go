@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"strconv"
-	"strings"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -18,7 +17,17 @@ type groupRow struct {
 
 func groups() resource[groupRow] {
 	return resource[groupRow]{
-		model: "Group", app: "authentik_core", verbose: "Group",
+		model: "Group", app: "authentik_core", verbose: "Group", key: "group_uuid",
+		members: append(partialGroupShape().members,
+			always("users_obj", listShape(partialUserShape()).orNull()),
+			always("parents_obj", listShape(relatedGroupShape()).orNull()), always("parent_name", textShape().orNull()),
+			always("children", listShape(uuidShape())), always("children_obj", listShape(relatedGroupShape()).orNull()),
+			always("roles_obj", listShape(roleShape())), always("inherited_roles_obj", listShape(roleShape()).orNull()),
+		),
+		params: []parameter{
+			{"include_users", byBool, "true", "Show the direct members."}, {"include_parents", byBool, "false", "Show the parents."},
+			{"include_children", byBool, "false", "Show the children."}, {"include_inherited_roles", byBool, "false", "Show the roles of the parents."},
+		},
 		listing: listing{
 			filters: map[string]filter{
 				"name": byText, "is_superuser": byBool, "members_by_pk": byInts, "members_by_username": byTexts, "attributes": byText,
@@ -70,16 +79,14 @@ func groups() resource[groupRow] {
 			integers(f, "users", &g.members)
 			dict(f, "attributes", &g.Attributes)
 			references(f, "parents", &g.Parents)
+			var parent core.GroupID
+			reference(f, "parent", rule{null: true, about: "The only parent. Has no effect beside parents."}, &parent)
 			if f.has("parent") && !f.has("parents") { // before 2026 there was one
-				var parent core.GroupID
-				reference(f, "parent", rule{null: true}, &parent)
 				if g.Parents = []core.GroupID{parent}; parent == "" {
 					g.Parents = []core.GroupID{}
 				}
 			}
-			if roles, ok := f.items("roles", rule{}); ok && len(roles) > 0 {
-				f.fail("roles", noPK(strings.Trim(string(roles[0]), `"`))) // there are none
-			}
+			readRoles(f)
 		},
 		check: checkGroup,
 		show:  showGroup,
@@ -119,6 +126,17 @@ func briefGroup(g *core.Group) object {
 		"pk": string(g.ID), "group_uuid": string(g.ID), "num_pk": g.PK, "name": g.Name, "is_superuser": g.Superuser,
 		"attributes": attributes(g.Attributes),
 	}
+}
+
+func partialGroupShape() shape {
+	return objectShape("PartialGroup", always("pk", uuidShape()), always("group_uuid", uuidShape()), always("num_pk", integerShape()),
+		always("name", textShape()), always("is_superuser", booleanShape()), always("attributes", dictShape()))
+}
+
+func relatedGroupShape() shape {
+	s := partialGroupShape()
+	s.name = "RelatedGroup"
+	return s
 }
 
 func showGroup(c *call, g *groupRow) (any, error) {
@@ -207,7 +225,7 @@ func changeMember(c *call, change memberChange, what string) (reply, error) {
 		return reply{}, found(err, "Group")
 	}
 	pk := int64(0)
-	integer(c.body, "pk", rule{required: true}, &pk)
+	readMember(&pk)(c.body)
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
@@ -223,6 +241,11 @@ func changeMember(c *call, change memberChange, what string) (reply, error) {
 		Context: object{"model": object{"app": "authentik_core", "model_name": "group", "pk": string(g.ID), "name": g.Name}, "user": u.PK},
 	})
 	return done()
+}
+
+// readMember reads whom to put in or take out.
+func readMember(pk *int64) func(*fields) {
+	return func(f *fields) { integer(f, "pk", rule{required: true, about: "The user's number."}, pk) }
 }
 
 type memberChange func(ctx context.Context, t core.TenantID, id core.GroupID, user int64) error

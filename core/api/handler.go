@@ -115,11 +115,14 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 		w.Header().Set("Allow", methods.allow())
 		return reply{}, &problem{status: http.StatusMethodNotAllowed, detail: "Method " + quoteMethod(r.Method) + " not allowed."}
 	}
-	c := &call{Handler: h, r: r, info: info, t: info.Tenant.ID, key: key}
+	c := &call{Handler: h, r: r, info: info, t: info.Tenant.ID, key: key, route: &rt}
 	if err := c.authenticate(); err != nil {
 		return reply{}, err
 	}
 	if err := c.permit(rt.access); err != nil {
+		return reply{}, err
+	}
+	if err := c.readParameters(); err != nil {
 		return reply{}, err
 	}
 	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
@@ -127,7 +130,11 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 			return reply{}, err
 		}
 	}
-	return rt.serve(c)
+	answer, err := rt.serve(c)
+	if err == nil {
+		answer.body = rt.answer.keep(answer.body, false)
+	}
+	return answer, err
 }
 
 // call is one request on its way through the package.
@@ -138,13 +145,15 @@ type call struct {
 	t    core.TenantID
 	key  string // what the path names: a PK, slug or identifier; empty where it names none
 
+	route  *route
+	params map[string][]string // of the query: those that the route describes
+
 	user    *core.User // nil: nobody is logged in
 	session *core.Session
 	groups  []core.Group // the user's, direct and inherited
 	super   bool
 
 	body    *fields
-	inList  bool // an object is shown as one of many: without secrets
 	partial bool // PATCH
 	known   map[core.GroupID]*core.Group
 }

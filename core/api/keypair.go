@@ -18,7 +18,17 @@ import (
 
 func keyPairs() resource[core.KeyPair] {
 	return resource[core.KeyPair]{
-		model: "CertificateKeyPair", app: "authentik_crypto", verbose: "Certificate-Key Pair",
+		model: "CertificateKeyPair", app: "authentik_crypto", verbose: "Certificate-Key Pair", key: "kp_uuid",
+		members: []member{
+			always("pk", uuidShape()), always("managed", textShape().orNull()),
+			always("fingerprint_sha256", textShape().orNull()), always("fingerprint_sha1", textShape().orNull()),
+			always("cert_expiry", timeShape().orNull()), always("cert_subject", textShape().orNull()),
+			always("private_key_available", booleanShape()), always("private_key_type", textShape().orNull()),
+			always("key_type", choiceShape("rsa", "ec", "dsa", "ed25519", "ed448").orNull()),
+			always("certificate_download_url", textShape()), always("private_key_download_url", textShape()),
+		},
+		hidden: []string{"certificate_data", "key_data"},
+		params: []parameter{{"include_details", byBool, "true", "Read the certificate too."}},
 		listing: listing{
 			filters: map[string]filter{"name": byText, "has_key": byBool, "managed": byText, "key_type": byTexts},
 			order:   []string{"name", "managed"},
@@ -85,7 +95,7 @@ func showKeyPair(c *call, k *core.KeyPair) (any, error) {
 		"certificate_download_url": path + "/view_certificate/?download=true",
 		"private_key_download_url": path + "/view_private_key/?download=true",
 	}
-	if c.r.URL.Query().Get("include_details") == "false" {
+	if !c.wants("include_details", true) {
 		return out, nil
 	}
 	out["key_type"], out["private_key_type"] = orNull(keyType(k)), orNull(keyType(k))
@@ -147,7 +157,7 @@ func viewPrivateKey(c *call) (reply, error) {
 }
 
 func pemText(c *call, pem, fileName string) (reply, error) {
-	if q := c.r.URL.Query(); q.Has("download") && q.Get("download") != "false" {
+	if c.param("download") == "true" {
 		return reply{status: 200, download: pem, fileName: plainName(fileName)}, nil
 	}
 	return ok(object{"data": pem})
@@ -163,21 +173,37 @@ func plainName(name string) string {
 	}, name)
 }
 
-// generateKeyPair makes a key and a certificate that it signs itself.
-func generateKeyPair(c *call) (reply, error) {
-	f, s := c.body, keyPairs()
-	name, names, alg, days := "", "", "rsa", 0
-	text(f, "common_name", rule{required: true, max: 255}, &name)
-	text(f, "subject_alt_name", rule{blank: true, max: 10000}, &names)
-	choice(f, "alg", &alg, "rsa", "ecdsa", "ed25519")
-	integer(f, "validity_days", rule{required: true}, &days)
-	if f.has("validity_days") && len(f.errs["validity_days"]) == 0 && (days < 1 || days > 36500) {
+// generation is what to generate.
+type generation struct {
+	name, names, alg string
+	days             int
+}
+
+func (g *generation) read(f *fields) {
+	g.alg = "rsa"
+	text(f, "common_name", rule{required: true, max: 255}, &g.name)
+	text(f, "subject_alt_name", rule{blank: true, max: 10000, about: "Names, with commas between them."}, &g.names)
+	choice(f, "alg", &g.alg, "rsa", "ecdsa", "ed25519")
+	integer(f, "validity_days", rule{required: true, about: "From 1 to 36500."}, &g.days)
+	if f.has("validity_days") && len(f.errs["validity_days"]) == 0 && (g.days < 1 || g.days > 36500) {
 		f.fail("validity_days", "Ensure this value lies between 1 and 36500.")
 	}
+}
+
+// pemType is the media type of a key pair's texts (RFC 8555 §9.1 has one for
+// chains; this is what is in use).
+const pemType = "application/x-pem-file"
+
+func pemShape() shape { return objectShape("CertificateData", always("data", textShape())) }
+
+// generateKeyPair makes a key and a certificate that it signs itself.
+func generateKeyPair(c *call) (reply, error) {
+	f, s, g := c.body, keyPairs(), generation{}
+	g.read(f)
 	if err := f.err(); err != nil {
 		return reply{}, err
 	}
-	k, err := keys.Generate(alg, name, strings.Split(names, ","), time.Duration(days)*24*time.Hour, c.Now())
+	k, err := keys.Generate(g.alg, g.name, strings.Split(g.names, ","), time.Duration(g.days)*24*time.Hour, c.Now())
 	if err != nil {
 		return reply{}, err
 	}

@@ -14,6 +14,7 @@ type mappingKind struct {
 	verbose        string
 	component      string
 	filters, order []string
+	members        []member
 	read           func(f *fields, m *core.PropertyMapping)
 	show           func(m *core.PropertyMapping, out object)
 }
@@ -44,6 +45,7 @@ func samlMappings() resource[core.PropertyMapping] {
 		kind: core.MappingSAML, model: "SAMLPropertyMapping", app: "authentik_providers_saml", verbose: "SAML Provider Property Mapping",
 		component: "ak-property-mapping-provider-saml-form",
 		filters:   []string{"name", "saml_name", "friendly_name"}, order: []string{"name", "managed", "saml_name"},
+		members: []member{always("friendly_name", textShape().orNull())},
 		read: func(f *fields, m *core.PropertyMapping) {
 			text(f, "saml_name", rule{required: true}, &m.SAMLName)
 			text(f, "friendly_name", rule{blank: true, null: true}, &m.FriendlyName)
@@ -77,7 +79,8 @@ func mappings(k mappingKind) resource[core.PropertyMapping] {
 		return c.Store.Mapping(c.ctx(), c.t, k.kind, core.MappingID(id))
 	}
 	return resource[core.PropertyMapping]{
-		model: k.model, app: k.app, verbose: k.verbose,
+		model: k.model, app: k.app, verbose: k.verbose, key: "pm_uuid",
+		members: append(append([]member{always("pk", uuidShape()), always("managed", textShape().orNull())}, kindMembers()...), k.members...),
 		listing: listing{filters: filters, order: k.order, preset: []string{"name"}},
 		find:    find,
 		page: func(c *call, q Query) ([]core.PropertyMapping, int, error) {

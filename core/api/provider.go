@@ -121,6 +121,25 @@ func checkKeyPair(c *call, f *fields, name string, id core.KeyPairID, private bo
 	return nil
 }
 
+// providerShape is what showProvider shows.
+func providerShape() shape {
+	s := objectShape("Provider",
+		always("pk", integerShape()), always("name", textShape()), always("authentication_flow", uuidShape().orNull()),
+		always("authorization_flow", uuidShape()), always("invalidation_flow", uuidShape()), always("property_mappings", listShape(uuidShape())))
+	for _, name := range []string{
+		"assigned_application_slug", "assigned_application_name", "assigned_backchannel_application_slug", "assigned_backchannel_application_name",
+	} {
+		s.members = append(s.members, always(name, textShape().orNull()))
+	}
+	s.members = append(s.members, kindMembers()...)
+	return s
+}
+
+// kindMembers are how a kind of object is called.
+func kindMembers() []member {
+	return texts("component", "verbose_name", "verbose_name_plural", "meta_model_name")
+}
+
 // kindOf is how a provider's kind is called.
 func kindOf(p core.Provider) (component, verbose, model string) {
 	if _, ok := p.(*core.ProxyProvider); ok {
@@ -155,12 +174,16 @@ func showProvider(c *call, p core.Provider) (object, error) {
 	return out, nil
 }
 
-// listProviders lists those of all kinds, by number.
-func listProviders(c *call) (reply, error) {
-	q, p, err := c.query(listing{
+func providerListing() listing {
+	return listing{
 		filters: map[string]filter{"application__isnull": byBool, "backchannel": byBool},
 		order:   []string{"name"},
-	})
+	}
+}
+
+// listProviders lists those of all kinds, by number.
+func listProviders(c *call) (reply, error) {
+	q, p, err := c.query()
 	if err != nil {
 		return reply{}, err
 	}

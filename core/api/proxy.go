@@ -14,7 +14,9 @@ import (
 
 func proxyProviders() resource[core.ProxyProvider] {
 	return resource[core.ProxyProvider]{
-		model: "ProxyProvider", app: "authentik_providers_proxy", verbose: "Proxy Provider",
+		model: "ProxyProvider", app: "authentik_providers_proxy", verbose: "Proxy Provider", key: "id",
+		members: append(providerShape().members, always("client_id", textShape()),
+			always("redirect_uris", listShape(redirectURIShape())), always("outpost_set", listShape(textShape()))),
 		listing: listing{
 			filters: map[string]filter{
 				"application__isnull": byBool, "name__iexact": byText, "external_host__iexact": byText,
@@ -68,8 +70,8 @@ func proxyProviders() resource[core.ProxyProvider] {
 func readProxy(f *fields, v *core.ProxyProvider) {
 	readProvider(f, &v.ProviderBase)
 	choice(f, "mode", &v.Mode, core.ProxyForward, core.ProxyAuthSingle, core.ProxyAuthDomain)
-	text(f, "external_host", rule{required: true, max: 2048}, &v.ExternalHost)
-	text(f, "internal_host", rule{blank: true, null: true, max: 2048}, &v.InternalHost)
+	text(f, "external_host", rule{required: true, max: maxURL}, &v.ExternalHost)
+	text(f, "internal_host", rule{blank: true, null: true, max: maxURL}, &v.InternalHost)
 	text(f, "cookie_domain", rule{blank: true, null: true, max: 253}, &v.CookieDomain)
 	text(f, "skip_path_regex", rule{blank: true, null: true, lines: true}, &v.SkipPath)
 	boolean(f, "internal_host_ssl_validation", &v.InternalTLSVerify)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // The page sizes: what a caller gets who asks for none, and the most.
@@ -14,8 +15,12 @@ const (
 	maxPageSize = 500
 )
 
-// maxSearch bounds what is searched for, in bytes.
-const maxSearch = 1000
+// maxSearch and maxFilter bound what is searched for and what a parameter may be,
+// in bytes.
+const (
+	maxSearch = 1000
+	maxFilter = 1000
+)
 
 // filter is the kind of value a query parameter takes.
 type filter int
@@ -34,6 +39,27 @@ const (
 	refused
 )
 
+// shape is what a parameter of the kind looks like.
+func (k filter) shape() shape {
+	switch k {
+	case byBool:
+		return booleanShape()
+	case byInt:
+		return integerShape()
+	case byInts:
+		return listShape(integerShape())
+	case byTexts:
+		return listShape(textShape())
+	case byUUID:
+		return uuidShape()
+	case byUUIDs:
+		return listShape(uuidShape())
+	case byTime:
+		return timeShape()
+	}
+	return textShape()
+}
+
 // listing says what a list can be narrowed and ordered by, with the API's names,
 // which the store knows too.
 type listing struct {
@@ -49,37 +75,62 @@ type page struct {
 	size   int
 }
 
-// query reads a list's parameters. An unknown parameter and an unknown order are
-// ignored, as Django does; a known filter with a value that it cannot take is
-// refused, because a list that ignores it is wider than what was asked for. An
-// empty filter is none.
-func (c *call) query(l listing) (Query, page, error) {
-	q := Query{Where: map[string][]string{}}
+// readParameters reads those of the route. Unknown ones are ignored, as Django
+// does; a known one with a value that it cannot take is refused, because a list
+// that ignores it is wider than what was asked for. An empty one is none.
+func (c *call) readParameters() error {
+	c.params = map[string][]string{}
 	values := c.r.URL.Query()
 	errs := invalid{}
-	for name, kind := range l.filters {
-		given := slices.DeleteFunc(slices.Clone(values[name]), func(s string) bool { return s == "" })
+	for _, p := range c.route.params {
+		given := slices.DeleteFunc(slices.Clone(values[p.name]), func(s string) bool { return s == "" })
 		if len(given) == 0 {
 			continue
 		}
-		if !kind.many() {
+		if !p.kind.many() {
 			given = given[len(given)-1:] // the last one counts, as in Django
 		}
 		for i, s := range given {
-			v, err := kind.parse(s)
+			v, err := p.kind.parse(s)
 			if err != "" {
-				errs[name] = append(errs[name], err)
+				errs[p.name] = append(errs[p.name], err)
 				continue
 			}
 			given[i] = v
 		}
-		q.Where[name] = given
+		c.params[p.name] = given
 	}
-	if len(values.Get("search")) > maxSearch {
-		errs["search"] = []string{fmt.Sprintf("Search for at most %d characters.", maxSearch)}
+	if s := values.Get("search"); c.route.listing != nil && (len(s) > maxSearch || !utf8.ValidString(s)) {
+		errs["search"] = []string{fmt.Sprintf("Search for at most %d characters of UTF-8.", maxSearch)}
 	}
 	if len(errs) > 0 {
-		return q, page{}, errs
+		return errs
+	}
+	return nil
+}
+
+// param is a parameter's value, or the preset of its description.
+func (c *call) param(name string) string {
+	if given := c.params[name]; len(given) > 0 {
+		return given[0]
+	}
+	for _, p := range c.route.params {
+		if p.name == name {
+			return p.preset
+		}
+	}
+	return ""
+}
+
+// query is what a list asks the store. An unknown order is ignored, as Django
+// does.
+func (c *call) query() (Query, page, error) {
+	l, q := c.route.listing, Query{Where: map[string][]string{}}
+	values := c.r.URL.Query()
+	for name := range l.filters {
+		if given := c.params[name]; given != nil {
+			q.Where[name] = given
+		}
 	}
 	for name := range strings.SplitSeq(values.Get("ordering"), ",") {
 		name = strings.TrimSpace(name)
@@ -110,7 +161,7 @@ func (k filter) many() bool { return k == byTexts || k == byInts || k == byUUIDs
 
 // parse brings a value into the form that the store takes, or tells what is wrong.
 func (k filter) parse(s string) (value, err string) {
-	if len(s) > 1000 || strings.ContainsRune(s, 0) {
+	if len(s) > maxFilter || strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
 		return "", "Enter a valid value."
 	}
 	switch k {

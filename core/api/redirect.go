@@ -15,9 +15,16 @@ import (
 // maxRedirectURIs bounds one client's list.
 const maxRedirectURIs = 200
 
+// maxURL bounds a URL, in characters.
+const maxURL = 2048
+
 // readRedirectURIs reads where a client may be answered.
 func readRedirectURIs(f *fields, into *[]core.RedirectURI) {
-	items, ok := f.items("redirect_uris", rule{required: true})
+	r := rule{required: true}
+	if f.tells("redirect_uris", r, listShape(bodyShape("RedirectURIRequest", func(item *fields) { readRedirectURI(item, &core.RedirectURI{}) })).atMost(maxRedirectURIs)) {
+		return
+	}
+	items, ok := f.items("redirect_uris", r)
 	if !ok {
 		return
 	}
@@ -33,11 +40,7 @@ func readRedirectURIs(f *fields, into *[]core.RedirectURI) {
 			f.fail("redirect_uris", fmt.Sprintf("Item %d: Invalid data. Expected a dictionary with matching_mode and url.", i+1))
 			continue
 		}
-		if !item.has("matching_mode") {
-			item.fail("matching_mode", "This field is required.")
-		}
-		choice(item, "matching_mode", &u.Mode, core.MatchStrict, core.MatchRegex)
-		text(item, "url", rule{required: true, max: 2048}, &u.URL)
+		readRedirectURI(item, &u)
 		if len(item.errs) == 0 {
 			if message := badRedirectURI(u); message != "" {
 				item.fail("url", message)
@@ -55,6 +58,16 @@ func readRedirectURIs(f *fields, into *[]core.RedirectURI) {
 	*into = out
 }
 
+func readRedirectURI(item *fields, u *core.RedirectURI) {
+	pick(item, "matching_mode", rule{required: true}, &u.Mode, core.MatchStrict, core.MatchRegex)
+	text(item, "url", rule{required: true, max: maxURL}, &u.URL)
+}
+
+// redirectURIShape is one in an answer.
+func redirectURIShape() shape {
+	return objectShape("RedirectURI", always("matching_mode", oneOf([]core.MatchingMode{core.MatchStrict, core.MatchRegex})), always("url", textShape()))
+}
+
 // scripting are schemes that run in the page that follows them, or show what the
 // sender wrote as if it were ours.
 func scripting(scheme string) bool {
@@ -68,7 +81,7 @@ func scripting(scheme string) bool {
 // badRedirectURI tells what is wrong with a redirect URI, "" for nothing. A strict
 // one is an absolute URI without a fragment (RFC 6749 §3.1.2).
 func badRedirectURI(u core.RedirectURI) string {
-	if len(u.URL) > 2048 {
+	if len(u.URL) > maxURL {
 		return "Ensure this field has no more than 2048 characters."
 	}
 	if u.Mode == core.MatchRegex {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
@@ -12,10 +13,17 @@ import (
 // resource is one kind of object, and all that differs between kinds. Its verbs
 // are below, and the same for all.
 type resource[T any] struct {
-	model   string // Django's name of the class: in 404s and events
+	model   string // Django's name of the class: in 404s and events, and its component's in the document
 	app     string // Django's application label: in events
 	verbose string // what people call it: in messages
+	key     string // what the path names it by, as the document calls that
 	listing listing
+	// members are those of an answer that a body has not, or has otherwise; hidden
+	// those of a body that no answer has. The rest is told by read.
+	members []member
+	hidden  []string
+	// params are further parameters of the two calls that show.
+	params []parameter
 
 	find   func(c *call, key string) (*T, error)
 	page   func(c *call, q Query) ([]T, int, error)
@@ -45,22 +53,62 @@ type resource[T any] struct {
 // routes are the six verbs under a path.
 func (s resource[T]) routes(path string, who access) []route {
 	return append(s.writeRoutes(path, who),
-		route{http.MethodGet, path, who, s.serveList},
-		route{http.MethodGet, path + "{}/", who, s.serveOne})
+		route{http.MethodGet, path, who, s.serveList, s.listed()},
+		route{http.MethodGet, path + "{" + s.key + "}/", who, s.serveOne, s.shown()})
 }
 
 // writeRoutes are the four that change something.
 func (s resource[T]) writeRoutes(path string, who access) []route {
+	one, name := path+"{"+s.key+"}/", article(s.verbose)
+	read := func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) }
 	return []route{
-		{http.MethodPost, path, who, s.serveCreate},
-		{http.MethodPut, path + "{}/", who, s.serveUpdate},
-		{http.MethodPatch, path + "{}/", who, s.serveUpdate},
-		{http.MethodDelete, path + "{}/", who, s.serveDelete},
+		{http.MethodPost, path, who, s.serveCreate, about("Create "+name).takes(s.model+"Request", read).makes(s.shape())},
+		{http.MethodPut, one, who, s.serveUpdate, about("Change "+name).takes(s.model+"Request", read).gives(s.shape())},
+		{http.MethodPatch, one, who, s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).gives(s.shape())},
+		{http.MethodDelete, one, who, s.serveDelete, about("Delete " + name)},
 	}
 }
 
+// listed and shown describe the two that show.
+func (s resource[T]) listed() operation {
+	return about("List objects of the kind "+s.verbose).by(s.params...).lists(s.shape(), s.listing)
+}
+
+func (s resource[T]) shown() operation {
+	return about("Show " + article(s.verbose)).by(s.params...).gives(s.shape())
+}
+
+// shape is the object in an answer: its own members, and what a body has.
+func (s resource[T]) shape() shape {
+	out := objectShape(s.model, s.members...)
+	body := bodyShape("", func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) })
+	for _, m := range body.without(s.hidden...).members {
+		if !slices.ContainsFunc(s.members, func(own member) bool { return own.name == m.name }) {
+			out.members = append(out.members, m.answered())
+		}
+	}
+	return out
+}
+
+// answered is a body's member as an answer has it: always there, and as long as it
+// is. What is no text and not set is null.
+func (m member) answered() member {
+	s := m.shape
+	s.max, s.filled, s.preset = 0, false, nil
+	s.nullable = s.nullable && (s.kind != "string" || s.format == "uuid" || s.format == "date-time")
+	return always(m.name, s)
+}
+
+// article puts "a" or "an" before a name.
+func article(name string) string {
+	if strings.ContainsRune("AEIO", rune(name[0])) {
+		return "an " + name
+	}
+	return "a " + name
+}
+
 func (s resource[T]) serveList(c *call) (reply, error) {
-	q, p, err := c.query(s.listing)
+	q, p, err := c.query()
 	if err != nil {
 		return reply{}, err
 	}
@@ -72,7 +120,6 @@ func (s resource[T]) serveList(c *call) (reply, error) {
 }
 
 func (s resource[T]) showPage(c *call, p page, count int, rows []T) (reply, error) {
-	c.inList = true
 	results := make([]any, 0, len(rows))
 	for i := range rows {
 		v, err := s.show(c, &rows[i])

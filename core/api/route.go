@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // access says who may use a route. Its zero value is no answer, and refused when
@@ -33,15 +35,16 @@ func (a access) String() string {
 }
 
 // route is one line of the table. It is written without field names, so that a
-// line without an access does not compile.
+// line without an access or a description does not compile.
 type route struct {
 	method  string
-	pattern string // below Prefix, ends in a slash; "{}" stands for one segment
+	pattern string // below Prefix, ends in a slash; "{name}" stands for one segment
 	access  access
 	serve   func(*call) (reply, error)
+	operation
 }
 
-// routes is the whole API: method, path, who, and what answers.
+// routes is the whole API: method, path, who, what answers, and what it is.
 func (h *Handler) routes() []route {
 	const (
 		get    = http.MethodGet
@@ -49,38 +52,38 @@ func (h *Handler) routes() []route {
 		remove = http.MethodDelete
 	)
 	all := []route{
-		{get, "", public, h.index},
-		{get, "root/config/", public, rootConfig},
-		{get, "admin/version/", superusers, version},
+		{get, "", public, h.index, about("List the operations").gives(indexShape())},
+		{get, "root/config/", public, rootConfig, about("Settings that clients read first").gives(configShape())},
+		{get, "admin/version/", superusers, version, about("The version of the server").gives(versionShape())},
 
-		{get, "flows/instances/", superusers, listFlows},
-		{get, "flows/instances/{}/", superusers, retrieveFlow},
+		{get, "flows/instances/", superusers, listFlows, about("List flows").lists(flowShape(), flowListing())},
+		{get, "flows/instances/{slug}/", superusers, retrieveFlow, about("Show a flow").gives(flowShape())},
 
-		{get, "core/applications/", loggedIn, listApplications},
-		{get, "core/applications/{}/", loggedIn, retrieveApplication},
-		{get, "core/applications/{}/check_access/", superusers, checkAccess},
-		{post, "core/applications/{}/set_icon_url/", superusers, setIconURL},
+		{get, "core/applications/", loggedIn, listApplications, applications().listed().by(applicationParameters()...)},
+		{get, "core/applications/{slug}/", loggedIn, retrieveApplication, applications().shown()},
+		{get, "core/applications/{slug}/check_access/", superusers, checkAccess, about("Check whether a user may open an application, and why").by(forUser()).gives(policyTestShape())},
+		{post, "core/applications/{slug}/set_icon_url/", superusers, setIconURL, about("Set an application's icon").takes("FilePathRequest", readIconURL(new(string))).gives(dictShape())},
 
-		{get, "providers/all/", superusers, listProviders},
-		{get, "providers/all/{}/", superusers, retrieveProvider},
-		{remove, "providers/all/{}/", superusers, deleteProvider},
-		{get, "providers/oauth2/{}/setup_urls/", superusers, setupURLs},
-		{get, "providers/oauth2/{}/preview_user/", superusers, previewUser},
+		{get, "providers/all/", superusers, listProviders, about("List providers of every kind").lists(providerShape(), providerListing())},
+		{get, "providers/all/{id}/", superusers, retrieveProvider, about("Show a provider of any kind").gives(providerShape())},
+		{remove, "providers/all/{id}/", superusers, deleteProvider, about("Delete a provider of any kind")},
+		{get, "providers/oauth2/{id}/setup_urls/", superusers, setupURLs, about("URLs to configure a client with").gives(setupURLsShape())},
+		{get, "providers/oauth2/{id}/preview_user/", superusers, previewUser, about("Preview what a client learns of a user").by(forUser()).gives(previewShape())},
 
-		{get, "crypto/certificatekeypairs/{}/view_certificate/", superusers, viewCertificate},
-		{get, "crypto/certificatekeypairs/{}/view_private_key/", superusers, viewPrivateKey},
-		{post, "crypto/certificatekeypairs/generate/", superusers, generateKeyPair},
+		{get, "crypto/certificatekeypairs/{kp_uuid}/view_certificate/", superusers, viewCertificate, about("Show a certificate").gives(pemShape()).downloads(pemType)},
+		{get, "crypto/certificatekeypairs/{kp_uuid}/view_private_key/", superusers, viewPrivateKey, about("Show a private key").gives(pemShape()).downloads(pemType)},
+		{post, "crypto/certificatekeypairs/generate/", superusers, generateKeyPair, about("Generate a key pair with a certificate that it signs itself").takes("CertificateGenerationRequest", (&generation{}).read).gives(keyPairs().shape())},
 
-		{get, "core/users/me/", loggedIn, me},
-		{post, "core/users/service_account/", superusers, createServiceAccount},
-		{post, "core/users/{}/set_password/", superusers, setPassword},
-		{post, "core/users/{}/recovery/", superusers, recovery},
+		{get, "core/users/me/", loggedIn, me, about("Show the user who asks").gives(sessionUserShape())},
+		{post, "core/users/service_account/", superusers, createServiceAccount, about("Create an account for a machine").takes("UserServiceAccountRequest", newServiceAccount().read).gives(serviceAccountShape())},
+		{post, "core/users/{id}/set_password/", superusers, setPassword, about("Set a user's password").takes("UserPasswordSetRequest", readPassword(new(core.Secret)))},
+		{post, "core/users/{id}/recovery/", superusers, recovery, about("Make a link with which a user sets a new password").takes("UserRecoveryLinkRequest", readRecovery(new(core.Timedelta))).gives(linkShape())},
 
-		{post, "core/groups/{}/add_user/", superusers, addMember},
-		{post, "core/groups/{}/remove_user/", superusers, removeMember},
+		{post, "core/groups/{group_uuid}/add_user/", superusers, addMember, about("Put a user into a group").takes("UserAccountRequest", readMember(new(int64)))},
+		{post, "core/groups/{group_uuid}/remove_user/", superusers, removeMember, about("Take a user out of a group").takes("UserAccountRequest", readMember(new(int64)))},
 
-		{get, "core/tokens/{}/view_key/", loggedIn, viewTokenKey},
-		{post, "core/tokens/{}/set_key/", loggedIn, setTokenKey},
+		{get, "core/tokens/{identifier}/view_key/", loggedIn, viewTokenKey, about("Show a token's key").gives(tokenViewShape())},
+		{post, "core/tokens/{identifier}/set_key/", loggedIn, setTokenKey, about("Set a token's key").takes("TokenSetKeyRequest", readKey(new(core.Secret)))},
 	}
 	all = append(all, users().routes("core/users/", superusers)...)
 	all = append(all, groups().routes("core/groups/", superusers)...)
@@ -112,21 +115,20 @@ func (m methodSet) allow() string {
 
 type table map[string]methodSet
 
-// newTable panics on a route that does not say who may use it, or that is
-// listed twice: the table is part of the program.
+// newTable panics on a route that says too little, or that is listed twice: the
+// table is part of the program.
 func newTable(routes []route) table {
 	t := table{}
 	for _, r := range routes {
-		if r.access < public || r.access > superusers || r.serve == nil {
-			panic(fmt.Sprintf("api: %s %s does not say who may use it", r.method, r.pattern))
+		r.check()
+		path := r.path()
+		if t[path] == nil {
+			t[path] = methodSet{}
 		}
-		if t[r.pattern] == nil {
-			t[r.pattern] = methodSet{}
-		}
-		if _, twice := t[r.pattern][r.method]; twice {
+		if _, twice := t[path][r.method]; twice {
 			panic(fmt.Sprintf("api: %s %s is there twice", r.method, r.pattern))
 		}
-		t[r.pattern][r.method] = r
+		t[path][r.method] = r
 	}
 	return t
 }

@@ -23,7 +23,10 @@ type tokenRow struct {
 
 func tokens() resource[tokenRow] {
 	return resource[tokenRow]{
-		model: "Token", app: "authentik_core", verbose: "Token",
+		model: "Token", app: "authentik_core", verbose: "Token", key: "identifier",
+		members: []member{
+			always("pk", uuidShape()), always("managed", textShape().orNull()), always("user", integerShape()), always("user_obj", users().shape()),
+		},
 		listing: listing{
 			filters: map[string]filter{
 				"identifier": byText, "intent": byText, "user__username": byText, "description": byText,
@@ -52,10 +55,7 @@ func tokens() resource[tokenRow] {
 			return &tokenRow{Token: core.Token{Intent: core.IntentAPI, User: c.user.ID, Expiring: true}}
 		},
 		read: func(f *fields, t *tokenRow) {
-			text(f, "identifier", rule{required: true, max: 255}, &t.Identifier)
-			if f.has("identifier") && len(f.errs["identifier"]) == 0 && !slug.MatchString(t.Identifier) {
-				f.fail("identifier", "Enter a valid “slug” consisting of letters, numbers, underscores or hyphens.")
-			}
+			text(f, "identifier", rule{required: true, max: 255, format: slugFormat}, &t.Identifier)
 			choice(f, "intent", &t.Intent, core.IntentAPI, core.IntentAppPassword, core.IntentVerification, core.IntentRecovery)
 			integer(f, "user", rule{null: true}, &t.owner)
 			text(f, "description", rule{blank: true, null: true, lines: true}, &t.Description)
@@ -176,13 +176,21 @@ func viewTokenKey(c *call) (reply, error) {
 // minKey is how short a key may be that somebody chose.
 const minKey = 20
 
+func readKey(key *core.Secret) func(*fields) {
+	return func(f *fields) {
+		text(f, "key", rule{required: true, max: 255, about: "At least 20 printable ASCII characters."}, key)
+	}
+}
+
+func tokenViewShape() shape { return objectShape("TokenView", always("key", textShape())) }
+
 func setTokenKey(c *call) (reply, error) {
 	t, err := findToken(c, c.key)
 	if err != nil {
 		return reply{}, found(err, "Token")
 	}
 	key := core.Secret("")
-	text(c.body, "key", rule{required: true, max: 255}, &key)
+	readKey(&key)(c.body)
 	if len(c.body.errs) == 0 && (len(key) < minKey || strings.ContainsFunc(string(key), notVisible)) {
 		c.body.fail("key", fmt.Sprintf("A key has at least %d printable ASCII characters, and no spaces.", minKey))
 	}

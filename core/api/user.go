@@ -18,7 +18,16 @@ import (
 
 func users() resource[core.User] {
 	return resource[core.User]{
-		model: "User", app: "authentik_core", verbose: "User",
+		model: "User", app: "authentik_core", verbose: "User", key: "id",
+		members: []member{
+			always("pk", integerShape()), always("uuid", uuidShape()), always("uid", textShape()),
+			always("avatar", textShape()), always("is_superuser", booleanShape()),
+			always("groups_obj", listShape(partialGroupShape()).orNull()), always("roles", listShape(uuidShape())), always("roles_obj", listShape(roleShape()).orNull()),
+			always("last_login", timeShape().orNull()), always("password_change_date", timeShape()), always("date_joined", timeShape()), always("last_updated", timeShape()),
+		},
+		params: []parameter{
+			{"include_groups", byBool, "true", "Show the groups."}, {"include_roles", byBool, "true", "Show the roles."},
+		},
 		listing: listing{
 			filters: map[string]filter{
 				"username": byText, "name": byText, "email": byText, "uuid": byUUID, "path": byText, "path_startswith": byText,
@@ -89,7 +98,7 @@ func userPK(key string) (int64, error) {
 
 // forUser is the user that the query's for_user names, or the one who asks.
 func (c *call) forUser() (*core.User, error) {
-	key := c.r.URL.Query().Get("for_user")
+	key := c.param("for_user")
 	if key == "" {
 		return c.user, nil
 	}
@@ -115,12 +124,9 @@ func userTaken(err error) error {
 func readUser(f *fields, u *core.User) {
 	text(f, "username", rule{required: true, max: 150}, &u.UserName)
 	text(f, "name", rule{required: true, blank: true, max: 1000}, &u.DisplayName)
-	text(f, "email", rule{blank: true, max: 254}, &u.Email)
-	if f.has("email") && u.Email != "" && len(f.errs["email"]) == 0 && !isEmail(u.Email) {
-		f.fail("email", "Enter a valid email address.")
-	}
+	text(f, "email", rule{blank: true, max: 254, format: emailFormat}, &u.Email)
 	boolean(f, "is_active", &u.Active)
-	choice(f, "type", &u.Type, core.UserInternal, core.UserExternal, core.UserServiceAccount, core.UserInternalServiceAccount)
+	choice(f, "type", &u.Type, userTypes()...)
 	text(f, "path", rule{max: 1000}, &u.Path)
 	switch {
 	case strings.HasPrefix(u.Path, "/") || strings.HasSuffix(u.Path, "/"):
@@ -130,9 +136,34 @@ func readUser(f *fields, u *core.User) {
 	}
 	dict(f, "attributes", &u.Attributes)
 	references(f, "groups", &u.Groups)
-	if roles, ok := f.items("roles", rule{}); ok && len(roles) > 0 {
-		f.fail("roles", noPK(strings.Trim(string(roles[0]), `"`))) // there are none
+	readRoles(f)
+}
+
+func userTypes() []core.UserType {
+	return []core.UserType{core.UserInternal, core.UserExternal, core.UserServiceAccount, core.UserInternalServiceAccount}
+}
+
+// readRoles refuses all: there are none.
+func readRoles(f *fields) {
+	var roles []string
+	if references(f, "roles", &roles); len(roles) > 0 {
+		f.fail("roles", noPK(roles[0]))
 	}
+}
+
+// roleShape, partialUserShape and their like are objects as part of others.
+func roleShape() shape {
+	return objectShape("Role", always("pk", uuidShape()), always("name", textShape()))
+}
+
+func partialUserShape() shape {
+	return objectShape("PartialUser", always("pk", integerShape()), always("username", textShape()), always("name", textShape()),
+		always("is_active", booleanShape()), always("last_login", timeShape().orNull()), always("email", textShape()),
+		always("attributes", dictShape()), always("uid", textShape()))
+}
+
+func forUser() parameter {
+	return parameter{name: "for_user", kind: byInt, text: "The user instead of who asks."}
 }
 
 // isEmail: one address as RFC 5322 has it, without a display name, and nothing
@@ -262,12 +293,13 @@ func briefUser(c *call, u *core.User) object {
 	}
 }
 
-// wants reports what an include_… parameter says.
+// wants reports what an include_… parameter says; preset is for the routes that
+// have none of the name.
 func (c *call) wants(name string, preset bool) bool {
-	switch strings.ToLower(c.r.URL.Query().Get(name)) {
-	case "true", "1":
+	switch c.param(name) {
+	case "true":
 		return true
-	case "false", "0":
+	case "false":
 		return false
 	}
 	return preset
