@@ -26,7 +26,11 @@ func (s *system) state(r *http.Request) (*core.RequestInfo, error) {
 		return info, nil
 	}
 	ctx := r.Context()
-	info := &core.RequestInfo{Scheme: "http", URI: originalURI(r)}
+	info := &core.RequestInfo{Scheme: "http", URI: originalURI(r), Method: r.Method, UserAgent: r.UserAgent()}
+	if len(info.UserAgent) > 500 {
+		info.UserAgent = info.UserAgent[:500]
+	}
+	info.UserAgent = strings.ToValidUTF8(info.UserAgent, "")
 	if r.TLS != nil {
 		info.Scheme = "https"
 	}

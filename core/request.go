@@ -17,6 +17,10 @@ type RequestInfo struct {
 	// URI is the path and query of the request line as the client sent it, before any
 	// rewriting.
 	URI string
+	// Method is that of the request line.
+	Method string
+	// UserAgent is the header of that name, at most 500 bytes: what the client says of itself.
+	UserAgent string
 	// ID names the request in logs and on error pages.
 	ID string
 }

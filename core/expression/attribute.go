@@ -37,6 +37,9 @@ func (r *run) optional(v starlark.Value, name string) starlark.Value {
 		return o.get(name)
 	}
 	if b, ok := v.(*builtin); ok {
+		if b.get != nil {
+			return b.get(name)
+		}
 		return r.unbound(b, name)
 	}
 	if fn, ok := table[name]; ok {

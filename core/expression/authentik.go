@@ -19,6 +19,8 @@ func authentik() map[string]func(*run, *args) starlark.Value {
 		"ak_user_by":                userBy,
 		"ak_user_has_authenticator": hasAuthenticator,
 		"ak_create_event":           createEvent,
+		"ak_message":                message,
+		"ak_call_policy":            callPolicy,
 		"ip_address":                ipAddress,
 		"ip_network":                ipNetwork,
 		"list_flatten":              listFlatten,
@@ -105,8 +107,13 @@ func (r *run) ask(what string, query func(Directory) error) {
 	if r.Directory == nil {
 		fail("there is no directory to ask")
 	}
+	r.askOther(what, func() error { return query(r.Directory) })
+}
+
+// askOther is ask, of somebody else than the Directory.
+func (r *run) askOther(what string, query func() error) {
 	var err error
-	r.outside(func() { err = query(r.Directory) })
+	r.outside(func() { err = query() })
 	r.charge(500)
 	r.alloc(2048)
 	var field *core.FieldError
@@ -130,7 +137,7 @@ func hasAuthenticator(r *run, a *args) starlark.Value {
 		return starlark.False
 	}
 	var has bool
-	r.ask("find authenticators", func(Directory) (err error) {
+	r.askOther("find authenticators", func() (err error) {
 		has, err = r.HasAuthenticator(r.ctx, r.tenant, u.user.ID, kind)
 		return err
 	})
@@ -175,7 +182,7 @@ func createEvent(r *run, a *args) starlark.Value {
 		r.Log.InfoContext(r.ctx, "expression event", "tenant", string(r.tenant), "action", action, "message", e.Message)
 		return starlark.None
 	}
-	r.ask("record event", func(Directory) error { return r.Events.Record(r.ctx, r.tenant, e) })
+	r.askOther("record event", func() error { return r.Events.Record(r.ctx, r.tenant, e) })
 	return starlark.None
 }
 
@@ -186,7 +193,7 @@ func logger() starlark.Value {
 	}
 	levels := map[string]starlark.Value{
 		"debug": level("debug", "debug"), "info": level("info", "info"),
-		"warning": level("warning", "warn"), "warn": level("warn", "warn"),
+		"warning": level("warning", "warning"), "warn": level("warn", "warning"),
 		"error": level("error", "error"), "critical": level("critical", "error"), "exception": level("exception", "error"),
 	}
 	return &object{kind: "Logger", id: "logger", get: func(name string) starlark.Value { return levels[name] }}
@@ -197,29 +204,36 @@ func (r *run) log(level string, a *args) starlark.Value {
 	if r.lines++; r.lines > maxLines {
 		return starlark.None
 	}
-	var message []string
+	var words []string
 	for _, v := range a.pos {
-		message = append(message, cut(r.str(v), 1000))
+		words = append(words, cut(r.str(v), 1000))
 	}
+	line := LogLine{Level: level, Message: cut(strings.Join(words, " "), 1000), Attributes: map[string]string{}}
 	attrs := []any{"tenant", string(r.tenant)}
 	for i, pair := range a.kw {
 		if i == 20 {
 			break
 		}
 		name, _ := starlark.AsString(pair[0])
-		attrs = append(attrs, cut(name, 100), cut(r.str(pair[1]), 1000))
+		name, value := cut(name, 100), cut(r.str(pair[1]), 1000)
+		attrs = append(attrs, name, value)
+		line.Attributes[name] = value
 	}
 	var at slog.Level
 	switch level {
 	case "debug":
 		at = slog.LevelDebug
-	case "warn":
+	case "warning":
 		at = slog.LevelWarn
 	case "error":
 		at = slog.LevelError
 	}
 	r.charge(1000)
-	r.Log.Log(r.ctx, at, "expression: "+cut(strings.Join(message, " "), 1000), attrs...)
+	r.Log.Log(r.ctx, at, "expression: "+line.Message, attrs...)
+	if r.env.Logged != nil {
+		r.alloc(1000 + 1200*len(line.Attributes))
+		r.env.Logged(line)
+	}
 	return starlark.None
 }
 

@@ -182,6 +182,16 @@ func bombs() map[string]string {
 		"directory":           "while True:\n    ak_user_by(username='jo')",
 		"log":                 "while True:\n    ak_logger.warning('x' * 10000)",
 		"print":               "while True:\n    print('x' * 100000)",
+		"policy calls":        "while True:\n    ak_call_policy('yes')",
+		"policy context":      "while True:\n    ak_call_policy('yes', **{'k' + str(i): 'v' * 1000 for i in range(100)})",
+		"datetimes":           "d = datetime(2026, 1, 1)\nout = []\nwhile True:\n    out.append(d + timedelta(days=1))",
+		"datetime methods":    "d = now()\nwhile True:\n    d.replace(year=2020).date().isoformat()",
+		"strftime":            "d = now()\nwhile True:\n    d.strftime('%A' * 1000)",
+		"time zones":          "i = 0\nwhile True:\n    ZoneInfo('Europe/Paris')",
+		"timedelta squared":   "t = timedelta(days=1)\nwhile True:\n    t = t * 2",
+		"timedelta by big":    "return timedelta(days=1) * 10 ** 400",
+		"datetime of a big":   "return datetime.fromtimestamp(10 ** 400)",
+		"datetime far away":   "return datetime(9999, 1, 1) + timedelta(days=100000)",
 		"type":                "while True:\n    type(1)",
 		"f-strings in turn":   "x = 'x' * 1000\nwhile True:\n    y = f'{x}{x}{x}{x}{x}{x}{x}{x}'",
 		"dict growth":         "d = {}\nfor i in range(10 ** 6):\n    d['k' * i] = 'v' * i",
@@ -231,7 +241,7 @@ func measure(e *expression.Evaluator, src string, env expression.Env) cost {
 // E-02, E-03: every bomb ends, within the promised memory, and in time.
 func TestBombs(t *testing.T) {
 	d := people()
-	e := &expression.Evaluator{Directory: d, Log: quiet()}
+	e := &expression.Evaluator{Directory: d, Log: quiet(), PolicySource: policies{"yes": "return True"}.source}
 	env := d.env(t, "jo")
 	limit := 200 * time.Millisecond // 50 on an idle machine; this one may be busy, and slow
 	if raceDetector {
@@ -258,6 +268,52 @@ func TestBombs(t *testing.T) {
 			}
 			t.Logf("%6d KB %10v %v", c.bytes>>10, c.took, c.err)
 		})
+	}
+}
+
+// Policies are bounded as mappings are: a bomb is an error, and not a yes; nor does what
+// it says grow.
+func TestPolicyBombs(t *testing.T) {
+	d := people()
+	all := policies{"yes": "return True", "log": "while True:\n    ak_logger.warning('x' * 10000, **{'k' + str(i): 'v' * 10000 for i in range(50)})"}
+	e := &expression.Evaluator{Directory: d, Log: quiet(), PolicySource: all.source}
+	env := d.env(t, "jo")
+	env.Logged = func(expression.LogLine) {}
+	limit := 200 * time.Millisecond
+	if raceDetector {
+		limit = 2 * time.Second
+	}
+	bombs := map[string]string{
+		"messages":       "while True:\n    ak_message('x' * 100000)",
+		"messages kept":  "m = 'x' * 1000000\nwhile True:\n    ak_message([m, m])",
+		"context":        "while True:\n    context[str(len(context))] = 'x' * 1000",
+		"context nested": "while True:\n    context['x'] = [context.get('x'), context.get('x')]\n    str(context)",
+		"called context": "while True:\n    ak_call_policy('yes', **{str(len(context)): 'x' * 1000})",
+		"log":            all["log"],
+		"called log":     "while True:\n    ak_call_policy('log')",
+		"swallowed":      "return not ak_call_policy('log').passing",
+	}
+	for name, src := range bombs {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		var passed bool
+		var said []string
+		var err error
+		took := cpuTime(func() { passed, said, err = e.EvaluatePolicy(t.Context(), "public", src, env) })
+		runtime.ReadMemStats(&after)
+		if passed || !errors.Is(err, expression.ErrLimit) {
+			t.Errorf("%s: %v (%v)", name, passed, err)
+		}
+		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 16<<20 && !raceDetector {
+			t.Errorf("%s: it allocated %d KB", name, bytes>>10)
+		}
+		if took > limit {
+			t.Errorf("%s: it took %v of CPU", name, took)
+		}
+		if len(said) > 20 {
+			t.Errorf("%s: %d messages", name, len(said))
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ type builtin struct {
 	opaque
 	name string
 	fn   func(r *run, a *args) starlark.Value
+	get  func(name string) starlark.Value // attributes of a class, such as datetime.now; nil: none
 }
 
 // callCost and callBytes are what a call takes that does nothing: an argument list, a

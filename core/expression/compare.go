@@ -166,9 +166,16 @@ func (r *run) order(op string, x, y starlark.Value, depth int) (c int, ok bool) 
 			case *address:
 				b, _ := y.data.(*address)
 				return a.Compare(b.Addr), true
-			case time.Time:
-				b, _ := y.data.(time.Time)
-				return a.Compare(b), true
+			case moment:
+				b, _ := y.data.(moment)
+				s, t, ok := a.alike(b)
+				if !ok {
+					fail("TypeError: can't compare offset-naive and offset-aware datetimes")
+				}
+				return s.Compare(t), true
+			case time.Duration:
+				b, _ := y.data.(time.Duration)
+				return cmp.Compare(a, b), true
 			}
 		}
 	}

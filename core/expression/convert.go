@@ -53,9 +53,13 @@ func (r *run) toGo(v starlark.Value, depth int) any {
 		}
 		return out
 	case *object:
-		switch v.data.(type) {
-		case *address, *network, time.Time:
+		switch data := v.data.(type) {
+		case *address, *network:
 			return v.id
+		case moment:
+			return data.iso("T")
+		case time.Duration:
+			return data.Seconds()
 		}
 		fail("a %s cannot be part of the result: return one of its attributes", v.kind)
 	}

@@ -10,7 +10,7 @@
 //     function of this package.
 //  3. program.go compiles the tree once, freezes it and keeps it.
 //  4. evaluator.go runs it on a fresh thread, with what the caller gives as Env, and
-//     turns what it returns into Go's values.
+//     turns what it returns into Go's values; policy.go asks only whether it is true.
 //
 // # What contains it
 //
@@ -29,7 +29,10 @@
 // methods that need nothing but values. str, repr and all formatting are CPython's:
 // testdata/python.json holds what CPython made of several hundred of them.
 //
-// What is not: try, import, class, with, global, decorators, async, recursion, bytes and
+// datetime, its neighbours and ZoneInfo are there without an import; a line that imports
+// them may stay.
+//
+// What is not: try, every other import, class, with, global, decorators, async, recursion, bytes and
 // names that begin with an underscore. Each is an error that names the line and says what to
 // write instead. A generator expression is evaluated at once; a chain of comparisons
 // evaluates all of its operands.

@@ -32,6 +32,8 @@ func TestEscapes(t *testing.T) {
 		"user.check_password('x')", "user.set_password('x')", "user.save()", "user.delete()", "user.password", "user.ak_groups.create(name='x')", "user.ak_groups.all().delete()", "user.ak_groups.add(1)", "user.ak_groups.all().update(name='x')",
 		"provider.client_secret", "provider.Secret", "provider.secret", "request.http_request.session", "http_request.COOKIES",
 		"requests.get('http://169.254.169.254/')", "resolve_dns('localhost')", "reverse_dns('127.0.0.1')", "ak_send_email('a@b.test', 'x')", "ak_call_policy('x')", "ak_create_jwt(user, provider, [])",
+		"datetime.__class__", "datetime.now().__class__", "datetime.max", "timedelta(1).__reduce__()", "now().__dict__", "ZoneInfo('../../../etc/passwd')", "ZoneInfo('/etc/passwd')", "ZoneInfo('Local')", "ZoneInfo('')", "ZoneInfo('posix/../../../../etc/passwd')", "datetime.fromisoformat('x' * 100)", "datetime(2026, 2, 30)", "datetime(0, 1, 1)",
+		"datetime.now() < now()", "datetime.now() - now()", "now() + 1", "time(1) + timedelta(1)", "ak_message('x')", "ak_client_ip.x",
 		"ak_logger.__init__", "ak_logger.handlers", "regex_match.__globals__", "ValueError('x').__traceback__", "ValueError('x').args",
 	} {
 		v, err := e.Eval(t.Context(), "public", "return "+src, env)
@@ -45,6 +47,7 @@ func TestEscapes(t *testing.T) {
 		"import os", "from os import path", "import os as x", "try:\n    x = 1\nexcept:\n    pass", "class X:\n    pass", "with open('x') as f:\n    pass",
 		"global x", "nonlocal x", "async def f(): pass", "@x\ndef f(): pass", "def f():\n    import os\n    return os\nreturn f()", "x = await f()", "exec 'x'", "print 'x'",
 		"user.name = 'x'", "user.attributes['x'] = 1", "user.ak_groups = []", "del user.name", "user.attributes.update(x=1)", "user.attributes.clear()", "user.attributes['list'].append(1)", "request.context['x'] = 1",
+		"import datetime as x", "import datetime.datetime", "import datetime, os", "from datetime import os", "from datetime import *", "from datetime import datetime as d", "from . import x", "from django.contrib import auth", "from authentik.core.models import User", "import time",
 		"(lambda: 0).__code__ = 1", "__x__ = 1", "len = 5\nreturn __builtins__", "for user.name in ['x']: pass", "user.attributes |= {'x': 1}", "user.attributes['list'] += [1]", "request.user.attributes.pop('upn')",
 		"f = user\nf.is_superuser = True", "[0 for user.x in [1]]", "with user: pass", "lambda: (yield)", "x = yield 1",
 	} {
@@ -63,6 +66,38 @@ func TestOtherTenant(t *testing.T) {
 	}
 	if got, err := e.Eval(t.Context(), "t_other", "return ak_user_by(username='ada').email", expression.Env{}); err == nil {
 		t.Errorf("another tenant's expression found %v", got)
+	}
+}
+
+// E-05, for policies: what one may change is its own.
+func TestPolicyEscapes(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet(), PolicySource: policies{"yes": "return True"}.source}
+	env := d.env(t, "jo")
+	env.Request = &core.RequestInfo{Host: "a.test", Scheme: "https", URI: "/", ClientIP: netip.MustParseAddr("192.0.2.1")}
+	env.Object = &core.Application{ID: "a1", Slug: "wiki"}
+	env.Context = m{"given": m{"list": l{int64(1)}}, "user": d.users[0].Attributes}
+	for _, src := range []string{
+		"request.user = ak_user_by(username='ada')", "request.context = {}", "request.obj.slug = 'x'", "http_request.META['REMOTE_ADDR'] = '10.0.0.1'", "request.http_request.method = 'x'",
+		"user.attributes['x'] = 1", "ak_call_policy('yes').passing = False", "ak_call_policy('yes').messages.append('x')", "request.user.is_superuser = True", "ak_message.__globals__", "return ak_call_policy.__self__", "return context.__class__",
+		"return request.http_request.COOKIES", "return http_request.headers['Cookie']", "return http_request.META['HTTP_AUTHORIZATION']", "return http_request.session",
+	} {
+		if passed, _, err := e.EvaluatePolicy(t.Context(), "public", src, env); err == nil {
+			t.Errorf("%s gives %v", src, passed)
+		}
+	}
+	for range 2 { // the second run sees nothing of the first
+		passed, _, err := e.EvaluatePolicy(t.Context(), "public", "context['given']['list'].append(2)\ncontext['user']['upn'] = 'changed'\ncontext['n'] = context.get('n', 0) + 1\nreturn context['n'] == 1 and len(context['given']['list']) == 2", env)
+		if err != nil || !passed {
+			t.Errorf("%v (%v)", passed, err)
+		}
+	}
+	if got := fmt.Sprint(env.Context, d.users[0].Attributes); strings.Contains(got, "changed") || strings.Contains(got, "[1 2]") {
+		t.Errorf("a policy changed what it was given: %s", got)
+	}
+	// The control: a mapping's context is read-only.
+	if _, err := e.Eval(t.Context(), "public", "context['n'] = 1", env); err == nil {
+		t.Error("a mapping changed its context")
 	}
 }
 

@@ -19,7 +19,7 @@ type Evaluator struct {
 	// Directory answers what an expression asks of users and groups beyond Env.
 	Directory Directory
 	Log       *slog.Logger     // for ak_logger; default slog.Default
-	Now       func() time.Time // for events; default time.Now
+	Now       func() time.Time // the time of events, and now(); default time.Now
 	// Events takes what ak_create_event records; nil: it is only logged.
 	Events core.Events
 	// HashUser gives "uid" of users other than Env.User; nil: theirs is an error.
@@ -27,6 +27,9 @@ type Evaluator struct {
 	// HasAuthenticator answers ak_user_has_authenticator. kind is "totp", "static",
 	// "webauthn" and so on, or empty for any. Nil: nobody has one.
 	HasAuthenticator func(ctx context.Context, t core.TenantID, u core.UserID, kind string) (bool, error)
+	// PolicySource answers ak_call_policy: the expression of the tenant's policy of that
+	// name, core.ErrNotFound where there is none. Nil: there are no policies to call.
+	PolicySource func(ctx context.Context, t core.TenantID, name string) (string, error)
 
 	once     sync.Once
 	lanes    *lanes
@@ -57,6 +60,13 @@ type Env struct {
 	Application *core.Application
 	// Mapping is "request.obj": the mapping that is evaluated.
 	Mapping *core.PropertyMapping
+	// Object is "request.obj" of a policy: what it is bound to, such as a
+	// *core.Application. It wins over Mapping.
+	Object any
+	// Debug is "request.debug": an administrator tests the expression.
+	Debug bool
+	// Logged is told what a policy writes to ak_logger, beside the log. Nil: nobody is.
+	Logged func(LogLine)
 	// Vars are further names, such as token, connection or group; they win over
 	// those above, so that nil makes "user" None. Values are JSON-like, or a
 	// *core.User, *core.Group, core.Provider, *core.Application or Object. They are also
@@ -107,19 +117,28 @@ func (e *Evaluator) Check(src string) error {
 //
 // A run is bounded in steps, time and memory whatever the source is; see budget.go.
 func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env Env) (any, error) {
+	var out any
+	if err := e.run(ctx, t, src, env, nil, func(r *run, v starlark.Value) { out = r.toGo(v, 0) }); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// run runs a source and gives take what it returned. policy is nil for a mapping.
+func (e *Evaluator) run(ctx context.Context, t core.TenantID, src string, env Env, policy *frame, take func(*run, starlark.Value)) error {
 	e.init()
 	source := e.programs.get(src)
 	expensive := source.expensive.Load()
 	place, err := e.lanes.enter(ctx, expensive)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer place.leave()
 	program, err := source.compile(e.names)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, lanes: place}
+	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, lanes: place, policy: policy}
 	r.spentCheap = expensive
 	r.start = time.Now() // the real clock: it bounds real time
 	r.thread.SetLocal(runKey, r)
@@ -127,7 +146,7 @@ func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env E
 	r.thread.Print = func(*starlark.Thread, string) {}
 	r.thread.SetMaxExecutionSteps(cheapSteps)
 	r.thread.OnMaxSteps = r.tooManySteps
-	out, err := r.main(program)
+	err = r.main(program, take)
 	if now := r.work > cheapWork || r.bytes > cheapBytes || r.thread.Steps > cheapSteps; now != expensive {
 		source.expensive.Store(now)
 	}
@@ -135,9 +154,9 @@ func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env E
 		e.spent(r.work, r.bytes, r.thread.Steps)
 	}
 	if err != nil {
-		return nil, explain(r, err)
+		return explain(r, err)
 	}
-	return out, nil
+	return nil
 }
 
 // run is one evaluation: everything it may touch, and what is left of its budget.
@@ -153,13 +172,15 @@ type run struct {
 	user    *object // request.user
 	request *object
 	found   map[string]starlark.Value // what names stand for, once they were looked up
+	policy  *frame                    // nil: a mapping is evaluated
+	shared  *dict                     // the context that policies may change; nil: nobody asked for it yet
 }
 
 // runKey names the run in the thread's locals.
 const runKey = "run"
 
-// main calls the program, and turns what it returns into Go's values.
-func (r *run) main(p *program) (out any, err error) {
+// main calls the program, and gives take what it returns.
+func (r *run) main(p *program, take func(*run, starlark.Value)) (err error) {
 	defer func() {
 		if bad := recover(); bad != nil {
 			if f, ok := bad.(*fault); ok {
@@ -172,9 +193,10 @@ func (r *run) main(p *program) (out any, err error) {
 	}()
 	v, err := starlark.Call(&r.thread, p.main, nil, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return r.toGo(v, 0), nil
+	take(r, v)
+	return nil
 }
 
 // tooManySteps is called by the interpreter when the count is reached: first that of
@@ -215,6 +237,11 @@ func (r *run) lookup(name string) starlark.Value {
 		return r.httpRequest()
 	case "provider":
 		return r.provider(r.env.Provider)
+	case "ak_client_ip":
+		return newAddress(r.env.Request.ClientIP.Unmap())
+	case "ak_is_sso_flow":
+		v, ok := r.sharedContext().find("is_sso")
+		return starlark.Bool(ok && bool(v.Truth()))
 	}
 	return r.context()
 }
@@ -234,7 +261,11 @@ func (r *run) given(name string) bool {
 	case "provider":
 		return r.env.Provider != nil
 	case "context":
-		return r.env.Context != nil
+		return r.env.Context != nil || r.policy != nil
+	case "ak_client_ip":
+		return r.env.Request != nil && r.env.Request.ClientIP.IsValid()
+	case "ak_is_sso_flow":
+		return r.policy != nil
 	}
 	return false
 }
@@ -251,6 +282,9 @@ func (r *run) name(name string) starlark.Value {
 		fail("name %s is not defined", quote(name))
 	}
 	v := r.lookup(name)
+	if name == "context" || name == "ak_is_sso_flow" {
+		return v // a policy that is called by a mapping sees another
+	}
 	if r.found == nil {
 		r.found = map[string]starlark.Value{}
 	}
@@ -265,8 +299,8 @@ func absentName(name string) string {
 		return "expressions have no network"
 	case "ak_send_email":
 		return "expressions send no mail"
-	case "ak_call_policy":
-		return "expressions cannot call policies by name"
+	case "ak_client_ip":
+		return "there is no request of a browser here"
 	case "ak_create_jwt", "ak_create_jwt_raw":
 		return "expressions cannot sign tokens"
 	case "open", "input", "exec", "eval", "compile", "__import__", "globals", "locals", "vars", "breakpoint", "exit", "quit":

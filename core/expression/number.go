@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"math/bits"
+	"time"
 
 	"go.starlark.net/starlark"
 )
@@ -273,6 +274,14 @@ func (r *run) unary(op string, x starlark.Value) starlark.Value {
 			return -f
 		}
 		return f
+	}
+	if o, ok := x.(*object); ok && op != "~" {
+		if d, ok := o.data.(time.Duration); ok {
+			if op == "-" {
+				d = -d
+			}
+			return newTimedelta(d)
+		}
 	}
 	i, ok := asInt(x)
 	if !ok {

@@ -38,6 +38,9 @@ func (r *run) operator(op string, x, y starlark.Value) starlark.Value {
 			return v
 		}
 	}
+	if v := r.calendar(op, x, y); v != nil {
+		return v
+	}
 	fail("TypeError: unsupported operand types for %s: %s and %s", op, quote(typeName(x)), quote(typeName(y)))
 	return nil
 }

@@ -22,6 +22,8 @@ func (p *parser) statement() []syntax.Stmt {
 			return []syntax.Stmt{p.whileStatement()}
 		case "def":
 			return p.defStatement()
+		case "import", "from":
+			return p.simpleLine()
 		}
 		if why := absentStatement(t.text); why != "" {
 			p.fail(why)
@@ -245,6 +247,9 @@ func (p *parser) simple() []syntax.Stmt {
 	t := p.peek()
 	at := p.at(t)
 	if t.kind == kindName || t.kind == kindOp {
+		if t.text == "import" || t.text == "from" {
+			return p.importStatement()
+		}
 		if why := absentStatement(t.text); why != "" {
 			p.fail(why)
 		}

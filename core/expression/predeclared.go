@@ -22,6 +22,9 @@ func predeclared() starlark.StringDict {
 			return &exception{kind: kind, args: a.pos}
 		}}
 	}
+	for name, class := range calendarTypes() {
+		out[name] = class
+	}
 	out["ak_logger"] = logger()
 	return out
 }

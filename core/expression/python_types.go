@@ -80,6 +80,8 @@ func isType(b *builtin) bool {
 	switch b.name {
 	case "str", "bool", "int", "float", "list", "tuple", "set", "frozenset", "dict", "type":
 		return true
+	case "datetime", "date", "timedelta", "time":
+		return b.get != nil || b.name == "timedelta" // and not the method of a datetime
 	}
 	return b.fn == nil
 }
@@ -99,7 +101,7 @@ func (r *run) isInstance(v, class starlark.Value) bool {
 		fail("TypeError: the second argument of isinstance() must be a type, or a tuple of types")
 	}
 	name := typeName(v)
-	return name == b.name || name == "bool" && b.name == "int"
+	return name == b.name || name == "bool" && b.name == "int" || name == "datetime" && b.name == "date"
 }
 
 func toInt(r *run, a *args) starlark.Value {

@@ -78,7 +78,9 @@ func (w *writer) write(v starlark.Value) {
 	case *list, *dict, *set, starlark.Tuple, *query:
 		w.container(v)
 	case *object:
-		if v.text != nil {
+		if v.repr != nil {
+			w.add(v.repr())
+		} else if v.text != nil {
 			w.add("<" + v.kind + ": " + v.text() + ">")
 		} else {
 			w.add("<" + v.kind + ">")

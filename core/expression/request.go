@@ -26,19 +26,31 @@ func (r *run) policyRequest() *object {
 			}
 			return r.httpRequest()
 		case "obj":
+			if r.env.Object != nil {
+				return r.fromGo(r.env.Object, 0)
+			}
 			return r.mapping()
 		case "context":
 			return r.context()
 		case "debug":
-			return starlark.False
+			return starlark.Bool(r.env.Debug)
 		}
 		return nil
 	}
 	return r.request
 }
 
-// context is "request.context": what was given beyond the user and the request.
+// context is "request.context": for a mapping a value to read, for a policy the dict
+// of the run.
 func (r *run) context() starlark.Value {
+	if r.policy != nil {
+		return r.sharedContext()
+	}
+	return r.givenContext()
+}
+
+// givenContext is what was given beyond the user and the request.
+func (r *run) givenContext() starlark.Value {
 	all := map[string]any{}
 	maps.Copy(all, r.env.Vars)
 	maps.Copy(all, r.env.Context)
@@ -80,8 +92,10 @@ func (r *run) httpRequest() *object {
 		switch name {
 		case "scheme":
 			return starlark.String(q.Scheme)
-		case "path":
+		case "path", "path_info":
 			return starlark.String(target.Path)
+		case "method":
+			return starlark.String(q.Method)
 		case "is_secure":
 			return call(name, func() starlark.Value { return starlark.Bool(q.Scheme == "https") })
 		case "get_host":
@@ -98,11 +112,16 @@ func (r *run) httpRequest() *object {
 			}
 			return r.fromGo(values, 0)
 		case "META":
-			meta := map[string]any{"HTTP_HOST": q.Host, "PATH_INFO": target.Path, "QUERY_STRING": target.RawQuery}
+			meta := map[string]any{
+				"HTTP_HOST": q.Host, "PATH_INFO": target.Path, "QUERY_STRING": target.RawQuery,
+				"REQUEST_METHOD": q.Method, "HTTP_USER_AGENT": q.UserAgent,
+			}
 			if q.ClientIP.IsValid() {
 				meta["REMOTE_ADDR"] = q.ClientIP.String()
 			}
 			return r.fromGo(meta, 0)
+		case "headers": // what may be known of them: no cookie and no credentials
+			return r.fromGo(map[string]any{"Host": q.Host, "User-Agent": q.UserAgent}, 0)
 		case "user":
 			return r.requestUser()
 		case "request_id":

@@ -167,10 +167,14 @@ type object struct {
 	id   string                           // two objects of a kind with the same id are equal
 	get  func(name string) starlark.Value // nil: no such attribute
 	text func() string                    // str(); nil: <kind>
+	repr func() string                    // repr(); nil: made of kind and text
 	data any                              // what it stands for
+	// falsy: its truth is false, as that of a policy's result that does not pass.
+	falsy bool
 }
 
-func (o *object) Type() string { return o.kind }
+func (o *object) Type() string         { return o.kind }
+func (o *object) Truth() starlark.Bool { return starlark.Bool(!o.falsy) }
 
 // query is a Django QuerySet: an ordered list of users or groups.
 type query struct {
