@@ -95,7 +95,7 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	}
 	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
 	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
-	sh.expressions = &expression.Evaluator{Directory: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
+	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
 	sh.db.OnChange = sh.changed
 	ctx, sh.sweeping = context.WithCancel(ctx)
 	go sh.sweep(ctx, log)

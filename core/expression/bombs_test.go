@@ -241,7 +241,7 @@ func measure(e *expression.Evaluator, src string, env expression.Env) cost {
 // E-02, E-03: every bomb ends, within the promised memory, and in time.
 func TestBombs(t *testing.T) {
 	d := people()
-	e := &expression.Evaluator{Directory: d, Log: quiet(), PolicySource: policies{"yes": "return True"}.source}
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Policies: policies{"yes": "return True"}}
 	env := d.env(t, "jo")
 	limit := 200 * time.Millisecond // 50 on an idle machine; this one may be busy, and slow
 	if raceDetector {
@@ -276,7 +276,7 @@ func TestBombs(t *testing.T) {
 func TestPolicyBombs(t *testing.T) {
 	d := people()
 	all := policies{"yes": "return True", "log": "while True:\n    ak_logger.warning('x' * 10000, **{'k' + str(i): 'v' * 10000 for i in range(50)})"}
-	e := &expression.Evaluator{Directory: d, Log: quiet(), PolicySource: all.source}
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Policies: all}
 	env := d.env(t, "jo")
 	env.Logged = func(expression.LogLine) {}
 	limit := 200 * time.Millisecond

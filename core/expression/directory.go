@@ -6,6 +6,11 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
+// Policies finds what ak_call_policy calls, of one tenant only.
+type Policies interface {
+	PolicyByName(ctx context.Context, t core.TenantID, name string) (*core.ExpressionPolicy, error)
+}
+
 // Directory is what expressions may read, of one tenant only.
 type Directory interface {
 	core.Users

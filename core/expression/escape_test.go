@@ -72,7 +72,7 @@ func TestOtherTenant(t *testing.T) {
 // E-05, for policies: what one may change is its own.
 func TestPolicyEscapes(t *testing.T) {
 	d := people()
-	e := &expression.Evaluator{Directory: d, Log: quiet(), PolicySource: policies{"yes": "return True"}.source}
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Policies: policies{"yes": "return True"}}
 	env := d.env(t, "jo")
 	env.Request = &core.RequestInfo{Host: "a.test", Scheme: "https", URI: "/", ClientIP: netip.MustParseAddr("192.0.2.1")}
 	env.Object = &core.Application{ID: "a1", Slug: "wiki"}

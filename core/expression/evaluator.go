@@ -27,9 +27,11 @@ type Evaluator struct {
 	// HasAuthenticator answers ak_user_has_authenticator. kind is "totp", "static",
 	// "webauthn" and so on, or empty for any. Nil: nobody has one.
 	HasAuthenticator func(ctx context.Context, t core.TenantID, u core.UserID, kind string) (bool, error)
-	// PolicySource answers ak_call_policy: the expression of the tenant's policy of that
-	// name, core.ErrNotFound where there is none. Nil: there are no policies to call.
-	PolicySource func(ctx context.Context, t core.TenantID, name string) (string, error)
+	// Policies are those that ak_call_policy finds; nil: there are none.
+	Policies Policies
+	// Entitlements answers user.app_entitlements: what a user, with all groups direct and
+	// inherited, may do in an application, ordered by folded name. Nil: nobody has one.
+	Entitlements func(ctx context.Context, t core.TenantID, u *core.User, groups []core.Group, app core.ApplicationID) ([]core.Entitlement, error)
 
 	once     sync.Once
 	lanes    *lanes

@@ -71,21 +71,22 @@ func callPolicy(r *run, a *args) starlark.Value {
 	if len(name) > 1000 {
 		fail("ak_call_policy(): there is no policy of that name")
 	}
-	if r.PolicySource == nil {
+	if r.Policies == nil {
 		fail("ak_call_policy is not available: there are no policies here")
 	}
-	var src string
-	missing := false
-	r.askOther("find a policy by name", func() (err error) {
-		src, err = r.PolicySource(r.ctx, r.tenant, name)
-		if missing = errors.Is(err, core.ErrNotFound); missing {
+	var policy *core.ExpressionPolicy
+	r.askOther("find a policy by name", func() error {
+		p, err := r.Policies.PolicyByName(r.ctx, r.tenant, name)
+		if errors.Is(err, core.ErrNotFound) {
 			return nil
 		}
+		policy = p
 		return err
 	})
-	if missing {
+	if policy == nil {
 		fail("ak_call_policy(): there is no policy of that name")
 	}
+	src := policy.Expression
 	var outer []string
 	if r.policy != nil {
 		outer = r.policy.sources

@@ -19,12 +19,12 @@ import (
 // policies are the sources that ak_call_policy finds, of the tenant "public".
 type policies map[string]string
 
-func (p policies) source(_ context.Context, t core.TenantID, name string) (string, error) {
+func (p policies) PolicyByName(_ context.Context, t core.TenantID, name string) (*core.ExpressionPolicy, error) {
 	src, ok := p[name]
 	if !ok || t != "public" {
-		return "", fmt.Errorf("policy: %w", core.ErrNotFound)
+		return nil, fmt.Errorf("policy: %w", core.ErrNotFound)
 	}
-	return src, nil
+	return &core.ExpressionPolicy{Name: name, Expression: src}, nil
 }
 
 // TestPolicyTruth: testdata/policy.json holds what bool() of CPython made of each source's
@@ -98,7 +98,7 @@ func TestPolicyNames(t *testing.T) {
 }
 
 func TestPolicyMessages(t *testing.T) {
-	e := &expression.Evaluator{Log: quiet(), PolicySource: policies{"inner": "ak_message('inside')\nreturn False"}.source}
+	e := &expression.Evaluator{Log: quiet(), Policies: policies{"inner": "ak_message('inside')\nreturn False"}}
 	say := func(src string) (bool, []string, error) {
 		return e.EvaluatePolicy(t.Context(), "public", src, expression.Env{})
 	}
@@ -142,7 +142,7 @@ func TestCallPolicy(t *testing.T) {
 		all[fmt.Sprintf("d%d", i+1)] = fmt.Sprintf("return ak_call_policy('d%d').passing", i)
 	}
 	d := people()
-	e := &expression.Evaluator{Directory: d, Log: quiet(), PolicySource: all.source}
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Policies: all}
 	env := d.env(t, "jo")
 	env.Context = m{"password": "hunter2"}
 	for src, want := range map[string]any{
@@ -192,7 +192,7 @@ func TestCallPolicy(t *testing.T) {
 // A policy that is called spends its caller's budget.
 func TestCalledPolicyIsCharged(t *testing.T) {
 	long := strings.Repeat("#", 20_000) + "\nreturn True"
-	e := &expression.Evaluator{Directory: people(), Log: quiet(), PolicySource: policies{"small": "return True", "large": "return [i for i in range(2000)]", "long": long}.source}
+	e := &expression.Evaluator{Directory: people(), Log: quiet(), Policies: policies{"small": "return True", "large": "return [i for i in range(2000)]", "long": long}}
 	cost := func(name string) (total int) {
 		e.OnSpent(func(work, bytes int, steps uint64) { total = work + bytes + int(steps) })
 		if _, _, err := e.EvaluatePolicy(t.Context(), "public", "return ak_call_policy('"+name+"').passing", expression.Env{}); err != nil {
@@ -206,5 +206,36 @@ func TestCalledPolicyIsCharged(t *testing.T) {
 	}
 	if l := cost("long"); l < small+80_000 {
 		t.Errorf("a long policy costs %d, a short one %d", l, small)
+	}
+}
+
+// user.app_entitlements and app_entitlements_attributes, as authentik's mapping of the scope
+// "entitlements" asks for them.
+func TestEntitlements(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Entitlements: func(_ context.Context, tenant core.TenantID, u *core.User, groups []core.Group, app core.ApplicationID) ([]core.Entitlement, error) {
+		if tenant != "public" || app != "a1" || u.UserName != "jo" || len(groups) != 2 {
+			return nil, nil
+		}
+		return []core.Entitlement{
+			{ID: "e1", Application: "a1", Name: "edit", Attributes: m{"level": float64(1), "list": l{"a"}}},
+			{ID: "e2", Application: "a1", Name: "read", Attributes: m{"level": float64(2), "list": l{"b"}}},
+		}, nil
+	}}
+	env := d.env(t, "jo")
+	env.Provider = &core.Client{ProviderBase: core.ProviderBase{ID: 7}}
+	env.Application = &core.Application{ID: "a1", Provider: 7, Slug: "wiki"}
+	check(t, e, env, []want{
+		{"entitlements = [entitlement.name for entitlement in request.user.app_entitlements(provider.application)]\nreturn {'entitlements': entitlements, 'roles': entitlements}", m{"entitlements": l{"edit", "read"}, "roles": l{"edit", "read"}}},
+		{"request.user.app_entitlements_attributes(provider.application)", m{"level": i(2), "list": l{"a", "b"}}},
+		{"[user.app_entitlements(provider.application).filter(name='edit').exists(), user.app_entitlements(provider.application).filter(attributes__level=2).first().name, user.app_entitlements(provider.application).values_list('name', flat=True)]", l{true, "read", l{"edit", "read"}}},
+		{"[list(user.app_entitlements(None)), user.app_entitlements_attributes(None)]", l{l{}, m{}}},
+		{"[list(ak_user_by(username='ada').app_entitlements(provider.application)), user.app_entitlements(provider.application)[0].app.slug]", l{l{}, "wiki"}},
+		{"user.app_entitlements('wiki')", errors.New("an application is needed")},
+		{"user.app_entitlements(provider.application)[0].attributes['level'] = 9\nreturn 1", errors.New("read-only")},
+	})
+	env.Object, env.Provider = env.Application, nil
+	if passed, _, err := e.EvaluatePolicy(t.Context(), "public", "return request.user.app_entitlements(request.obj).filter(name='edit').exists()", env); err != nil || !passed {
+		t.Error(passed, err)
 	}
 }

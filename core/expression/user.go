@@ -187,13 +187,11 @@ func (r *run) userMethod(p *person, u *core.User, name string) starlark.Value {
 		})
 	case "app_entitlements":
 		return call(func(a *args) starlark.Value {
-			a.bind(1, "app")
-			return &query{kind: "ApplicationEntitlement"} // there are no entitlements: nobody has one
+			return &query{kind: "ApplicationEntitlement", items: r.entitlements(p, a.bind(1, "app")[0])}
 		})
 	case "app_entitlements_attributes":
 		return call(func(a *args) starlark.Value {
-			a.bind(1, "app")
-			return &dict{}
+			return r.entitlementAttributes(p, a.bind(1, "app")[0])
 		})
 	case "locale":
 		return call(func(a *args) starlark.Value {
