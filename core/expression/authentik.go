@@ -113,8 +113,8 @@ func (r *run) ask(what string, query func(Directory) error) {
 // askOther is ask, of somebody else than the Directory.
 func (r *run) askOther(what string, query func() error) {
 	var err error
+	r.charge(chargeQuery)
 	r.outside(func() { err = query() })
-	r.charge(500)
 	r.alloc(2048)
 	var field *core.FieldError
 	if errors.As(err, &field) {
@@ -153,6 +153,7 @@ func createEvent(r *run, a *args) starlark.Value {
 	if r.events++; r.events > maxEvents {
 		fail("ak_create_event() is called more than %d times", maxEvents)
 	}
+	r.charge(chargeEvent)
 	action := cut(a.text(a.pos[0], "action", ""), 100)
 	if !slices.Contains([]string{
 		core.EventLogin, core.EventLoginFailed, core.EventLogout, core.EventAuthorize, core.EventSuspicious, core.EventPasswordSet,

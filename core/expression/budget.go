@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"runtime"
 	"time"
 )
 
@@ -19,6 +20,8 @@ const (
 	// scheduled. Past maxWait it ends in any case. Time in the Directory does not count.
 	maxTime = 50 * time.Millisecond
 	maxWait = time.Second
+	// An expensive run lets others go first this often.
+	yieldAfter = 500 * time.Microsecond
 
 	// A run that is through with these is expensive and continues in the slow lane.
 	cheapSteps = 10_000
@@ -29,6 +32,11 @@ const (
 	maxRows    = 500 // of one query
 	maxEvents  = 10  // by ak_create_event
 	maxLines   = 50  // by ak_logger
+
+	// What these are charged: about the time that they take, so that who asks or writes
+	// much does so in the slow lane.
+	chargeQuery = 2_500
+	chargeEvent = 20_000
 )
 
 // budget is what is left of one run.
@@ -37,6 +45,7 @@ type budget struct {
 	spentCheap  bool // the slow lane is entered
 	ticks       int
 	start       time.Time
+	yielded     time.Duration // after start
 	queries     int
 	events      int
 	lines       int
@@ -104,13 +113,17 @@ func (r *run) clock() {
 	if took > maxWait || took > maxTime && (r.work > maxWork/2 || r.thread.Steps > maxSteps/2) {
 		panic(r.stop("the expression takes too long"))
 	}
+	if r.spentCheap && took > r.yielded+yieldAfter {
+		runtime.Gosched() // whatever else has work goes first
+		r.yielded = time.Since(r.start)
+	}
 }
 
 // slowDown moves an expensive run into the slow lane, and waits for a place there.
 func (r *run) slowDown() {
 	r.spentCheap = true
 	begin := time.Now()
-	if f := r.lanes.change(r.ctx); f != nil {
+	if f := r.lanes.change(r.ctx, expensive); f != nil {
 		r.stopped = f
 		panic(f)
 	}

@@ -19,7 +19,8 @@
 // are this package's own, and each pays for its time and memory from the run's budget before
 // it takes them (budget.go). Numbers have at most 8192 bits, regular expressions are
 // RE2 with a bound on their size. Values of the directory are read-only. lanes.go
-// keeps expensive runs out of the way of ordinary ones.
+// keeps expensive runs out of the way of ordinary ones, and what never ends out of the
+// way of both.
 //
 // # What of Python is there
 //

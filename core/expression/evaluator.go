@@ -2,6 +2,7 @@ package expression
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"sync"
@@ -103,11 +104,11 @@ func (e *Evaluator) init() {
 // a name means is known only when it runs, as in Python.
 func (e *Evaluator) Check(src string) error {
 	e.init()
-	place, err := e.lanes.enter(context.Background(), false)
+	place, err := e.lanes.enter(context.Background(), cheap)
 	if err != nil {
 		return err
 	}
-	defer place.leave()
+	defer place.leave(cheap)
 	_, err = compile(src, e.names)
 	return err
 }
@@ -130,18 +131,19 @@ func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env E
 func (e *Evaluator) run(ctx context.Context, t core.TenantID, src string, env Env, policy *frame, take func(*run, starlark.Value)) error {
 	e.init()
 	source := e.programs.get(src)
-	expensive := source.expensive.Load()
-	place, err := e.lanes.enter(ctx, expensive)
+	before := pace(source.pace.Load())
+	place, err := e.lanes.enter(ctx, before)
 	if err != nil {
 		return err
 	}
-	defer place.leave()
+	now := before
+	defer func() { place.leave(now) }()
 	program, err := source.compile(e.names)
 	if err != nil {
 		return err
 	}
 	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, lanes: place, policy: policy}
-	r.spentCheap = expensive
+	r.spentCheap = before != cheap
 	r.start = time.Now() // the real clock: it bounds real time
 	r.thread.SetLocal(runKey, r)
 	r.thread.Name = "expression"
@@ -149,8 +151,8 @@ func (e *Evaluator) run(ctx context.Context, t core.TenantID, src string, env En
 	r.thread.SetMaxExecutionSteps(cheapSteps)
 	r.thread.OnMaxSteps = r.tooManySteps
 	err = r.main(program, take)
-	if now := r.work > cheapWork || r.bytes > cheapBytes || r.thread.Steps > cheapSteps; now != expensive {
-		source.expensive.Store(now)
+	if now = r.turnedOut(); now != before {
+		source.pace.Store(int32(now))
 	}
 	if e.spent != nil {
 		e.spent(r.work, r.bytes, r.thread.Steps)
@@ -199,6 +201,17 @@ func (r *run) main(p *program, take func(*run, starlark.Value)) (err error) {
 	}
 	take(r, v)
 	return nil
+}
+
+// turnedOut is what the next run of the same program is told.
+func (r *run) turnedOut() pace {
+	switch {
+	case r.stopped != nil && errors.Is(r.stopped.err, ErrLimit):
+		return endless
+	case r.work > cheapWork || r.bytes > cheapBytes || r.thread.Steps > cheapSteps:
+		return expensive
+	}
+	return cheap
 }
 
 // tooManySteps is called by the interpreter when the count is reached: first that of

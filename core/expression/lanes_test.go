@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -63,6 +65,95 @@ func TestSlowLane(t *testing.T) {
 	if busy.Load() == 0 || done.Load() == 0 || busy.Load()+done.Load()+failed.Load() != all {
 		t.Errorf("%d done, %d refused, %d failed", done.Load(), busy.Load(), failed.Load())
 	}
+}
+
+const endless = "while True:\n    pass"
+
+// What a limit ended takes turns the next time, with a rest after each, so that however
+// many come at once they leave most of one processor to others. The clock is
+// synctest's: a run itself takes none of its time.
+func TestWhatALimitEndedRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &expression.Evaluator{Log: quiet()}
+		run := func(src string) error {
+			_, err := e.Eval(t.Context(), "public", src, expression.Env{})
+			return err
+		}
+		ended := func(sources ...string) (took time.Duration) {
+			began := time.Now()
+			var wg sync.WaitGroup
+			for _, src := range sources {
+				wg.Go(func() { _ = run(src) })
+			}
+			wg.Wait()
+			return time.Since(began)
+		}
+		if err := run(endless); !errors.Is(err, expression.ErrLimit) {
+			t.Fatal(err)
+		}
+		crowd := slices.Repeat([]string{endless}, 10)
+		if took := ended(crowd...); took < 9*200*time.Millisecond {
+			t.Errorf("10 bombs at once were through after %v", took)
+		}
+		// One that ended by itself, however expensive, does not wait for them, nor for its like.
+		expensive := "return len(sorted(range(8000)))"
+		if err := run(expensive); err != nil {
+			t.Fatal(err)
+		}
+		if took := ended(slices.Repeat([]string{expensive}, 10)...); took != 0 { // control
+			t.Errorf("10 expensive runs waited %v", took)
+		}
+		// Who waits too long is told so.
+		var busy atomic.Int64
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				if errors.Is(run(endless), expression.ErrBusy) {
+					busy.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := busy.Load(); n < 80 || n > 90 { // 3 s are 15 turns
+			t.Errorf("%d of 100 were refused", n)
+		}
+	})
+}
+
+// One program can be endless for one user and cheap for another: whom it is cheap
+// for gets an answer, and it is not slow for ever.
+func TestEndlessForOneUserOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &expression.Evaluator{Log: quiet()}
+		src := "while context['loop']:\n    pass\nreturn 1"
+		run := func(loop bool) (any, error) {
+			return e.Eval(t.Context(), "public", src, expression.Env{Context: map[string]any{"loop": loop}})
+		}
+		for range 3 {
+			if _, err := run(true); !errors.Is(err, expression.ErrLimit) {
+				t.Fatal(err)
+			}
+		}
+		if got, err := run(false); err != nil || got != int64(1) {
+			t.Fatal(got, err)
+		}
+		began := time.Now()
+		for range 100 {
+			if got, err := run(false); err != nil || got != int64(1) {
+				t.Fatal(got, err)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("a hundred cheap runs waited %v", took)
+		}
+		began = time.Now()
+		for range 3 {
+			_, _ = run(true)
+		}
+		if took := time.Since(began); took < 200*time.Millisecond { // control
+			t.Errorf("endless again: %v", took)
+		}
+	})
 }
 
 // What is compiled is kept within bounds.

@@ -67,8 +67,7 @@ type cached struct {
 	once    sync.Once
 	program *program
 	err     error
-	// expensive: its last run went beyond what the fast lane is for.
-	expensive atomic.Bool
+	pace    atomic.Int32 // a pace: how its last run turned out
 }
 
 func newPrograms() *programs {
