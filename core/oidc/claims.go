@@ -94,13 +94,22 @@ func (p *Provider) runMapping(ctx context.Context, m *core.PropertyMapping, env 
 
 func (p *Provider) mappingFailed(ctx context.Context, to *target, user *core.User, m *core.PropertyMapping, err error) {
 	p.Log.WarnContext(ctx, "oidc: a scope mapping failed", "mapping", m.Name, "client", to.client.ClientID, "error", err, "request", core.Request(ctx).ID)
+	record, more := p.failures.take(failure{core.Request(ctx).Tenant.ID, m.ID, to.app.ID}, p.Now())
+	if !record {
+		return
+	}
 	consequence := "its claims are left out"
 	if m.Managed == "" {
 		consequence = "the claims of all mappings that are not built in are left out"
 	}
+	also := map[string]any{"mapping": string(m.ID), "scope": m.ScopeName, "client_id": to.client.ClientID}
+	if more > 0 {
+		consequence = fmt.Sprintf("%s; it failed %d more times since the event before this one", consequence, more)
+		also["more"] = more
+	}
 	p.record(ctx, core.Event{
 		Action: core.EventMappingException, User: user.ID, UserName: user.UserName, Application: to.app.ID,
 		Message: fmt.Sprintf("the scope mapping %q failed: %v; %s", m.Name, err, consequence),
-		Context: map[string]any{"mapping": string(m.ID), "scope": m.ScopeName, "client_id": to.client.ClientID},
+		Context: also,
 	})
 }

@@ -115,6 +115,41 @@ func TestFailingMapping(t *testing.T) {
 	}
 }
 
+// A mapping that goes on failing writes one event a minute, which tells how often, as
+// each is a durable write that other people's logins wait for. Another mapping's, and
+// another application's, are recorded all the same.
+func TestFailuresAreJoined(t *testing.T) {
+	w := newWorld(t)
+	w.addMapping("a", "fail_here()")
+	preview := func(app *core.Application) {
+		t.Helper()
+		client, err := w.db.Client(w.ctx(), tenantID, w.client.ClientID)
+		check(t, err)
+		_, err = w.op.Preview(w.ctx(), nil, client, app, w.alice)
+		check(t, err)
+	}
+	for range 100 {
+		preview(w.app)
+	}
+	if n := len(w.events(core.EventMappingException)); n != 1 {
+		t.Fatalf("%d events of 100 failures within a minute, want 1", n)
+	}
+	preview(&core.Application{ID: "another"})
+	if n := len(w.events(core.EventMappingException)); n != 2 {
+		t.Errorf("%d events after another application's, want 2", n)
+	}
+	w.clock.Add(time.Minute) // control: it is the minute that joins them
+	preview(w.app)
+	if e := w.events(core.EventMappingException); len(e) != 3 || !strings.Contains(e[0], "it failed 99 more times") {
+		t.Errorf("a minute later: %q", e)
+	}
+	w.clock.Add(-time.Hour)
+	preview(w.app)
+	if n := len(w.events(core.EventMappingException)); n != 4 {
+		t.Errorf("%d events after the clock was set back, want 4", n)
+	}
+}
+
 // What userinfo answers is worked out anew: a group that was left is gone.
 func TestUserinfoIsFresh(t *testing.T) {
 	w := newWorld(t)

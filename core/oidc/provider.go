@@ -35,6 +35,7 @@ type Provider struct {
 	mux       *http.ServeMux
 	exchanges stripes
 	strangers quota
+	failures  failures
 }
 
 // quota bounds how many events a minute anybody may cause who has not proved who
