@@ -16,7 +16,7 @@ import (
 // browser is a person without JavaScript: it follows redirects, keeps cookies,
 // fills in the first form of a page and presses its first button.
 type browser struct {
-	t      *testing.T
+	t      testing.TB
 	client *http.Client
 	// trail holds every URL visited since the last open.
 	trail []string
@@ -40,7 +40,7 @@ type form struct {
 	pressed        bool   // the first button has been found
 }
 
-func newBrowser(t *testing.T) *browser {
+func newBrowser(t testing.TB) *browser {
 	jar, _ := cookiejar.New(nil)
 	b := &browser{t: t}
 	// *.localhost is this machine for a browser; Go asks the system's resolver.
@@ -138,7 +138,7 @@ func (b *browser) login(address, user string) *page {
 	return p
 }
 
-func forms(t *testing.T, body string) []form {
+func forms(t testing.TB, body string) []form {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(body))
 	if err != nil {

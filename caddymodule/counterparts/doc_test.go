@@ -11,7 +11,7 @@ import (
 )
 
 // counterpart returns the program that a variable names.
-func counterpart(t *testing.T, variable string) string {
+func counterpart(t testing.TB, variable string) string {
 	t.Helper()
 	program := os.Getenv(variable)
 	if program == "" {
@@ -21,7 +21,7 @@ func counterpart(t *testing.T, variable string) string {
 }
 
 // ran tells make test that a counterpart took part in a test that passed.
-func ran(t *testing.T, name string) {
+func ran(t testing.TB, name string) {
 	t.Helper()
 	t.Cleanup(func() {
 		dir := os.Getenv("POSTERN_TEST_RAN")

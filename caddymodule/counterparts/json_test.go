@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func jsonText(t *testing.T, v any) string {
+func jsonText(t testing.TB, v any) string {
 	t.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -14,7 +14,7 @@ func jsonText(t *testing.T, v any) string {
 	return string(b)
 }
 
-func decode(t *testing.T, raw []byte) map[string]any {
+func decode(t testing.TB, raw []byte) map[string]any {
 	t.Helper()
 	if len(raw) == 0 {
 		return nil

@@ -10,7 +10,7 @@ import (
 
 // logIn runs the code flow as an OpenID Connect client does, with go-oidc and
 // x/oauth2 and PKCE, and returns the verified ID token.
-func logIn(t *testing.T, a *application, user string, scopes ...string) (*oidc.IDToken, string) {
+func logIn(t testing.TB, a *application, user string, scopes ...string) (*oidc.IDToken, string) {
 	t.Helper()
 	ctx := context.Background()
 	op, err := oidc.NewProvider(ctx, a.issuer)

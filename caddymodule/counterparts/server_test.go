@@ -18,7 +18,7 @@ import (
 )
 
 // freePort returns a TCP port that was free a moment ago.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,7 +55,7 @@ type process struct {
 }
 
 // run starts a program, and stops it when the test ends.
-func run(t *testing.T, env []string, program string, args ...string) *process {
+func run(t testing.TB, env []string, program string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), out: &output{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
@@ -74,7 +74,7 @@ func run(t *testing.T, env []string, program string, args ...string) *process {
 }
 
 // stop ends a program as Ctrl-C does, and waits for it.
-func (p *process) stop(t *testing.T) {
+func (p *process) stop(t testing.TB) {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGINT)
 	select {
@@ -87,7 +87,7 @@ func (p *process) stop(t *testing.T) {
 }
 
 // answers waits until a URL gives one of the statuses.
-func (p *process) answers(t *testing.T, url string, statuses ...int) {
+func (p *process) answers(t testing.TB, url string, statuses ...int) {
 	t.Helper()
 	deadline := time.Now().Add(60 * time.Second)
 	var last string
@@ -138,7 +138,7 @@ func (p *postern) url() string { return "http://localhost:" + p.port }
 
 // startPostern runs Caddyfile.example on free ports with an empty data
 // directory, akadmin's password and an API token set by environment.
-func startPostern(t *testing.T, env ...string) *postern {
+func startPostern(t testing.TB, env ...string) *postern {
 	t.Helper()
 	p := &postern{port: freePort(t), admin: freePort(t), data: t.TempDir(), caddyfile: "../../Caddyfile.example"}
 	p.env = append([]string{
@@ -153,14 +153,14 @@ func bootstrapped() []string {
 	return []string{"AUTHENTIK_BOOTSTRAP_TOKEN=" + bootstrapToken, "AUTHENTIK_BOOTSTRAP_PASSWORD=" + bootstrapPassword}
 }
 
-func (p *postern) start(t *testing.T) {
+func (p *postern) start(t testing.TB) {
 	t.Helper()
 	p.process = run(t, p.env, counterpart(t, "POSTERN_TEST_CADDY"), "run", "--config", p.caddyfile, "--adapter", "caddyfile")
 	p.answers(t, p.url()+"/-/health/ready/", http.StatusOK)
 }
 
 // reload does what `caddy reload` does for the operator.
-func (p *postern) reload(t *testing.T) {
+func (p *postern) reload(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
@@ -172,7 +172,7 @@ func (p *postern) reload(t *testing.T) {
 }
 
 // api calls the REST API with the bootstrap token and decodes the answer.
-func (p *postern) api(t *testing.T, method, path string, body string, want int) map[string]any {
+func (p *postern) api(t testing.TB, method, path string, body string, want int) map[string]any {
 	t.Helper()
 	req, _ := http.NewRequest(method, p.url()+"/api/v3"+path, strings.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+bootstrapToken)
@@ -195,7 +195,7 @@ func (p *postern) api(t *testing.T, method, path string, body string, want int) 
 }
 
 // first returns the first result of a list.
-func (p *postern) first(t *testing.T, path string) map[string]any {
+func (p *postern) first(t testing.TB, path string) map[string]any {
 	t.Helper()
 	list := p.api(t, http.MethodGet, path, "", http.StatusOK)
 	results, _ := list["results"].([]any)
@@ -205,7 +205,7 @@ func (p *postern) first(t *testing.T, path string) map[string]any {
 	return results[0].(map[string]any)
 }
 
-func (p *postern) addUser(t *testing.T, name string, groups ...string) string {
+func (p *postern) addUser(t testing.TB, name string, groups ...string) string {
 	t.Helper()
 	u := p.api(t, http.MethodPost, "/core/users/", jsonText(t, map[string]any{
 		"username": name, "name": "The " + name, "email": name + "@example.com", "groups": append([]string{}, groups...),
@@ -215,7 +215,7 @@ func (p *postern) addUser(t *testing.T, name string, groups ...string) string {
 	return pk
 }
 
-func (p *postern) addGroup(t *testing.T, name string) string {
+func (p *postern) addGroup(t testing.TB, name string) string {
 	t.Helper()
 	return p.api(t, http.MethodPost, "/core/groups/", jsonText(t, map[string]any{"name": name}), http.StatusCreated)["pk"].(string)
 }

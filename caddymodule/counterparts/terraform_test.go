@@ -18,7 +18,7 @@ type application struct {
 
 // seedApplication creates the objects of the guide over the API, finding the
 // default ones as Terraform's data sources do.
-func (p *postern) seedApplication(t *testing.T, slug, redirect, expression string) *application {
+func (p *postern) seedApplication(t testing.TB, slug, redirect, expression string) *application {
 	t.Helper()
 	pk := func(path string) string { return p.first(t, path)["pk"].(string) }
 	scope := func(name string) string {
@@ -52,7 +52,7 @@ func (p *postern) seedApplication(t *testing.T, slug, redirect, expression strin
 }
 
 // setExpression changes the mapping as a second `terraform apply` does.
-func (p *postern) setExpression(t *testing.T, a *application, expression string) {
+func (p *postern) setExpression(t testing.TB, a *application, expression string) {
 	t.Helper()
 	p.api(t, http.MethodPut, fmt.Sprintf("/propertymappings/provider/scope/%s/", a.mapping), jsonText(t, map[string]any{
 		"name": "OIDC-Scope-" + a.slug, "scope_name": "minio", "expression": expression,
