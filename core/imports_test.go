@@ -35,6 +35,7 @@ func rules() []rule {
 		{"core/expression", []string{"core"}, []string{"go.starlark.net"}, "Starlark is known here and nowhere else"},
 		{"core/oidc", sub, []string{"github.com/go-jose/go-jose/v4"}, "a protocol knows the services, and no other protocol"},
 		{"core/login", sub, []string{"golang.org/x/crypto/argon2"}, "pages know the services, and no protocol"},
+		{"core/api/apitest", nil, []string{"github.com/getkin/kin-openapi"}, "tests hold the API to its document, as somebody else reads it"},
 		{"core/api", sub, nil, "the API knows the services, and no protocol"},
 		{"core", nil, []string{"golang.org/x/text"}, "the nouns stand on the standard library; x/text folds names as Unicode says"},
 		{"outpost", []string{"core/..."}, []string{"github.com/maypok86/otter/v2", "github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "the guard knows no storage and no Caddy"},

@@ -17,8 +17,11 @@ type object = map[string]any
 type reply struct {
 	status int
 	body   any // JSON; nil: none
-	// download is sent as a file of the name, instead of body.
-	download, fileName string
+	// raw is sent instead of body, as the media type, and as a file where it has a
+	// name.
+	raw             []byte
+	media, fileName string
+	header          map[string]string
 }
 
 func ok(body any) (reply, error)      { return reply{status: http.StatusOK, body: body}, nil }
@@ -27,12 +30,16 @@ func done() (reply, error)            { return reply{status: http.StatusNoConten
 
 func (a reply) write(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
-	var data []byte
-	switch {
-	case a.fileName != "":
-		header.Set("Content-Type", pemType)
+	for name, value := range a.header {
+		header.Set(name, value)
+	}
+	if a.fileName != "" {
 		header.Set("Content-Disposition", "attachment; filename="+strconv.Quote(a.fileName))
-		data = []byte(a.download)
+	}
+	data := a.raw
+	switch {
+	case a.media != "":
+		header.Set("Content-Type", a.media)
 	case a.body != nil:
 		header.Set("Content-Type", "application/json")
 		var err error

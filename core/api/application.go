@@ -28,9 +28,9 @@ func applicationListing() listing {
 // applicationParameters are those of the list beside its filters.
 func applicationParameters() []parameter {
 	return []parameter{
-		{"superuser_full_list", byBool, "false", "All applications, also those that the user may not open. For superusers."},
-		{"only_with_launch_url", byBool, "false", "Only what can be launched."},
-		{"for_user", byInt, "", "What this user may open. For superusers."},
+		flag("superuser_full_list", false, "All applications, also those that the user may not open. For superusers."),
+		flag("only_with_launch_url", false, "Only what can be launched."),
+		forUser(),
 	}
 }
 

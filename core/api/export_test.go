@@ -3,15 +3,22 @@ package api
 // Operation is one line of the route table.
 type Operation struct {
 	Method, Pattern, Access string
+	ID, Path                string // in the document
 }
 
 // Operations lists the routes of the table.
 func (h *Handler) Operations() []Operation {
 	var out []Operation
 	for _, r := range h.routes() {
-		out = append(out, Operation{r.method, r.path(), r.access.String()})
+		out = append(out, Operation{r.method, r.path(), r.access.String(), r.id(), r.pattern})
 	}
 	return out
+}
+
+// Document is the published document, as JSON.
+func (h *Handler) Document() []byte {
+	h.build.Do(func() { h.table = newTable(h.routes()) })
+	return h.published().json
 }
 
 // Weaken opens a route to everybody: what a mistake in the table would do.
@@ -25,6 +32,9 @@ func (h *Handler) Weaken(method, pattern string) {
 	h.build.Do(func() {})
 	h.table = newTable(routes)
 }
+
+// BuildUndescribed builds a table with a route that says not what it does.
+func BuildUndescribed() { newTable([]route{{"GET", "new/", public, version, operation{}}}) }
 
 // BuildUnset builds a table with a route that says not who may use it.
 func BuildUnset() { newTable([]route{{"GET", "new/", 0, version, about("Something new")}}) }

@@ -25,8 +25,8 @@ func groups() resource[groupRow] {
 			always("roles_obj", listShape(roleShape())), always("inherited_roles_obj", listShape(roleShape()).orNull()),
 		),
 		params: []parameter{
-			{"include_users", byBool, "true", "Show the direct members."}, {"include_parents", byBool, "false", "Show the parents."},
-			{"include_children", byBool, "false", "Show the children."}, {"include_inherited_roles", byBool, "false", "Show the roles of the parents."},
+			flag("include_users", true, "Show the direct members."), flag("include_parents", false, "Show the parents."),
+			flag("include_children", false, "Show the children."), flag("include_inherited_roles", false, "Show the roles of the parents."),
 		},
 		listing: listing{
 			filters: map[string]filter{

@@ -70,8 +70,9 @@ type Handler struct {
 	Log     *slog.Logger
 	Version string // of the product, as /admin/version/ shows it
 
-	build sync.Once
-	table table
+	build  sync.Once
+	table  table
+	schema published
 }
 
 // Prefix is the path below which the API lies.

@@ -43,6 +43,8 @@ type env struct {
 	closed    bool   // a test closed the directory itself
 	rootPK    int64
 	plainPK   int64
+	// lenient: the test sends what the document does not promise to be taken.
+	lenient bool
 }
 
 // rsaPair is made once: RSA keys are slow to make.
@@ -162,9 +164,17 @@ func (e *env) at(tenant *core.Tenant, r *http.Request) *http.Request {
 }
 
 func (e *env) serve(r *http.Request) answer {
+	e.Helper()
+	var body bytes.Buffer
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.TeeReader(r.Body, &body), r.Body}
 	w := httptest.NewRecorder()
 	e.api.ServeHTTP(w, r)
-	return answer{w.Code, w.Header(), w.Body.Bytes()}
+	a := answer{w.Code, w.Header(), w.Body.Bytes()}
+	e.conforms(r, body.Bytes(), a)
+	return a
 }
 
 // send asks with a token ("" for none).

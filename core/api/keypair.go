@@ -28,7 +28,7 @@ func keyPairs() resource[core.KeyPair] {
 			always("certificate_download_url", textShape()), always("private_key_download_url", textShape()),
 		},
 		hidden: []string{"certificate_data", "key_data"},
-		params: []parameter{{"include_details", byBool, "true", "Read the certificate too."}},
+		params: []parameter{flag("include_details", true, "Read the certificate too.")},
 		listing: listing{
 			filters: map[string]filter{"name": byText, "has_key": byBool, "managed": byText, "key_type": byTexts},
 			order:   []string{"name", "managed"},
@@ -158,7 +158,7 @@ func viewPrivateKey(c *call) (reply, error) {
 
 func pemText(c *call, pem, fileName string) (reply, error) {
 	if c.param("download") == "true" {
-		return reply{status: 200, download: pem, fileName: plainName(fileName)}, nil
+		return reply{status: 200, raw: []byte(pem), media: pemType, fileName: plainName(fileName)}, nil
 	}
 	return ok(object{"data": pem})
 }

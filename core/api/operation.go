@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,9 +18,7 @@ type operation struct {
 	body    *shape   // nil: none is read
 	status  int      // of success
 	answer  *shape   // nil: none is sent
-	// download is the media type of what is sent instead where the query asks for a
-	// download.
-	download string
+	media   []string // other media types that are sent
 }
 
 // parameter is one of a query.
@@ -28,6 +27,47 @@ type parameter struct {
 	kind   filter
 	preset string // what is taken where the query does not say
 	text   string
+	// choices are all that it may be; nil: not limited.
+	choices []string
+	// least and most are bounds of a number, for the document.
+	least, most *int
+}
+
+// flag is a parameter that is true or false.
+func flag(name string, preset bool, text string) parameter {
+	return parameter{name: name, kind: byBool, preset: strconv.FormatBool(preset), text: text}
+}
+
+// shape is what the parameter looks like.
+func (p *parameter) shape() shape {
+	s := p.kind.shape()
+	s.choices, s.text = p.choices, ""
+	switch {
+	case p.preset == "":
+	case p.kind == byBool:
+		s.preset = p.preset == "true"
+	case p.kind == byInt:
+		s.preset, _ = strconv.Atoi(p.preset)
+	default:
+		s.preset = p.preset
+	}
+	return s
+}
+
+// parameters are all of a route, also those that every list has, by name.
+func (r *route) parameters() []parameter {
+	out := slices.Clone(r.params)
+	if l := r.listing; l != nil {
+		one, most := 1, maxPageSize
+		out = append(out,
+			parameter{name: "page", kind: byInt, preset: "1", least: &one, text: "Which page, from 1."},
+			parameter{name: "page_size", kind: byInt, preset: strconv.Itoa(pageSize), least: &one, most: &most, text: "How many rows a page has. More than the maximum is the maximum."},
+			parameter{name: "search", kind: byText, text: "Words that each row must have."},
+			parameter{name: "ordering", kind: byText, text: "Names with commas between them, a minus sign before one for descending order: " + strings.Join(l.order, ", ") + "."},
+		)
+	}
+	slices.SortFunc(out, func(a, b parameter) int { return strings.Compare(a.name, b.name) })
+	return out
 }
 
 // about begins the description of a route, which answers 204 unless more is said.
@@ -69,10 +109,26 @@ func (o operation) lists(row shape, l listing) operation {
 	return o.gives(pageShape(row))
 }
 
+// partly says that the body may leave out anything.
+func (o operation) partly() operation {
+	s := *o.body
+	s.members = slices.Clone(s.members)
+	for i := range s.members {
+		s.members[i].optional, s.members[i].shape.preset = true, nil
+	}
+	o.body = &s
+	return o
+}
+
+// sends says which media types are sent, beside JSON where that was said.
+func (o operation) sends(media ...string) operation {
+	o.status, o.media = http.StatusOK, media
+	return o
+}
+
 // downloads says that download=true sends a file of a media type.
 func (o operation) downloads(media string) operation {
-	o.download = media
-	return o.by(parameter{name: "download", kind: byBool, preset: "false", text: "Send it as a file."})
+	return o.sends(media).by(flag("download", false, "Send it as a file."))
 }
 
 // pageShape is one page of a list.

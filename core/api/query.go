@@ -92,6 +92,9 @@ func (c *call) readParameters() error {
 		}
 		for i, s := range given {
 			v, err := p.kind.parse(s)
+			if p.choices != nil && !slices.Contains(p.choices, v) {
+				err = fmt.Sprintf("%.40q is not one of: %s.", s, strings.Join(p.choices, ", "))
+			}
 			if err != "" {
 				errs[p.name] = append(errs[p.name], err)
 				continue

@@ -64,7 +64,7 @@ func (s resource[T]) writeRoutes(path string, who access) []route {
 	return []route{
 		{http.MethodPost, path, who, s.serveCreate, about("Create "+name).takes(s.model+"Request", read).makes(s.shape())},
 		{http.MethodPut, one, who, s.serveUpdate, about("Change "+name).takes(s.model+"Request", read).gives(s.shape())},
-		{http.MethodPatch, one, who, s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).gives(s.shape())},
+		{http.MethodPatch, one, who, s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).partly().gives(s.shape())},
 		{http.MethodDelete, one, who, s.serveDelete, about("Delete " + name)},
 	}
 }
@@ -80,10 +80,14 @@ func (s resource[T]) shown() operation {
 
 // shape is the object in an answer: its own members, and what a body has.
 func (s resource[T]) shape() shape {
-	out := objectShape(s.model, s.members...)
+	out := objectShape(s.model, slices.Clone(s.members)...)
 	body := bodyShape("", func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) })
-	for _, m := range body.without(s.hidden...).members {
-		if !slices.ContainsFunc(s.members, func(own member) bool { return own.name == m.name }) {
+	named := func(name string) func(member) bool { return func(m member) bool { return m.name == name } }
+	for i := range out.members {
+		out.members[i].readOnly = !slices.ContainsFunc(body.members, named(out.members[i].name))
+	}
+	for _, m := range body.members {
+		if !slices.Contains(s.hidden, m.name) && !slices.ContainsFunc(s.members, named(m.name)) {
 			out.members = append(out.members, m.answered())
 		}
 	}

@@ -53,6 +53,8 @@ func (h *Handler) routes() []route {
 	)
 	all := []route{
 		{get, "", public, h.index, about("List the operations").gives(indexShape())},
+		{get, "schema/", public, showSchema, about("This description of the API, as an OpenAPI document").
+			by(parameter{name: "format", kind: byText, choices: []string{"json", "yaml"}, text: "The form, if the Accept header is not to decide."}).sends(openAPIYAML, openAPIJSON)},
 		{get, "root/config/", public, rootConfig, about("Settings that clients read first").gives(configShape())},
 		{get, "admin/version/", superusers, version, about("The version of the server").gives(versionShape())},
 

@@ -28,6 +28,8 @@ type member struct {
 	optional bool
 	// secret: not within a list.
 	secret bool
+	// readOnly: a body that has it is not read for it.
+	readOnly bool
 }
 
 func textShape() shape    { return shape{kind: "string"} }

@@ -26,7 +26,7 @@ func users() resource[core.User] {
 			always("last_login", timeShape().orNull()), always("password_change_date", timeShape()), always("date_joined", timeShape()), always("last_updated", timeShape()),
 		},
 		params: []parameter{
-			{"include_groups", byBool, "true", "Show the groups."}, {"include_roles", byBool, "true", "Show the roles."},
+			flag("include_groups", true, "Show the groups."), flag("include_roles", true, "Show the roles."),
 		},
 		listing: listing{
 			filters: map[string]filter{
