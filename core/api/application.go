@@ -262,7 +262,7 @@ func themedURLsShape() shape {
 
 // policyTestShape is whether somebody may, and why.
 func policyTestShape() shape {
-	return objectShape("PolicyTestResult", always("passing", booleanShape()), always("messages", listShape(textShape())), always("log_messages", listShape(dictShape())))
+	return objectShape("PolicyTestResult", always("passing", booleanShape()), always("messages", listShape(textShape())), always("log_messages", listShape(logShape())))
 }
 
 // setIconURL is how programs of before 2026 set the icon.

@@ -153,11 +153,15 @@ func TestTenantsApart(t *testing.T) {
 	scim := b.want(201, "POST", "propertymappings/provider/scim/", map[string]any{"name": "b-scim", "expression": "return 1"})["pk"]
 	client := b.want(201, "POST", "providers/oauth2/", flows.with(map[string]any{"name": "b-client", "client_id": "b", "redirect_uris": []any{}}))["pk"]
 	proxy := b.want(201, "POST", "providers/proxy/", flows.with(map[string]any{"name": "b-proxy", "external_host": "https://b.test", "mode": "forward_single"}))["pk"]
-	b.want(201, "POST", "core/applications/", map[string]any{"name": "b-app", "slug": "b-app", "provider": client})
+	app := b.want(201, "POST", "core/applications/", map[string]any{"name": "b-app", "slug": "b-app", "provider": client})["pk"]
+	rule := b.want(201, "POST", "policies/expression/", map[string]any{"name": "b-policy", "expression": "return True"})["pk"]
+	bound := b.want(201, "POST", "policies/bindings/", map[string]any{"target": app, "policy": rule, "order": 0})["pk"]
+	entitlement := b.want(201, "POST", "core/application_entitlements/", map[string]any{"app": app, "name": "b-entitlement"})["pbm_uuid"]
 	b.want(201, "POST", "core/tokens/", map[string]any{"identifier": "b-token"})
 	ids := map[string]any{
 		"core/users/": b.rootPK, "core/groups/": group, "core/tokens/": "b-token", "core/applications/": "b-app", "crypto/": pair,
 		"propertymappings/provider/scope/": scope, "propertymappings/provider/saml/": saml, "propertymappings/provider/scim/": scim,
+		"policies/expression/": rule, "policies/all/": rule, "policies/bindings/": bound, "core/application_entitlements/": entitlement,
 		"providers/oauth2/": client, "providers/proxy/": proxy, "providers/all/": client,
 	}
 	checked := 0
@@ -189,6 +193,7 @@ func TestTenantsApart(t *testing.T) {
 		t.Errorf("only %d operations were checked", checked)
 	}
 	// By reference.
+	own := e.want(201, "POST", "core/applications/", map[string]any{"name": "own", "slug": "own"})["pk"]
 	for _, v := range []struct {
 		path  string
 		body  map[string]any
@@ -199,13 +204,19 @@ func TestTenantsApart(t *testing.T) {
 		{"core/groups/", map[string]any{"name": "x", "users": []any{b.rootPK}}, "users"},
 		{"core/tokens/", map[string]any{"identifier": "x", "user": b.rootPK}, "user"},
 		{"core/applications/", map[string]any{"name": "x", "slug": "x", "provider": client}, "provider"},
+		{"core/application_entitlements/", map[string]any{"name": "x", "app": app}, "app"},
+		{"policies/bindings/", map[string]any{"target": app, "user": e.plainPK, "order": 0}, "target"},
+		{"policies/bindings/", map[string]any{"target": entitlement, "user": e.plainPK, "order": 0}, "target"},
+		{"policies/bindings/", map[string]any{"target": own, "policy": rule, "order": 0}, "policy"},
+		{"policies/bindings/", map[string]any{"target": own, "group": group, "order": 0}, "group"},
+		{"policies/bindings/", map[string]any{"target": own, "user": b.rootPK, "order": 0}, "user"},
 		{"providers/oauth2/", e.flows().with(map[string]any{"name": "x", "redirect_uris": []any{}, "signing_key": pair}), "signing_key"},
 		{"providers/oauth2/", e.flows().with(map[string]any{"name": "x", "redirect_uris": []any{}, "property_mappings": []any{scope}}), "property_mappings"},
 		{"providers/oauth2/", flows.with(map[string]any{"name": "x", "redirect_uris": []any{}}), "authorization_flow"},
 	} {
 		e.refused("POST", v.path, v.body, v.field, "object does not exist")
 	}
-	for _, path := range []string{"core/users/", "core/groups/", "core/tokens/", "core/applications/?superuser_full_list=true", "providers/all/", "crypto/certificatekeypairs/", "propertymappings/provider/scope/"} {
+	for _, path := range []string{"core/users/", "core/groups/", "core/tokens/", "core/applications/?superuser_full_list=true", "providers/all/", "crypto/certificatekeypairs/", "propertymappings/provider/scope/", "policies/all/", "policies/expression/", "core/application_entitlements/"} {
 		if a := e.send(e.root, "GET", path, nil); strings.Contains(string(a.body), `"b-`) {
 			t.Errorf("%s shows what belongs to another tenant", path)
 		}

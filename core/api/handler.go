@@ -59,7 +59,8 @@ type Handler struct {
 	// without it only tokens are taken.
 	Sessions    Sessions
 	Passwords   Passwords   // set_password
-	Expressions Expressions // property mappings
+	Expressions Expressions // property mappings and policies
+	Evaluations Evaluations // policies/all/<uuid>/test/
 	Claims      Claims      // without it, mappings add nothing to claims_supported
 	Preview     Preview     // preview_user
 	Recovery    Recovery    // recovery

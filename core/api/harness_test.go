@@ -20,6 +20,7 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
@@ -90,7 +91,8 @@ func open(t testing.TB) *env {
 	e.passwords = &passwords{}
 	e.api = &api.Handler{
 		Store: e.db, Sessions: e.logins, Passwords: e.passwords, Expressions: syntax{},
-		Claims: syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
+		Evaluations: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock},
+		Claims:      syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
 	}
 	admins := &core.Group{Name: "test admins", Superuser: true}
 	e.must(e.db.CreateGroup(t.Context(), e.tenant.ID, admins, nil))

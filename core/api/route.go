@@ -96,6 +96,9 @@ func (h *Handler) routes() []route {
 	all = append(all, scopeMappings().routes("propertymappings/provider/scope/", superusers)...)
 	all = append(all, samlMappings().routes("propertymappings/provider/saml/", superusers)...)
 	all = append(all, scimMappings().routes("propertymappings/provider/scim/", superusers)...)
+	all = append(all, policyRoutes()...)
+	all = append(all, bindings().routes("policies/bindings/", superusers)...)
+	all = append(all, entitlements().routes("core/application_entitlements/", superusers)...)
 	return append(all, keyPairs().routes("crypto/certificatekeypairs/", superusers)...)
 }
 
