@@ -146,7 +146,7 @@ func openFile(path string, write bool) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: v.Encode()}).String())
+	db, err := openConns((&url.URL{Scheme: "file", Path: filepath.ToSlash(abs), RawQuery: v.Encode()}).String())
 	if err != nil {
 		return nil, err
 	}
