@@ -43,22 +43,20 @@ func TestStatementsAreKept(t *testing.T) {
 	}
 	// The same query within its own rows.
 	const list = `SELECT x FROM a ORDER BY x`
-	outer, err := c.QueryContext(ctx, list)
-	must(t, err)
-	var pairs []string
-	for outer.Next() {
-		var x int
-		must(t, outer.Scan(&x))
-		inner, err := c.QueryContext(ctx, list)
+	each := func(f func(x int)) {
+		t.Helper()
+		rows, err := c.QueryContext(ctx, list)
 		must(t, err)
-		for inner.Next() {
-			var y int
-			must(t, inner.Scan(&y))
-			pairs = append(pairs, fmt.Sprint(x, y))
+		defer rows.Close()
+		for rows.Next() {
+			var x int
+			must(t, rows.Scan(&x))
+			f(x)
 		}
-		must(t, inner.Close())
+		must(t, rows.Err())
 	}
-	must(t, outer.Close())
+	var pairs []string
+	each(func(x int) { each(func(y int) { pairs = append(pairs, fmt.Sprint(x, y)) }) })
 	if len(pairs) != 9 || pairs[8] != "2 2" {
 		t.Errorf("rows within rows: %q", pairs)
 	}
