@@ -13,6 +13,10 @@ const (
 	IntentAppPassword  TokenIntent = "app_password"
 )
 
+// ScopeAPI is the OAuth scope with which an access token opens the REST API as its
+// user.
+const ScopeAPI = "goauthentik.io/api"
+
 // Token is a long random key that stands for a user: an API token, an app
 // password, a recovery or set-up link. The key itself is kept encrypted, because
 // the API shows it again, and found by its hash.

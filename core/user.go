@@ -52,6 +52,7 @@ type Group struct {
 	Name       string
 	Superuser  bool // members may administer the tenant
 	Parents    []GroupID
+	Roles      []RoleID // what members may beside, see Role
 	Attributes map[string]any
 	Created    time.Time
 	Updated    time.Time

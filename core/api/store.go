@@ -60,6 +60,17 @@ type GroupStore interface {
 	ChildGroups(ctx context.Context, t core.TenantID, id core.GroupID) ([]core.Group, error)
 }
 
+// RoleStore is the write side of roles, and what they come to.
+type RoleStore interface {
+	Role(ctx context.Context, t core.TenantID, id core.RoleID) (*core.Role, error)
+	ListRoles(ctx context.Context, t core.TenantID, q Query) ([]core.Role, int, error)
+	CreateRole(ctx context.Context, t core.TenantID, r *core.Role) error
+	UpdateRole(ctx context.Context, t core.TenantID, id core.RoleID, change func(*core.Role) error) (*core.Role, error)
+	DeleteRole(ctx context.Context, t core.TenantID, id core.RoleID) error
+	// Rights is what a user may do by the roles of all their groups.
+	Rights(ctx context.Context, t core.TenantID, u core.UserID) (core.Rights, error)
+}
+
 // ApplicationStore is the write side of applications.
 type ApplicationStore interface {
 	core.Applications
@@ -146,10 +157,11 @@ type EntitlementStore interface {
 }
 
 // Store is the write side of the directory. Only this package and the start-up
-// code may call it.
+// code may call it. Every write obeys the context's core.Delegation.
 type Store interface {
 	UserStore
 	GroupStore
+	RoleStore
 	ApplicationStore
 	ProviderStore
 	MappingStore

@@ -22,7 +22,8 @@ func scanGroup(s scanner, more ...any) (*core.Group, error) {
 	return &g, err
 }
 
-// group reads one group, with its parents. lock is "" or the engine's forUpdate.
+// group reads one group, with its parents and roles. lock is "" or the engine's
+// forUpdate.
 func (c *conn) group(ctx context.Context, id core.GroupID, lock string) (*core.Group, error) {
 	g, err := scanGroup(c.row(ctx, `SELECT `+groupColumns+` FROM groups g WHERE g.id = $1`+lock, id))
 	if err != nil {
@@ -34,10 +35,19 @@ func (c *conn) group(ctx context.Context, id core.GroupID, lock string) (*core.G
 		g.Parents = append(g.Parents, p)
 		return err
 	}, `SELECT parent_id FROM group_parents WHERE group_id = $1 ORDER BY parent_id`, id)
+	if err != nil {
+		return nil, err
+	}
+	err = c.each(ctx, func(s scanner) error {
+		var r core.RoleID
+		err := s.Scan(&r)
+		g.Roles = append(g.Roles, r)
+		return err
+	}, `SELECT role_id FROM group_roles WHERE group_id = $1 ORDER BY role_id`, id)
 	return g, err
 }
 
-// groups reads a list of groups, with their parents, and the count that the
+// groups reads a list of groups, with their parents and roles, and the count that the
 // query's last column holds.
 func (c *conn) groups(ctx context.Context, query string, args ...any) (out []core.Group, total int, err error) {
 	err = c.each(ctx, func(s scanner) error {
@@ -59,13 +69,20 @@ func (c *conn) groups(ctx context.Context, query string, args ...any) (out []cor
 	}
 	list := in(b, ids)
 	err = c.each(ctx, func(s scanner) error {
-		var id, p core.GroupID
-		if err := s.Scan(&id, &p); err != nil {
+		var id core.GroupID
+		var isRole bool
+		var other string
+		if err := s.Scan(&isRole, &id, &other); err != nil {
 			return err
 		}
-		at[id].Parents = append(at[id].Parents, p)
+		if isRole {
+			at[id].Roles = append(at[id].Roles, core.RoleID(other))
+		} else {
+			at[id].Parents = append(at[id].Parents, core.GroupID(other))
+		}
 		return nil
-	}, `SELECT group_id, parent_id FROM group_parents WHERE group_id IN (`+list+`) ORDER BY group_id, parent_id`, b.args...)
+	}, `SELECT false, group_id, parent_id FROM group_parents WHERE group_id IN (`+list+`)
+		UNION ALL SELECT true, group_id, role_id FROM group_roles WHERE group_id IN (`+list+`) ORDER BY 2, 3`, b.args...)
 	return out, total, err
 }
 
@@ -93,6 +110,8 @@ func groupFilter(name string) (filter, bool) {
 		return truth("g.superuser"), true
 	case "members_by_pk":
 		return number(`g.id IN (SELECT m.group_id FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.pk`).close(), true
+	case "roles_by_pk":
+		return equals(`g.id IN (SELECT r.group_id FROM group_roles r WHERE r.role_id`).close(), true
 	case "members_by_username":
 		return folded(`g.id IN (SELECT m.group_id FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.username_fold`).close(), true
 	case "attributes":

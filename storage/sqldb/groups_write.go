@@ -36,6 +36,9 @@ func (x *tx) createGroup(ctx context.Context, g *core.Group, members []int64) er
 	if err := x.setParents(ctx, id, g.Parents); err != nil {
 		return err
 	}
+	if err := x.setRoles(ctx, id, nil, g.Roles); err != nil {
+		return err
+	}
 	if err := x.setMembers(ctx, id, members); err != nil {
 		return err
 	}
@@ -52,7 +55,7 @@ func (db *DB) UpdateGroup(ctx context.Context, t core.TenantID, id core.GroupID,
 			return err
 		}
 		old := *g
-		old.Parents = slices.Clone(g.Parents)
+		old.Parents, old.Roles = slices.Clone(g.Parents), slices.Clone(g.Roles)
 		members, err := change(g)
 		if err != nil {
 			return unwrapped{err}
@@ -75,6 +78,9 @@ func (db *DB) UpdateGroup(ctx context.Context, t core.TenantID, id core.GroupID,
 			if err := x.setParents(ctx, id, g.Parents); err != nil {
 				return err
 			}
+		}
+		if err := x.setRoles(ctx, id, old.Roles, g.Roles); err != nil {
+			return err
 		}
 		if members == nil {
 			return nil
@@ -113,6 +119,32 @@ func (x *tx) setParents(ctx context.Context, id core.GroupID, parents []core.Gro
 			return &core.FieldError{Field: "parents", Message: "A group cannot be below itself: choose parents that are not this group or one of its descendants."}
 		}
 		err = x.exec(ctx, `INSERT INTO group_parents (group_id, parent_id) VALUES ($1, $2) ON CONFLICT (group_id, parent_id) DO NOTHING`, id, p)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setRoles makes a group's roles what want says.
+func (x *tx) setRoles(ctx context.Context, id core.GroupID, have, want []core.RoleID) error {
+	for _, r := range have {
+		if slices.Contains(want, r) {
+			continue
+		}
+		if err := x.exec(ctx, `DELETE FROM group_roles WHERE group_id = $1 AND role_id = $2`, id, r); err != nil {
+			return err
+		}
+	}
+	for _, r := range want {
+		if slices.Contains(have, r) {
+			continue
+		}
+		n, err := x.count(ctx, `INSERT INTO group_roles (group_id, role_id)
+			SELECT CAST($1 AS TEXT), id FROM roles WHERE id = $2 ON CONFLICT (group_id, role_id) DO NOTHING`, id, r)
+		if errors.Is(err, errText) || err == nil && n == 0 {
+			err = x.refers(ctx, "roles", r, `SELECT 1 FROM roles WHERE id = $1`)
+		}
 		if err != nil {
 			return err
 		}

@@ -13,6 +13,7 @@ import (
 // core.ErrNotFound.
 func (db *DB) SaveLink(ctx context.Context, t core.TenantID, l *login.Link) error {
 	return db.write(ctx, t, directory, "save link", func(x *tx) error {
+		x.concerns(l.User)
 		err := x.exec(ctx, `INSERT INTO links (hash, purpose, user_id, expires, used) VALUES ($1, $2, $3, $4, 0)`,
 			l.Hash, l.Purpose, l.User, micros(l.Expires))
 		if err != nil && db.engine.reference(err) {
@@ -86,6 +87,7 @@ func (db *DB) ConsumeLink(ctx context.Context, t core.TenantID, hash [32]byte, n
 // DeleteLinks removes all of a user's links of a purpose.
 func (db *DB) DeleteLinks(ctx context.Context, t core.TenantID, u core.UserID, purpose string) error {
 	return db.write(ctx, t, directory, "delete links", func(x *tx) error {
+		x.concerns(u)
 		return x.exec(ctx, `DELETE FROM links WHERE user_id = $1 AND purpose = $2`, u, purpose)
 	})
 }

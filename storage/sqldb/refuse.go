@@ -31,6 +31,8 @@ func uniqueField(column string) (what, field string) {
 		return "User", "username"
 	case "groups.name":
 		return "Group", "name"
+	case "roles.name":
+		return "Role", "name"
 	case "key_pairs.name":
 		return "Certificate-Key Pair", "name"
 	case "key_pairs.managed":

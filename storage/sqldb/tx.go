@@ -83,7 +83,8 @@ type scanner interface{ Scan(dest ...any) error }
 // the counter's row is held for as short as can be.
 type tx struct {
 	conn
-	changes []core.Change
+	changes   []core.Change
+	concerned []core.Change // what a delegation must be allowed beside changes
 }
 
 func (x *tx) exec(ctx context.Context, query string, args ...any) error {
@@ -211,7 +212,16 @@ func (db *DB) once(ctx context.Context, t core.TenantID, p part, f func(*tx) err
 		return nil, err
 	}
 	x := &tx{conn: conn{q: t2, tenant: t, db: db}}
+	var l *limits
+	if p == directory {
+		if l, err = x.limit(ctx); err != nil {
+			return nil, rollback(t2, err)
+		}
+	}
 	if err := f(x); err != nil {
+		return nil, rollback(t2, err)
+	}
+	if err := x.within(ctx, l); err != nil {
 		return nil, rollback(t2, err)
 	}
 	if err := x.appendOutbox(ctx); err != nil {

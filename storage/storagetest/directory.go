@@ -8,6 +8,7 @@ func TestDirectory(t *testing.T, open Open) {
 	run(t, open, userTests())
 	run(t, open, userListTests())
 	run(t, open, groupTests())
+	run(t, open, roleTests())
 	run(t, open, applicationTests())
 	run(t, open, providerTests())
 	run(t, open, mappingTests())

@@ -67,6 +67,14 @@ func readProbes() map[string]probe {
 		"ListGroups": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return listed(b.ListGroups(b.ctx, t, where("name", canary)))
 		},
+		"Role": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Role(b.ctx, t, w.role.ID)) },
+		"ListRoles": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return listed(b.ListRoles(b.ctx, t, where("name", canary)))
+		},
+		"Rights": func(b *bench, w *world, t core.TenantID) (string, error) {
+			r, err := b.Rights(b.ctx, t, w.user.ID)
+			return shown(r.Permissions, err)
+		},
 		"GroupMembers": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return shown(b.GroupMembers(b.ctx, t, w.group.ID, 9))
 		},

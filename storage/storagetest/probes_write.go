@@ -106,6 +106,12 @@ func writeProbes() map[string]probe {
 		"UpdateToken": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return shown(b.UpdateToken(b.ctx, t, canary, func(k *core.Token) error { k.Description = "x"; return nil }))
 		},
+		"UpdateRole": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateRole(b.ctx, t, w.role.ID, func(r *core.Role) error { r.Name = "x"; return nil }))
+		},
+		"DeleteRole": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteRole(b.ctx, t, w.role.ID))
+		},
 		"DeleteToken": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.DeleteToken(b.ctx, t, canary))
 		},
@@ -196,6 +202,9 @@ func blindProbes() map[string]probe {
 		},
 		"CreatePolicy": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return "", b.CreatePolicy(b.ctx, t, &core.ExpressionPolicy{Name: "n " + canary})
+		},
+		"CreateRole": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.CreateRole(b.ctx, t, &core.Role{Name: "n " + canary})
 		},
 		"CreateKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return "", b.CreateKeyPair(b.ctx, t, &core.KeyPair{Name: "n " + canary})

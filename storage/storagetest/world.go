@@ -15,6 +15,7 @@ const canary = "canary-of-a"
 type world struct {
 	user    *core.User
 	group   *core.Group
+	role    *core.Role
 	app     *core.Application
 	client  *core.Client
 	proxy   *core.ProxyProvider
@@ -35,7 +36,8 @@ func newWorld(b *bench) *world {
 	w := new(world)
 	w.key = keyPair(b, canary)
 	w.mapping = mapping(b, canary, canary)
-	w.group = b.group(canary)
+	w.role = b.role(canary, canary)
+	w.group = b.groupWith(canary, nil, w.role)
 	w.user = b.user(canary, w.group.ID)
 	w.client = b.client(canary)
 	w.proxy = &core.ProxyProvider{ProviderBase: core.ProviderBase{Name: "proxy " + canary}}

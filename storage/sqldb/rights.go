@@ -1,0 +1,151 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// Rights is what a user may do in the administration.
+func (db *DB) Rights(ctx context.Context, t core.TenantID, u core.UserID) (r core.Rights, err error) {
+	err = db.read(ctx, t, directory, "read rights", func(q *conn) error {
+		r, err = q.rights(ctx, u)
+		return err
+	})
+	return r, err
+}
+
+// up are the groups that the user $1 is in, direct and inherited.
+const up = `WITH RECURSIVE up (id) AS (
+		SELECT group_id FROM memberships WHERE user_id = $1
+		UNION SELECT p.parent_id FROM group_parents p JOIN up ON up.id = p.group_id
+	) `
+
+func (c *conn) rights(ctx context.Context, u core.UserID) (r core.Rights, err error) {
+	err = c.row(ctx, up+`SELECT count(*) > 0 FROM groups g JOIN up ON up.id = g.id WHERE g.superuser`, u).Scan(&r.Superuser)
+	if err != nil {
+		return core.Rights{}, err
+	}
+	err = c.each(ctx, func(s scanner) error {
+		var p core.Permission
+		err := s.Scan(&p)
+		r.Permissions = append(r.Permissions, p)
+		return err
+	}, up+`SELECT DISTINCT rp.permission FROM up JOIN group_roles gr ON gr.group_id = up.id
+		JOIN role_permissions rp ON rp.role_id = gr.role_id ORDER BY 1`, u)
+	return r, err
+}
+
+// errBeyond wraps core.ErrDenied for what is beyond a delegation.
+var errBeyond = fmt.Errorf("beyond the rights of who asks: %w", core.ErrDenied)
+
+// limits is what a delegation leaves out of reach, as the transaction found it.
+type limits struct {
+	rights core.Rights
+	above  map[core.Change]bool // by kind and ID
+}
+
+// limit reads what the context's delegation may not touch. It is nil where there
+// is none, and for a superuser.
+func (x *tx) limit(ctx context.Context) (*limits, error) {
+	d := core.DelegationOf(ctx)
+	if d == nil {
+		return nil, nil
+	}
+	var active bool
+	err := x.row(ctx, `SELECT active FROM users WHERE id = $1`, d.By).Scan(&active)
+	if errors.Is(err, core.ErrNotFound) || err == nil && !active {
+		return nil, errBeyond
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := &limits{}
+	if l.rights, err = x.rights(ctx, d.By); err != nil {
+		return nil, err
+	}
+	if d.Needs != "" && !l.rights.Has(d.Needs) {
+		return nil, errBeyond
+	}
+	if l.rights.Superuser {
+		return nil, nil
+	}
+	l.above, err = x.above(ctx, l.rights)
+	return l, err
+}
+
+// above finds who and what has a right that is not among rights.
+func (x *tx) above(ctx context.Context, rights core.Rights) (map[core.Change]bool, error) {
+	b := new(builder)
+	foreign := "1 = 1"
+	if len(rights.Permissions) > 0 {
+		foreign = "permission NOT IN (" + in(b, rights.Permissions) + ")"
+	}
+	scope := b.add(core.ScopeAPI)
+	out := map[core.Change]bool{}
+	err := x.each(ctx, func(s scanner) error {
+		var c core.Change
+		err := s.Scan(&c.Kind, &c.ID)
+		out[c] = true
+		return err
+	}, `WITH RECURSIVE strong (id) AS (
+			SELECT DISTINCT role_id FROM role_permissions WHERE `+foreign+`
+		), seed (id) AS (
+			SELECT id FROM groups WHERE superuser
+			UNION SELECT gr.group_id FROM group_roles gr JOIN strong ON strong.id = gr.role_id
+		), down (id) AS (
+			SELECT id FROM seed
+			UNION SELECT p.group_id FROM group_parents p JOIN down ON down.id = p.parent_id
+		), people (id) AS (
+			SELECT DISTINCT m.user_id FROM memberships m JOIN down ON down.id = m.group_id
+		), api (id) AS (
+			SELECT id FROM mappings WHERE kind = 'scope' AND scope_name = `+scope+`
+		)
+		SELECT 'role', id FROM strong
+		UNION ALL SELECT 'group', id FROM down
+		UNION ALL SELECT 'user', id FROM people
+		UNION ALL SELECT 'token', t.id FROM tokens t JOIN people ON people.id = t.user_id
+		UNION ALL SELECT 'mapping', id FROM api
+		UNION ALL SELECT DISTINCT 'provider', CAST(pm.provider_id AS TEXT) FROM provider_mappings pm JOIN api ON api.id = pm.mapping_id`, b.args...)
+	return out, err
+}
+
+// within refuses what the transaction did beyond its limits. Every change names what
+// it changed, for the outbox; it must not have had more rights than the delegation
+// before, nor have more now. Only these need a look: a right comes to somebody only
+// by a line that was written, and whoever stands at its lower end is named.
+func (x *tx) within(ctx context.Context, l *limits) error {
+	if l == nil {
+		return nil
+	}
+	touched := make([]core.Change, 0, len(x.changes)+len(x.concerned))
+	for _, c := range append(x.concerned, x.changes...) {
+		kind := c.Kind
+		if kind == "membership" {
+			kind = "user"
+		}
+		touched = append(touched, core.Change{Kind: kind, ID: c.ID})
+	}
+	for _, c := range touched {
+		if l.above[c] {
+			return errBeyond
+		}
+	}
+	now, err := x.above(ctx, l.rights)
+	if err != nil {
+		return err
+	}
+	for _, c := range touched {
+		if now[c] {
+			return errBeyond
+		}
+	}
+	return nil
+}
+
+// concerns names a user for within where the change makes no line in the outbox.
+func (x *tx) concerns(u core.UserID) {
+	x.concerned = append(x.concerned, core.Change{Kind: "user", ID: string(u)})
+}
