@@ -4,6 +4,8 @@
 // A [Tenant] is found by Host and owns all that follows; nothing crosses it. Its
 // directory holds a [User] for each person or machine, in any number of [Group]s,
 // whose members are those of their children too. Names are compared after [Fold].
+// A group may have [Role]s, each a set of [Permission]s in the administration; what a
+// user may do by all of them are their [Rights].
 //
 // An [Application] is what a person sees and a policy guards. It has at most one
 // [Provider], which is how it is connected: a [Client] speaks OpenID Connect, a

@@ -17,23 +17,70 @@ import (
 // lists is a decision.
 const openToAll = "GET |GET schema/|GET root/config/"
 
-const openToUsers = "GET core/applications/|GET core/applications/{}/|GET core/users/me/" +
+const openToUsers = "GET core/applications/|GET core/applications/{}/|GET core/users/me/|GET rbac/permissions/|GET rbac/permissions/{}/" +
 	"|GET core/tokens/|POST core/tokens/|GET core/tokens/{}/|PUT core/tokens/{}/|PATCH core/tokens/{}/|DELETE core/tokens/{}/" +
 	"|GET core/tokens/{}/view_key/|POST core/tokens/{}/set_key/"
 
-// walk asks for every operation as nobody, as an ordinary user and as a
-// superuser, and tells where the answer is not what the lists say.
+// byHand are the routes that need another right than the one of their method on
+// the kind that their path names.
+var byHand = map[string]string{
+	"POST policies/all/{}/test/":                            "authentik_policies_expression.change_expressionpolicy",
+	"GET admin/version/":                                    "authentik_rbac.view_system_info",
+	"POST core/applications/{}/set_icon_url/":               "authentik_core.change_application",
+	"POST crypto/certificatekeypairs/generate/":             "authentik_crypto.add_certificatekeypair",
+	"GET crypto/certificatekeypairs/{}/view_certificate/":   "authentik_crypto.view_certificatekeypair_certificate",
+	"GET crypto/certificatekeypairs/{}/view_private_key/":   "authentik_crypto.view_certificatekeypair_key",
+	"POST core/users/{}/set_password/":                      "authentik_core.reset_user_password",
+	"POST core/users/{}/recovery/":                          "authentik_core.reset_user_password",
+	"POST core/groups/{}/add_user/":                         "authentik_core.add_user_to_group",
+	"POST core/groups/{}/remove_user/":                      "authentik_core.remove_user_from_group",
+	"POST rbac/permissions/assigned_by_roles/{}/assign/":    "authentik_rbac.assign_role_permissions",
+	"PATCH rbac/permissions/assigned_by_roles/{}/unassign/": "authentik_rbac.unassign_role_permissions",
+	"DELETE rbac/permissions/roles/{}/":                     "authentik_rbac.unassign_role_permissions",
+}
+
+// kindOfPath is what rights under a path are about.
+var kindOfPath = map[string]string{
+	"core/users/": "authentik_core user", "core/groups/": "authentik_core group", "core/applications/": "authentik_core application",
+	"providers/all/": "authentik_core provider", "providers/oauth2/": "authentik_providers_oauth2 oauth2provider",
+	"providers/proxy/": "authentik_providers_proxy proxyprovider", "propertymappings/provider/scope/": "authentik_providers_oauth2 scopemapping",
+	"propertymappings/provider/saml/": "authentik_providers_saml samlpropertymapping", "propertymappings/provider/scim/": "authentik_providers_scim scimmapping",
+	"crypto/certificatekeypairs/": "authentik_crypto certificatekeypair", "flows/instances/": "authentik_flows flow",
+	"policies/all/": "authentik_policies policy", "policies/expression/": "authentik_policies_expression expressionpolicy",
+	"policies/bindings/": "authentik_policies policybinding", "core/application_entitlements/": "authentik_core applicationentitlement",
+	"rbac/roles/": "authentik_rbac role", "rbac/permissions/assigned_by_roles/": "authentik_rbac role",
+}
+
+// accessOf is who may use an operation, by hand.
+func accessOf(op api.Operation) string {
+	name := op.Method + " " + op.Pattern
+	switch {
+	case slices.Contains(strings.Split(openToAll, "|"), name):
+		return "public"
+	case slices.Contains(strings.Split(openToUsers, "|"), name):
+		return "loggedIn"
+	case byHand[name] != "":
+		return byHand[name]
+	}
+	verb := map[string]string{"GET": "view", "POST": "add", "PUT": "change", "PATCH": "change", "DELETE": "delete"}[op.Method]
+	for prefix, kind := range kindOfPath {
+		if app, model, _ := strings.Cut(kind, " "); strings.HasPrefix(op.Pattern, prefix) {
+			return app + "." + verb + "_" + model
+		}
+	}
+	return "superusers"
+}
+
+// walk asks for every operation as nobody, as an ordinary user, as one who has every
+// right but that of the operation, as one who has only that, and as a superuser, and
+// tells where the answer is not what it should be.
 func walk(e *env) []string {
 	var out []string
+	all := api.Permissions()
+	role := e.role("walker")
+	_, walker := e.person("walker", e.groupWith("walkers", role))
 	for _, op := range e.api.Operations() {
-		name := op.Method + " " + op.Pattern
-		access := "superusers"
-		switch {
-		case slices.Contains(strings.Split(openToAll, "|"), name):
-			access = "public"
-		case slices.Contains(strings.Split(openToUsers, "|"), name):
-			access = "loggedIn"
-		}
+		name, access := op.Method+" "+op.Pattern, accessOf(op)
 		if op.Access != access {
 			out = append(out, fmt.Sprintf("%s: the table says %s, the list %s", name, op.Access, access))
 		}
@@ -43,29 +90,36 @@ func walk(e *env) []string {
 		if op.Method != http.MethodGet && op.Method != http.MethodDelete {
 			body = map[string]any{}
 		}
-		for who, token := range map[string]string{"nobody": "", "a user": e.plain, "a superuser": e.root} {
+		const refused = `{"detail":"You do not have permission to perform this action."}`
+		ask := func(who, token, want string) {
 			a := e.send(token, op.Method, path, body)
-			want := ""
-			switch {
-			case access == "public":
-			case who == "nobody":
-				want = `{"detail":"Authentication credentials were not provided."}`
-			case who == "a user" && access == "superusers":
-				want = `{"detail":"You do not have permission to perform this action."}`
-			}
-			if want != "" && (a.status != 403 || string(a.body) != want) {
-				out = append(out, fmt.Sprintf("%s as %s: %d %s", name, who, a.status, a.body))
-			}
-			if want == "" && (a.status == 403 || a.status >= 500) {
-				out = append(out, fmt.Sprintf("%s as %s: %d %s", name, who, a.status, a.body))
+			if want != "" && (a.status != 403 || string(a.body) != want) || want == "" && (a.status == 403 || a.status >= 500) {
+				out = append(out, fmt.Sprintf("%s as %s: %d %.300s", name, who, a.status, a.body))
 			}
 		}
+		unless := func(open bool, want string) string {
+			if open {
+				return ""
+			}
+			return want
+		}
+		ask("nobody", "", unless(access == "public", `{"detail":"Authentication credentials were not provided."}`))
+		ask("a user", e.plain, unless(access == "public" || access == "loggedIn", refused))
+		ask("a superuser", e.root, "")
+		if !strings.Contains(access, ".") {
+			continue
+		}
+		e.permit(role, slices.DeleteFunc(slices.Clone(all), func(p core.Permission) bool { return string(p) == access })...)
+		ask("one with every right but this", walker, refused)
+		e.permit(role, core.Permission(access))
+		ask("one with this right alone", walker, "")
 	}
 	return out
 }
 
-// R-05: every operation is asked for with no login, as a user, and as a
-// superuser; only what is listed by hand is open.
+// R-05, R-06: every operation is asked for with no login, as a user, with delegated
+// rights, and as a superuser; only what is listed by hand is open, and each verb
+// needs its own right.
 func TestAccessWalk(t *testing.T) {
 	e := open(t)
 	for _, m := range walk(e) {
@@ -74,11 +128,14 @@ func TestAccessWalk(t *testing.T) {
 	if n := len(e.api.Operations()); n < 70 {
 		t.Errorf("the table has %d operations only", n)
 	}
-	// Control: one route that is open by mistake is found.
-	weak := open(t)
-	weak.api.Weaken("GET", "core/users/")
-	if walk(weak) == nil {
-		t.Error("an open route was not found")
+	// Control: a route that is open by mistake is found, and one with the right of
+	// another verb.
+	for _, wrong := range []string{"public", "authentik_core.view_group"} {
+		weak := open(t)
+		weak.api.Weaken("GET", "core/users/", wrong)
+		if walk(weak) == nil {
+			t.Errorf("a route with the access %s was not found", wrong)
+		}
 	}
 }
 

@@ -18,10 +18,22 @@ func me(c *call) (reply, error) {
 	for i := range c.groups {
 		groups = append(groups, object{"pk": string(c.groups[i].ID), "name": c.groups[i].Name})
 	}
+	ids, err := inheritedRoles(c, c.user.Groups)
+	if err != nil {
+		return reply{}, err
+	}
+	roles := []object{}
+	for _, id := range ids {
+		if r, err := c.role(id); err == nil {
+			roles = append(roles, object{"name": r.Name})
+		} else if !errors.Is(err, core.ErrNotFound) {
+			return reply{}, err
+		}
+	}
 	u := c.user
 	return ok(object{"user": object{
 		"pk": u.PK, "username": u.UserName, "name": u.DisplayName, "is_active": u.Active, "is_superuser": c.super,
-		"groups": groups, "roles": []object{}, "email": u.Email, "avatar": avatar(u), "uid": hashedID(c.info.Tenant, u),
+		"groups": groups, "roles": roles, "email": u.Email, "avatar": avatar(u), "uid": hashedID(c.info.Tenant, u),
 		"settings": object{}, "type": string(u.Type), "system_permissions": []string{},
 	}})
 }
@@ -45,6 +57,9 @@ func setPassword(c *call) (reply, error) {
 	u, err := findUser(c, c.key)
 	if err != nil {
 		return reply{}, found(err, "User")
+	}
+	if err := c.refuseAbove(u.ID); err != nil {
+		return reply{}, err
 	}
 	password := core.Secret("")
 	readPassword(&password)(c.body)
@@ -83,6 +98,9 @@ func recovery(c *call) (reply, error) {
 	u, err := findUser(c, c.key)
 	if err != nil {
 		return reply{}, found(err, "User")
+	}
+	if err := c.refuseAbove(u.ID); err != nil {
+		return reply{}, err
 	}
 	if c.Recovery == nil {
 		return reply{}, invalid{"non_field_errors": {"No recovery flow set."}}
@@ -146,6 +164,14 @@ func createServiceAccount(c *call) (reply, error) {
 	}
 	if err := f.err(); err != nil {
 		return reply{}, err
+	}
+	// The key is a token of the account's, and the group comes with its member.
+	if asked.withGroup {
+		for _, p := range []core.Permission{"authentik_core.add_group", "authentik_core.add_user_to_group"} {
+			if err := c.require(p); err != nil {
+				return reply{}, err
+			}
+		}
 	}
 	u := &core.User{
 		UserName: name, DisplayName: name, Active: true, Type: core.UserServiceAccount,

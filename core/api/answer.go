@@ -76,6 +76,7 @@ var (
 	errToken       = &problem{http.StatusForbidden, "Token invalid/expired"}
 	errScheme      = &problem{http.StatusForbidden, "Unsupported authentication type"}
 	errPermission  = &problem{http.StatusForbidden, "You do not have permission to perform this action."}
+	errBeyond      = &problem{http.StatusForbidden, "You do not have permission to perform this action: it is about rights that you do not have yourself."}
 	errCrossOrigin = &problem{http.StatusForbidden, "CSRF Failed: this change does not come from a page of this origin."}
 	errPage        = &problem{http.StatusNotFound, "Invalid page."}
 	errTooLarge    = &problem{http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB."}
@@ -110,6 +111,8 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		reply{status: http.StatusBadRequest, body: v}.write(w, r)
 	case errors.As(err, &field):
 		reply{status: http.StatusBadRequest, body: invalid{field.Field: {field.Message}}}.write(w, r)
+	case errors.Is(err, core.ErrDenied):
+		reply{status: http.StatusForbidden, body: object{"detail": errBeyond.detail}}.write(w, r)
 	case errors.Is(err, core.ErrInUse):
 		reply{status: http.StatusConflict, body: object{"detail": "It is still in use. Remove what refers to it first."}}.write(w, r)
 	case errors.Is(err, core.ErrBusy):

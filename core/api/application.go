@@ -160,7 +160,7 @@ func showApplication(c *call, a *core.Application, u *core.User) (object, error)
 		if err != nil && !errors.Is(err, core.ErrNotFound) {
 			return nil, err
 		}
-		if err == nil && c.super {
+		if err == nil && c.may(viewOf(provider)) {
 			if out["provider_obj"], err = showProvider(c, provider); err != nil {
 				return nil, err
 			}
@@ -177,11 +177,11 @@ func listApplications(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	everyone := c.super && c.param("superuser_full_list") == "true"
+	everyone := c.may("authentik_core.view_application") && c.param("superuser_full_list") == "true"
 	launchable := c.param("only_with_launch_url") == "true"
 	user, groups := c.user, c.groups
 	if c.param("for_user") != "" {
-		if !c.super {
+		if !c.may("authentik_core.view_application") {
 			return reply{}, errPermission
 		}
 		if user, err = c.forUser(); err != nil {
@@ -227,7 +227,7 @@ func retrieveApplication(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, found(err, "Application")
 	}
-	if !c.super && !c.Policy.Decide(c.ctx(), c.t, a, c.user, c.groups).Allowed {
+	if !c.may("authentik_core.view_application") && !c.Policy.Decide(c.ctx(), c.t, a, c.user, c.groups).Allowed {
 		return reply{}, noSuch("Application")
 	}
 	return applications().answer(c, a, ok)

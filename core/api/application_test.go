@@ -158,15 +158,21 @@ func TestTenantsApart(t *testing.T) {
 	bound := b.want(201, "POST", "policies/bindings/", map[string]any{"target": app, "policy": rule, "order": 0})["pk"]
 	entitlement := b.want(201, "POST", "core/application_entitlements/", map[string]any{"app": app, "name": "b-entitlement"})["pbm_uuid"]
 	b.want(201, "POST", "core/tokens/", map[string]any{"identifier": "b-token"})
+	role := b.want(201, "POST", "rbac/roles/", map[string]any{"name": "b-role"})["pk"]
+	assigned := b.send(b.root, "POST", fmt.Sprintf("rbac/permissions/assigned_by_roles/%v/assign/", role), map[string]any{"permissions": []string{"authentik_core.view_user"}})
+	if string(assigned.body) != `[{"id":"1"}]` {
+		t.Fatalf("assign: %d %s", assigned.status, assigned.body)
+	}
 	ids := map[string]any{
 		"core/users/": b.rootPK, "core/groups/": group, "core/tokens/": "b-token", "core/applications/": "b-app", "crypto/": pair,
 		"propertymappings/provider/scope/": scope, "propertymappings/provider/saml/": saml, "propertymappings/provider/scim/": scim,
 		"policies/expression/": rule, "policies/all/": rule, "policies/bindings/": bound, "core/application_entitlements/": entitlement,
 		"providers/oauth2/": client, "providers/proxy/": proxy, "providers/all/": client,
+		"rbac/roles/": role, "rbac/permissions/assigned_by_roles/": role, "rbac/permissions/roles/": 1,
 	}
 	checked := 0
 	for _, op := range e.api.Operations() {
-		if !strings.Contains(op.Pattern, "{}") || strings.HasPrefix(op.Pattern, "flows/") {
+		if !strings.Contains(op.Pattern, "{}") || strings.HasPrefix(op.Pattern, "flows/") || op.Pattern == "rbac/permissions/{}/" { // the same for all
 			continue
 		}
 		var id any
@@ -181,7 +187,8 @@ func TestTenantsApart(t *testing.T) {
 		path := strings.ReplaceAll(op.Pattern, "{}", fmt.Sprint(id))
 		var body any
 		if op.Method != "GET" && op.Method != "DELETE" {
-			body = map[string]any{"name": "stolen", "pk": 1, "key": strings.Repeat("k", 40), "url": "https://x.test", "password": "long enough"}
+			body = map[string]any{"name": "stolen", "pk": 1, "key": strings.Repeat("k", 40), "url": "https://x.test", "password": "long enough",
+				"permissions": []string{"authentik_core.view_user"}}
 		}
 		a := e.send(e.root, op.Method, path, body)
 		if a.status != 404 || !strings.Contains(string(a.body), "matches the given query.") {
@@ -202,6 +209,7 @@ func TestTenantsApart(t *testing.T) {
 		{"core/users/", map[string]any{"username": "x", "name": "x", "groups": []any{group}}, "groups"},
 		{"core/groups/", map[string]any{"name": "x", "parents": []any{group}}, "parents"},
 		{"core/groups/", map[string]any{"name": "x", "users": []any{b.rootPK}}, "users"},
+		{"core/groups/", map[string]any{"name": "x", "roles": []any{role}}, "roles"},
 		{"core/tokens/", map[string]any{"identifier": "x", "user": b.rootPK}, "user"},
 		{"core/applications/", map[string]any{"name": "x", "slug": "x", "provider": client}, "provider"},
 		{"core/application_entitlements/", map[string]any{"name": "x", "app": app}, "app"},
@@ -216,7 +224,7 @@ func TestTenantsApart(t *testing.T) {
 	} {
 		e.refused("POST", v.path, v.body, v.field, "object does not exist")
 	}
-	for _, path := range []string{"core/users/", "core/groups/", "core/tokens/", "core/applications/?superuser_full_list=true", "providers/all/", "crypto/certificatekeypairs/", "propertymappings/provider/scope/", "policies/all/", "policies/expression/", "core/application_entitlements/"} {
+	for _, path := range []string{"core/users/", "core/groups/", "core/tokens/", "core/applications/?superuser_full_list=true", "providers/all/", "crypto/certificatekeypairs/", "propertymappings/provider/scope/", "policies/all/", "policies/expression/", "core/application_entitlements/", "rbac/roles/"} {
 		if a := e.send(e.root, "GET", path, nil); strings.Contains(string(a.body), `"b-`) {
 			t.Errorf("%s shows what belongs to another tenant", path)
 		}

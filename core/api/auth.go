@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
@@ -90,6 +91,18 @@ func (c *call) as(u core.UserID) error {
 		return err
 	}
 	c.user, c.groups, c.super = user, groups, core.IsSuperuser(groups)
+	if c.super {
+		c.rights = core.Rights{Superuser: true}
+		return nil
+	}
+	if slices.ContainsFunc(groups, func(g core.Group) bool { return len(g.Roles) > 0 }) {
+		if c.rights, err = c.Store.Rights(c.ctx(), c.t, u); err != nil {
+			return err
+		}
+	}
+	// From here on the store holds every write to these rights.
+	c.delegation = &core.Delegation{By: u}
+	c.r = c.r.WithContext(core.WithDelegation(c.ctx(), c.delegation))
 	return nil
 }
 
@@ -122,6 +135,37 @@ func (c *call) permit(a access) error {
 		return errAnonymous
 	case a == superusers && !c.super:
 		return errPermission
+	case a == superusers || a == loggedIn:
+		return nil
+	}
+	return c.require(core.Permission(a))
+}
+
+// may reports whether the one who asks has a permission.
+func (c *call) may(p core.Permission) bool { return c.rights.Has(p) }
+
+// require refuses who has not a permission, now or at the time of the write.
+func (c *call) require(p core.Permission) error {
+	if !c.may(p) {
+		return errPermission
+	}
+	if c.delegation != nil {
+		c.delegation.Needs = append(c.delegation.Needs, p)
+	}
+	return nil
+}
+
+// refuseAbove refuses what would let the one who asks act as a user with more rights.
+func (c *call) refuseAbove(u core.UserID) error {
+	if c.super || u == c.user.ID {
+		return nil
+	}
+	theirs, err := c.Store.Rights(c.ctx(), c.t, u)
+	if err != nil {
+		return err
+	}
+	if theirs.Superuser || slices.ContainsFunc(theirs.Permissions, func(p core.Permission) bool { return !c.may(p) }) {
+		return errBeyond
 	}
 	return nil
 }

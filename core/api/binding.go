@@ -194,20 +194,23 @@ func showBinding(c *call, b *bindingRow) (any, error) {
 	switch {
 	case b.Policy != "":
 		p, err := c.Store.Policy(c.ctx(), c.t, b.Policy)
-		if err == nil {
+		if err == nil && c.may("authentik_policies_expression.view_expressionpolicy") {
 			out["policy_obj"], err = showPolicy(c, p)
 		}
 		return out, unlessGone(err)
 	case b.Group != "":
 		g, err := c.group(b.Group)
-		if err == nil {
+		if err == nil && c.may("authentik_core.view_group") {
 			out["group_obj"] = briefGroup(g)
 		}
 		return out, unlessGone(err)
 	case b.User != "":
 		u, err := c.Store.User(c.ctx(), c.t, b.User)
 		if err == nil {
-			out["user"], out["user_obj"] = u.PK, briefUser(c, u)
+			out["user"] = u.PK
+		}
+		if err == nil && c.may("authentik_core.view_user") {
+			out["user_obj"] = briefUser(c, u)
 		}
 		return out, unlessGone(err)
 	}

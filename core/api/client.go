@@ -160,10 +160,13 @@ func showClient(c *call, v *core.Client) (any, error) {
 		"include_claims_in_id_token": v.IncludeClaimsInIDToken,
 		"sub_mode":                   string(v.SubMode), "issuer_mode": string(v.IssuerMode),
 		"signing_key": orNull(v.SigningKey), "encryption_key": orNull(v.EncryptionKey),
-		"client_secret": string(v.Secret), "logout_uri": v.LogoutURI, "logout_method": v.LogoutMethod,
+		"logout_uri": v.LogoutURI, "logout_method": v.LogoutMethod,
 		"jwt_federation_sources": list(v.FederationSources), "jwt_federation_providers": list(v.FederationProviders),
 	}
 	maps.Copy(out, own)
+	if c.may("authentik_providers_oauth2.change_oauth2provider") {
+		out["client_secret"] = string(v.Secret)
+	}
 	return out, nil
 }
 

@@ -25,6 +25,8 @@
 // route, write one line: about("What it does").by(parameters…).takes("Name", read)
 // .gives(shape). The published document is written from the same values.
 //
-// Secrets are shown to superusers where a single object is asked for, never in
-// lists, events or errors.
+// Who is no superuser does what they do by delegated rights: see [core.Delegation].
+//
+// Secrets are shown to who may change what they belong to, or has a right of its own
+// to them, where a single object is asked for; never in lists, events or errors.
 package api

@@ -1,5 +1,7 @@
 package api
 
+import "github.com/postern-sso/postern/core"
+
 // Operation is one line of the route table.
 type Operation struct {
 	Method, Pattern, Access string
@@ -10,7 +12,7 @@ type Operation struct {
 func (h *Handler) Operations() []Operation {
 	var out []Operation
 	for _, r := range h.routes() {
-		out = append(out, Operation{r.method, r.path(), r.access.String(), r.id(), r.pattern})
+		out = append(out, Operation{r.method, r.path(), string(r.access), r.id(), r.pattern})
 	}
 	return out
 }
@@ -21,12 +23,21 @@ func (h *Handler) Document() []byte {
 	return h.published().json
 }
 
-// Weaken opens a route to everybody: what a mistake in the table would do.
-func (h *Handler) Weaken(method, pattern string) {
+// Permissions lists every right there is.
+func Permissions() []core.Permission {
+	var out []core.Permission
+	for _, p := range permissions() {
+		out = append(out, p.Permission)
+	}
+	return out
+}
+
+// Weaken gives a route another access: what a mistake in the table would do.
+func (h *Handler) Weaken(method, pattern, to string) {
 	routes := h.routes()
 	for i := range routes {
 		if routes[i].method == method && routes[i].path() == pattern {
-			routes[i].access = public
+			routes[i].access = access(to)
 		}
 	}
 	h.build.Do(func() {})
@@ -37,4 +48,4 @@ func (h *Handler) Weaken(method, pattern string) {
 func BuildUndescribed() { newTable([]route{{"GET", "new/", public, version, operation{}}}) }
 
 // BuildUnset builds a table with a route that says not who may use it.
-func BuildUnset() { newTable([]route{{"GET", "new/", 0, version, about("Something new")}}) }
+func BuildUnset() { newTable([]route{{"GET", "new/", "", version, about("Something new")}}) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 
 	"github.com/postern-sso/postern/core"
@@ -86,7 +87,7 @@ func groups() resource[groupRow] {
 					g.Parents = []core.GroupID{}
 				}
 			}
-			readRoles(f)
+			references(f, "roles", &g.Roles)
 		},
 		check: checkGroup,
 		show:  showGroup,
@@ -110,6 +111,19 @@ func checkGroup(c *call, f *fields, g, old *groupRow) error {
 			return err
 		}
 	}
+	for _, id := range g.Roles {
+		if !f.has("roles") {
+			break
+		}
+		if _, err := c.role(id); errors.Is(err, core.ErrNotFound) {
+			f.fail("roles", noPK(string(id)))
+		} else if err != nil {
+			return err
+		}
+	}
+	if err := mayRegroup(c, f, g, old); err != nil {
+		return err
+	}
 	for _, pk := range g.members {
 		if _, err := c.Store.UserByPK(c.ctx(), c.t, pk); errors.Is(err, core.ErrNotFound) {
 			f.fail("users", noPK(strconv.FormatInt(pk, 10)))
@@ -118,6 +132,106 @@ func checkGroup(c *call, f *fields, g, old *groupRow) error {
 		}
 	}
 	return nil
+}
+
+// mayRegroup refuses to change who is in a group, or in those above it, without the
+// right to put users into groups and to take them out.
+func mayRegroup(c *call, f *fields, g, old *groupRow) error {
+	var parents []core.GroupID
+	if old != nil {
+		parents = old.Parents
+	}
+	if err := c.mayMove(parents, g.Parents); err != nil {
+		return err
+	}
+	if g.members == nil || c.super || len(f.errs) > 0 {
+		return nil
+	}
+	var had []int64
+	if old != nil {
+		members, err := membersOf(c, old.ID)
+		if err != nil {
+			return err
+		}
+		had = pks(members)
+	}
+	if slices.ContainsFunc(g.members, func(pk int64) bool { return !slices.Contains(had, pk) }) {
+		if err := c.require("authentik_core.add_user_to_group"); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(had, func(pk int64) bool { return !slices.Contains(g.members, pk) }) {
+		return c.require("authentik_core.remove_user_from_group")
+	}
+	return nil
+}
+
+// membersOf are the direct members, by PK.
+func membersOf(c *call, id core.GroupID) ([]core.User, error) {
+	return every(Query{Where: map[string][]string{"groups_by_pk": {string(id)}}, Order: []string{"pk"}},
+		func(q Query) ([]core.User, int, error) { return c.Store.ListUsers(c.ctx(), c.t, q) })
+}
+
+// role finds a role, once for each call.
+func (c *call) role(id core.RoleID) (*core.Role, error) {
+	if r, ok := c.knownRoles[id]; ok {
+		return r, nil
+	}
+	r, err := c.Store.Role(c.ctx(), c.t, id)
+	if err != nil {
+		return nil, err
+	}
+	if c.knownRoles == nil {
+		c.knownRoles = map[core.RoleID]*core.Role{}
+	}
+	c.knownRoles[id] = r
+	return r, nil
+}
+
+// showRoles shows those that may be seen.
+func showRoles(c *call, ids []core.RoleID) ([]object, error) {
+	out := []object{}
+	if !c.may("authentik_rbac.view_role") {
+		return out, nil
+	}
+	for _, id := range ids {
+		r, err := c.role(id)
+		if errors.Is(err, core.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, showRole(r))
+	}
+	return out, nil
+}
+
+// inheritedRoles are the roles of all groups above.
+func inheritedRoles(c *call, parents []core.GroupID) ([]core.RoleID, error) {
+	var out []core.RoleID
+	queue, met := slices.Clone(parents), map[core.GroupID]bool{}
+	for len(queue) > 0 {
+		id := queue[0]
+		if queue = queue[1:]; met[id] {
+			continue
+		}
+		met[id] = true
+		g, err := c.group(id)
+		if errors.Is(err, core.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range g.Roles {
+			if !slices.Contains(out, r) {
+				out = append(out, r)
+			}
+		}
+		queue = append(queue, g.Parents...)
+	}
+	return out, nil
 }
 
 // briefGroup is a group as something belongs to it.
@@ -140,8 +254,7 @@ func relatedGroupShape() shape {
 }
 
 func showGroup(c *call, g *groupRow) (any, error) {
-	members, err := every(Query{Where: map[string][]string{"groups_by_pk": {string(g.ID)}}, Order: []string{"pk"}},
-		func(q Query) ([]core.User, int, error) { return c.Store.ListUsers(c.ctx(), c.t, q) })
+	members, err := membersOf(c, g.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -153,10 +266,13 @@ func showGroup(c *call, g *groupRow) (any, error) {
 	own := object{
 		"users": pks(members), "users_obj": nil, "parents": list(g.Parents), "parents_obj": nil,
 		"parent": nil, "parent_name": nil, "children": childIDs(children), "children_obj": nil,
-		"roles": []string{}, "roles_obj": []object{}, "inherited_roles_obj": nil,
+		"roles": list(g.Roles), "inherited_roles_obj": nil,
 	}
 	maps.Copy(out, own)
-	if c.wants("include_users", true) {
+	if out["roles_obj"], err = showRoles(c, g.Roles); err != nil {
+		return nil, err
+	}
+	if c.wants("include_users", true) && c.may("authentik_core.view_user") {
 		people := make([]object, 0, len(members))
 		for i := range members {
 			people = append(people, briefUser(c, &members[i]))
@@ -171,7 +287,13 @@ func showGroup(c *call, g *groupRow) (any, error) {
 		out["children_obj"] = below
 	}
 	if c.wants("include_inherited_roles", false) {
-		out["inherited_roles_obj"] = []object{}
+		inherited, err := inheritedRoles(c, g.Parents)
+		if err != nil {
+			return nil, err
+		}
+		if out["inherited_roles_obj"], err = showRoles(c, inherited); err != nil {
+			return nil, err
+		}
 	}
 	above := make([]object, 0, len(g.Parents))
 	for i, id := range g.Parents {
@@ -230,6 +352,9 @@ func changeMember(c *call, change memberChange, what string) (reply, error) {
 		return reply{}, err
 	}
 	u, err := c.Store.UserByPK(c.ctx(), c.t, pk)
+	if err == nil && !c.may("authentik_core.view_user") && u.ID != c.user.ID {
+		err = core.ErrNotFound // who cannot be seen is not there
+	}
 	if err != nil {
 		return reply{}, found(err, "User")
 	}

@@ -154,10 +154,15 @@ type call struct {
 	session *core.Session
 	groups  []core.Group // the user's, direct and inherited
 	super   bool
+	rights  core.Rights
+	// delegation is what the store holds writes to; nil for a superuser.
+	delegation *core.Delegation
 
 	body    *fields
 	partial bool // PATCH
 	known   map[core.GroupID]*core.Group
+
+	knownRoles map[core.RoleID]*core.Role
 }
 
 func (c *call) ctx() context.Context { return c.r.Context() }

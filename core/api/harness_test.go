@@ -109,6 +109,39 @@ func (e *env) person(name string, groups ...core.GroupID) (pk int64, token strin
 	return u.PK, e.token(u, core.IntentAPI, "of-"+name)
 }
 
+// role makes a role with permissions.
+func (e *env) role(name string, permissions ...core.Permission) *core.Role {
+	e.Helper()
+	r := &core.Role{Name: name}
+	e.must(e.db.CreateRole(e.Context(), e.tenant.ID, r))
+	e.permit(r, permissions...)
+	return r
+}
+
+// permit makes these a role's permissions.
+func (e *env) permit(r *core.Role, permissions ...core.Permission) {
+	e.Helper()
+	_, err := e.db.UpdateRole(e.Context(), e.tenant.ID, r.ID, func(r *core.Role) error {
+		r.Permissions = nil
+		for _, p := range permissions {
+			r.Permissions = append(r.Permissions, core.RolePermission{Permission: p})
+		}
+		return nil
+	})
+	e.must(err)
+}
+
+// groupWith makes a group with roles.
+func (e *env) groupWith(name string, roles ...*core.Role) core.GroupID {
+	e.Helper()
+	g := &core.Group{Name: name}
+	for _, r := range roles {
+		g.Roles = append(g.Roles, r.ID)
+	}
+	e.must(e.db.CreateGroup(e.Context(), e.tenant.ID, g, nil))
+	return g.ID
+}
+
 func (e *env) token(u *core.User, intent core.TokenIntent, identifier string) string {
 	e.Helper()
 	key := core.RandomAlphanumeric(60)

@@ -117,7 +117,7 @@ func describe(t table, version string) *document {
 
 func (d *document) call(r *route) documentCall {
 	c := documentCall{
-		OperationID: r.id(), Summary: r.summary + ".", Description: "For: " + r.access.String() + ".",
+		OperationID: r.id(), Summary: r.summary + ".", Description: "For: " + string(r.access) + ".",
 		Tags: []string{r.tag()}, Responses: map[string]*documentBody{},
 		Security: []map[string][]string{{"authentik": {}}, {"session": {}}},
 	}

@@ -216,7 +216,7 @@ func (r *route) path() string {
 func (r *route) check() {
 	name := r.method + " " + r.pattern
 	switch {
-	case r.access < public || r.access > superusers || r.serve == nil:
+	case !r.access.known() || r.serve == nil:
 		panic(fmt.Sprintf("api: %s does not say who may use it", name))
 	case r.summary == "":
 		panic(fmt.Sprintf("api: %s does not say what it does: describe it with about(…)", name))

@@ -21,14 +21,14 @@ type Evaluations interface {
 func policyRoutes() []route {
 	const all, own = "policies/all/", "policies/expression/"
 	one := "{policy_uuid}/"
-	return append(policies().routes(own, superusers), []route{
-		{http.MethodGet, all, superusers, listPolicies, about("List policies of every kind").by(policyParameters()...).lists(policyShape(), policies().listing)},
-		{http.MethodGet, all + "types/", superusers, policyTypes, about("List the kinds of policy").gives(listShape(typeShape()))},
-		{http.MethodGet, all + one, superusers, policies().serveOne, about("Show a policy of any kind").gives(policyShape())},
-		{http.MethodDelete, all + one, superusers, policies().serveDelete, about("Delete a policy of any kind")},
-		{http.MethodPost, all + one + "test/", superusers, testPolicy, about("Run a policy as it is stored, for a user").takes("PolicyTestRequest", new(policyTest).read).gives(policyTestShape())},
-		{http.MethodGet, all + one + "used_by/", superusers, policyUsedBy, about("List what a policy is bound to").gives(listShape(usedByShape()))},
-		{http.MethodGet, own + one + "used_by/", superusers, policyUsedBy, about("List what an expression policy is bound to").gives(listShape(usedByShape()))},
+	return append(policies().routes(own, byRight), []route{
+		{http.MethodGet, all, "authentik_policies.view_policy", listPolicies, about("List policies of every kind").by(policyParameters()...).lists(policyShape(), policies().listing)},
+		{http.MethodGet, all + "types/", "authentik_policies.view_policy", policyTypes, about("List the kinds of policy").gives(listShape(typeShape()))},
+		{http.MethodGet, all + one, "authentik_policies.view_policy", policies().serveOne, about("Show a policy of any kind").gives(policyShape())},
+		{http.MethodDelete, all + one, "authentik_policies.delete_policy", policies().serveDelete, about("Delete a policy of any kind")},
+		{http.MethodPost, all + one + "test/", "authentik_policies_expression.change_expressionpolicy", testPolicy, about("Run a policy as it is stored, for a user").takes("PolicyTestRequest", new(policyTest).read).gives(policyTestShape())},
+		{http.MethodGet, all + one + "used_by/", "authentik_policies.view_policy", policyUsedBy, about("List what a policy is bound to").gives(listShape(usedByShape()))},
+		{http.MethodGet, own + one + "used_by/", "authentik_policies_expression.view_expressionpolicy", policyUsedBy, about("List what an expression policy is bound to").gives(listShape(usedByShape()))},
 	}...)
 }
 
@@ -184,6 +184,11 @@ func testPolicy(c *call) (reply, error) {
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
+	if test.user != c.user.PK {
+		if err := c.require("authentik_core.view_user"); err != nil {
+			return reply{}, err
+		}
+	}
 	user, err := c.Store.UserByPK(c.ctx(), c.t, test.user)
 	if errors.Is(err, core.ErrNotFound) {
 		return reply{}, invalid{"user": {noPK(strconv.FormatInt(test.user, 10))}}
@@ -256,6 +261,9 @@ func policyUsedBy(c *call) (reply, error) {
 	}
 	out := []object{}
 	for i := range rows {
+		if !c.may("authentik_policies.view_policybinding") {
+			break
+		}
 		out = append(out, object{
 			"app": "authentik_policies", "model_name": "policybinding", "pk": string(rows[i].ID),
 			"name": bindingName(&rows[i]), "action": "left_dangling",

@@ -148,6 +148,13 @@ func kindOf(p core.Provider) (component, verbose, model string) {
 	return "ak-provider-oauth2-form", "OAuth2/OpenID Provider", "authentik_providers_oauth2.oauth2provider"
 }
 
+// viewOf is the right to see a provider.
+func viewOf(p core.Provider) core.Permission {
+	_, _, model := kindOf(p)
+	app, name, _ := strings.Cut(model, ".")
+	return right("view", app, name)
+}
+
 // showProvider is what an answer has of providers of every kind.
 func showProvider(c *call, p core.Provider) (object, error) {
 	b := baseOf(p)

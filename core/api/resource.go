@@ -53,8 +53,16 @@ type resource[T any] struct {
 // routes are the six verbs under a path.
 func (s resource[T]) routes(path string, who access) []route {
 	return append(s.writeRoutes(path, who),
-		route{http.MethodGet, path, who, s.serveList, s.listed()},
-		route{http.MethodGet, path + "{" + s.key + "}/", who, s.serveOne, s.shown()})
+		route{http.MethodGet, path, s.who(who, "view"), s.serveList, s.listed()},
+		route{http.MethodGet, path + "{" + s.key + "}/", s.who(who, "view"), s.serveOne, s.shown()})
+}
+
+// who may use a verb.
+func (s resource[T]) who(who access, verb string) access {
+	if who == byRight {
+		return permitted(verb, s.app, s.model)
+	}
+	return who
 }
 
 // writeRoutes are the four that change something.
@@ -62,10 +70,10 @@ func (s resource[T]) writeRoutes(path string, who access) []route {
 	one, name := path+"{"+s.key+"}/", article(s.verbose)
 	read := func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) }
 	return []route{
-		{http.MethodPost, path, who, s.serveCreate, about("Create "+name).takes(s.model+"Request", read).makes(s.shape())},
-		{http.MethodPut, one, who, s.serveUpdate, about("Change "+name).takes(s.model+"Request", read).gives(s.shape())},
-		{http.MethodPatch, one, who, s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).partly().gives(s.shape())},
-		{http.MethodDelete, one, who, s.serveDelete, about("Delete " + name)},
+		{http.MethodPost, path, s.who(who, "add"), s.serveCreate, about("Create "+name).takes(s.model+"Request", read).makes(s.shape())},
+		{http.MethodPut, one, s.who(who, "change"), s.serveUpdate, about("Change "+name).takes(s.model+"Request", read).gives(s.shape())},
+		{http.MethodPatch, one, s.who(who, "change"), s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).partly().gives(s.shape())},
+		{http.MethodDelete, one, s.who(who, "delete"), s.serveDelete, about("Delete " + name)},
 	}
 }
 

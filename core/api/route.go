@@ -9,29 +9,33 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// access says who may use a route. Its zero value is no answer, and refused when
-// the table is built.
-type access int
+// access says who may use a route: one of the four below, or those who have the
+// permission of that name. Superusers have every permission. Its zero value is no
+// answer, and refused when the table is built.
+type access string
 
 const (
 	// public: everybody, logged in or not.
-	public access = iota + 1
+	public access = "public"
 	// loggedIn: every active user. The handler then shows only what is theirs.
-	loggedIn
+	loggedIn access = "loggedIn"
 	// superusers: members of a group that makes them so.
-	superusers
+	superusers access = "superusers"
+	// byRight: who has the right on the kind of a resource that the verb needs. Only
+	// what makes a resource's routes takes it.
+	byRight access = "byRight"
 )
 
-func (a access) String() string {
-	switch a {
-	case public:
-		return "public"
-	case loggedIn:
-		return "loggedIn"
-	case superusers:
-		return "superusers"
+// permitted are those who have a permission.
+func permitted(verb, app, model string) access { return access(right(verb, app, model)) }
+
+// known reports whether it is an answer.
+func (a access) known() bool {
+	if a == public || a == loggedIn || a == superusers {
+		return true
 	}
-	return "unset"
+	_, ok := known(core.Permission(a))
+	return ok
 }
 
 // route is one line of the table. It is written without field names, so that a
@@ -56,50 +60,63 @@ func (h *Handler) routes() []route {
 		{get, "schema/", public, showSchema, about("This description of the API, as an OpenAPI document").
 			by(parameter{name: "format", kind: byText, choices: []string{"json", "yaml"}, text: "The form, if the Accept header is not to decide."}).sends(openAPIYAML, openAPIJSON)},
 		{get, "root/config/", public, rootConfig, about("Settings that clients read first").gives(configShape())},
-		{get, "admin/version/", superusers, version, about("The version of the server").gives(versionShape())},
+		{get, "admin/version/", "authentik_rbac.view_system_info", version, about("The version of the server").gives(versionShape())},
 
-		{get, "flows/instances/", superusers, listFlows, about("List flows").lists(flowShape(), flowListing())},
-		{get, "flows/instances/{slug}/", superusers, retrieveFlow, about("Show a flow").gives(flowShape())},
+		{get, "flows/instances/", "authentik_flows.view_flow", listFlows, about("List flows").lists(flowShape(), flowListing())},
+		{get, "flows/instances/{slug}/", "authentik_flows.view_flow", retrieveFlow, about("Show a flow").gives(flowShape())},
 
 		{get, "core/applications/", loggedIn, listApplications, applications().listed().by(applicationParameters()...)},
 		{get, "core/applications/{slug}/", loggedIn, retrieveApplication, applications().shown()},
-		{get, "core/applications/{slug}/check_access/", superusers, checkAccess, about("Check whether a user may open an application, and why").by(forUser()).gives(policyTestShape())},
-		{post, "core/applications/{slug}/set_icon_url/", superusers, setIconURL, about("Set an application's icon").takes("FilePathRequest", readIconURL(new(string))).gives(dictShape())},
+		{get, "core/applications/{slug}/check_access/", "authentik_core.view_application", checkAccess, about("Check whether a user may open an application, and why").by(forUser()).gives(policyTestShape())},
+		{post, "core/applications/{slug}/set_icon_url/", "authentik_core.change_application", setIconURL, about("Set an application's icon").takes("FilePathRequest", readIconURL(new(string))).gives(dictShape())},
 
-		{get, "providers/all/", superusers, listProviders, about("List providers of every kind").lists(providerShape(), providerListing())},
-		{get, "providers/all/{id}/", superusers, retrieveProvider, about("Show a provider of any kind").gives(providerShape())},
-		{remove, "providers/all/{id}/", superusers, deleteProvider, about("Delete a provider of any kind")},
-		{get, "providers/oauth2/{id}/setup_urls/", superusers, setupURLs, about("URLs to configure a client with").gives(setupURLsShape())},
-		{get, "providers/oauth2/{id}/preview_user/", superusers, previewUser, about("Preview what a client learns of a user").by(forUser()).gives(previewShape())},
+		{get, "providers/all/", "authentik_core.view_provider", listProviders, about("List providers of every kind").lists(providerShape(), providerListing())},
+		{get, "providers/all/{id}/", "authentik_core.view_provider", retrieveProvider, about("Show a provider of any kind").gives(providerShape())},
+		{remove, "providers/all/{id}/", "authentik_core.delete_provider", deleteProvider, about("Delete a provider of any kind")},
+		{get, "providers/oauth2/{id}/setup_urls/", "authentik_providers_oauth2.view_oauth2provider", setupURLs, about("URLs to configure a client with").gives(setupURLsShape())},
+		{get, "providers/oauth2/{id}/preview_user/", "authentik_providers_oauth2.view_oauth2provider", previewUser, about("Preview what a client learns of a user").by(forUser()).gives(previewShape())},
 
-		{get, "crypto/certificatekeypairs/{kp_uuid}/view_certificate/", superusers, viewCertificate, about("Show a certificate").gives(pemShape()).downloads(pemType)},
-		{get, "crypto/certificatekeypairs/{kp_uuid}/view_private_key/", superusers, viewPrivateKey, about("Show a private key").gives(pemShape()).downloads(pemType)},
-		{post, "crypto/certificatekeypairs/generate/", superusers, generateKeyPair, about("Generate a key pair with a certificate that it signs itself").takes("CertificateGenerationRequest", (&generation{}).read).gives(keyPairs().shape())},
+		{get, "crypto/certificatekeypairs/{kp_uuid}/view_certificate/", "authentik_crypto.view_certificatekeypair_certificate", viewCertificate, about("Show a certificate").gives(pemShape()).downloads(pemType)},
+		{get, "crypto/certificatekeypairs/{kp_uuid}/view_private_key/", "authentik_crypto.view_certificatekeypair_key", viewPrivateKey, about("Show a private key").gives(pemShape()).downloads(pemType)},
+		{post, "crypto/certificatekeypairs/generate/", "authentik_crypto.add_certificatekeypair", generateKeyPair, about("Generate a key pair with a certificate that it signs itself").takes("CertificateGenerationRequest", (&generation{}).read).gives(keyPairs().shape())},
 
 		{get, "core/users/me/", loggedIn, me, about("Show the user who asks").gives(sessionUserShape())},
-		{post, "core/users/service_account/", superusers, createServiceAccount, about("Create an account for a machine").takes("UserServiceAccountRequest", newServiceAccount().read).gives(serviceAccountShape())},
-		{post, "core/users/{id}/set_password/", superusers, setPassword, about("Set a user's password").takes("UserPasswordSetRequest", readPassword(new(core.Secret)))},
-		{post, "core/users/{id}/recovery/", superusers, recovery, about("Make a link with which a user sets a new password").takes("UserRecoveryLinkRequest", readRecovery(new(core.Timedelta))).gives(linkShape())},
+		{post, "core/users/service_account/", "authentik_core.add_user", createServiceAccount, about("Create an account for a machine").takes("UserServiceAccountRequest", newServiceAccount().read).gives(serviceAccountShape())},
+		{post, "core/users/{id}/set_password/", "authentik_core.reset_user_password", setPassword, about("Set a user's password").takes("UserPasswordSetRequest", readPassword(new(core.Secret)))},
+		{post, "core/users/{id}/recovery/", "authentik_core.reset_user_password", recovery, about("Make a link with which a user sets a new password").takes("UserRecoveryLinkRequest", readRecovery(new(core.Timedelta))).gives(linkShape())},
 
-		{post, "core/groups/{group_uuid}/add_user/", superusers, addMember, about("Put a user into a group").takes("UserAccountRequest", readMember(new(int64)))},
-		{post, "core/groups/{group_uuid}/remove_user/", superusers, removeMember, about("Take a user out of a group").takes("UserAccountRequest", readMember(new(int64)))},
+		{post, "core/groups/{group_uuid}/add_user/", "authentik_core.add_user_to_group", addMember, about("Put a user into a group").takes("UserAccountRequest", readMember(new(int64)))},
+		{post, "core/groups/{group_uuid}/remove_user/", "authentik_core.remove_user_from_group", removeMember, about("Take a user out of a group").takes("UserAccountRequest", readMember(new(int64)))},
 
 		{get, "core/tokens/{identifier}/view_key/", loggedIn, viewTokenKey, about("Show a token's key").gives(tokenViewShape())},
 		{post, "core/tokens/{identifier}/set_key/", loggedIn, setTokenKey, about("Set a token's key").takes("TokenSetKeyRequest", readKey(new(core.Secret)))},
 	}
-	all = append(all, users().routes("core/users/", superusers)...)
-	all = append(all, groups().routes("core/groups/", superusers)...)
+	all = append(all, h.rightRoutes()...)
+	all = append(all, users().routes("core/users/", byRight)...)
+	all = append(all, groups().routes("core/groups/", byRight)...)
 	all = append(all, tokens().routes("core/tokens/", loggedIn)...)
-	all = append(all, applications().writeRoutes("core/applications/", superusers)...)
-	all = append(all, clients().routes("providers/oauth2/", superusers)...)
-	all = append(all, proxyProviders().routes("providers/proxy/", superusers)...)
-	all = append(all, scopeMappings().routes("propertymappings/provider/scope/", superusers)...)
-	all = append(all, samlMappings().routes("propertymappings/provider/saml/", superusers)...)
-	all = append(all, scimMappings().routes("propertymappings/provider/scim/", superusers)...)
+	all = append(all, applications().writeRoutes("core/applications/", byRight)...)
+	all = append(all, clients().routes("providers/oauth2/", byRight)...)
+	all = append(all, proxyProviders().routes("providers/proxy/", byRight)...)
+	all = append(all, scopeMappings().routes("propertymappings/provider/scope/", byRight)...)
+	all = append(all, samlMappings().routes("propertymappings/provider/saml/", byRight)...)
+	all = append(all, scimMappings().routes("propertymappings/provider/scim/", byRight)...)
 	all = append(all, policyRoutes()...)
-	all = append(all, bindings().routes("policies/bindings/", superusers)...)
-	all = append(all, entitlements().routes("core/application_entitlements/", superusers)...)
-	return append(all, keyPairs().routes("crypto/certificatekeypairs/", superusers)...)
+	all = append(all, bindings().routes("policies/bindings/", byRight)...)
+	all = append(all, entitlements().routes("core/application_entitlements/", byRight)...)
+	return append(all, keyPairs().routes("crypto/certificatekeypairs/", byRight)...)
+}
+
+// rightRoutes are those of roles and permissions.
+func (h *Handler) rightRoutes() []route {
+	return append(roles().routes("rbac/roles/", byRight), []route{
+		{http.MethodGet, "rbac/permissions/", loggedIn, listPermissions, about("List permissions").lists(permissionShape(), permissionListing())},
+		{http.MethodGet, "rbac/permissions/{id}/", loggedIn, retrievePermission, about("Show a permission").gives(permissionShape())},
+		{http.MethodGet, "rbac/permissions/assigned_by_roles/", "authentik_rbac.view_role", listAssigned, about("List the roles that have rights on a kind of object").lists(roleAssignedShape(), assignedListing())},
+		{http.MethodPost, "rbac/permissions/assigned_by_roles/{uuid}/assign/", "authentik_rbac.assign_role_permissions", assign, about("Give permissions to a role").takes("PermissionAssignRequest", new(assignment).read).gives(listShape(assignedShape()))},
+		{http.MethodPatch, "rbac/permissions/assigned_by_roles/{uuid}/unassign/", "authentik_rbac.unassign_role_permissions", unassign, about("Take permissions from a role").takes("PatchedPermissionAssignRequest", new(assignment).read)},
+		{http.MethodDelete, "rbac/permissions/roles/{id}/", "authentik_rbac.unassign_role_permissions", removeAssigned, about("Take a permission from a role, by the number that giving it had")},
+	}...)
 }
 
 // methodSet is what one path answers to.

@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -80,20 +81,46 @@ func tokens() resource[tokenRow] {
 	}
 }
 
-// findToken finds what is the user's own; a superuser finds them all.
+// seesTokens reports whether the one who asks sees more than their own.
+func (c *call) seesTokens() bool {
+	return c.may("authentik_core.view_token") && c.may("authentik_core.view_user")
+}
+
+// findToken finds what is the user's own, and who has the right finds them all. What
+// may be done with others' tokens is a right of its own.
 func findToken(c *call, key string) (*tokenRow, error) {
 	t, err := c.Store.Token(c.ctx(), c.t, key)
 	if err != nil {
 		return nil, err
 	}
-	if !c.super && t.User != c.user.ID {
+	if t.User == c.user.ID {
+		return &tokenRow{Token: *t}, nil
+	}
+	if !c.seesTokens() {
 		return nil, core.ErrNotFound
+	}
+	needs := core.Permission("authentik_core.view_token")
+	switch c.route.path() {
+	case "core/tokens/{}/view_key/":
+		needs = "authentik_core.view_token_key"
+	case "core/tokens/{}/set_key/":
+		needs = "authentik_core.set_token_key"
+	default:
+		switch c.route.method {
+		case http.MethodPut, http.MethodPatch:
+			needs = "authentik_core.change_token"
+		case http.MethodDelete:
+			needs = "authentik_core.delete_token"
+		}
+	}
+	if err := c.require(needs); err != nil {
+		return nil, err
 	}
 	return &tokenRow{Token: *t}, nil
 }
 
 func pageTokens(c *call, q Query) ([]tokenRow, int, error) {
-	if !c.super {
+	if !c.seesTokens() {
 		if names := q.Where["user__username"]; names != nil && core.Fold(names[0]) != core.Fold(c.user.UserName) {
 			return nil, 0, nil
 		}
@@ -161,6 +188,10 @@ func viewTokenKey(c *call) (reply, error) {
 	t, err := findToken(c, c.key)
 	if err != nil {
 		return reply{}, found(err, "Token")
+	}
+	// Whoever has the key is its owner.
+	if err := c.refuseAbove(t.User); err != nil {
+		return reply{}, err
 	}
 	key, err := c.Store.TokenKey(c.ctx(), c.t, t.Identifier)
 	if err != nil {

@@ -99,8 +99,11 @@ func userPK(key string) (int64, error) {
 // forUser is the user that the query's for_user names, or the one who asks.
 func (c *call) forUser() (*core.User, error) {
 	key := c.param("for_user")
-	if key == "" {
+	if key == "" || key == strconv.FormatInt(c.user.PK, 10) {
 		return c.user, nil
+	}
+	if err := c.require("authentik_core.view_user"); err != nil {
+		return nil, err
 	}
 	u, err := findUser(c, key)
 	if errors.Is(err, core.ErrNotFound) {
@@ -143,18 +146,16 @@ func userTypes() []core.UserType {
 	return []core.UserType{core.UserInternal, core.UserExternal, core.UserServiceAccount, core.UserInternalServiceAccount}
 }
 
-// readRoles refuses all: there are none.
+// readRoles refuses all: users have roles by their groups.
 func readRoles(f *fields) {
 	var roles []string
 	if references(f, "roles", &roles); len(roles) > 0 {
-		f.fail("roles", noPK(roles[0]))
+		f.fail("roles", "Give the role to a group, and put the user into it.")
 	}
 }
 
 // roleShape, partialUserShape and their like are objects as part of others.
-func roleShape() shape {
-	return objectShape("Role", always("pk", uuidShape()), always("name", textShape()))
-}
+func roleShape() shape { return roles().shape() }
 
 func partialUserShape() shape {
 	return objectShape("PartialUser", always("pk", integerShape()), always("username", textShape()), always("name", textShape()),
@@ -185,12 +186,33 @@ func checkUser(c *call, f *fields, u, old *core.User) error {
 	if !f.has("groups") || len(f.errs["groups"]) > 0 {
 		return nil
 	}
+	var had []core.GroupID
+	if old != nil {
+		had = old.Groups
+	}
+	if err := c.mayMove(had, u.Groups); err != nil {
+		return err
+	}
 	for _, id := range u.Groups {
 		if _, err := c.group(id); errors.Is(err, core.ErrNotFound) {
 			f.fail("groups", noPK(string(id)))
 		} else if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// mayMove refuses to change what somebody belongs to without the right to put users
+// into groups, or to take them out.
+func (c *call) mayMove(from, to []core.GroupID) error {
+	if slices.ContainsFunc(to, func(id core.GroupID) bool { return !slices.Contains(from, id) }) {
+		if err := c.require("authentik_core.add_user_to_group"); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(from, func(id core.GroupID) bool { return !slices.Contains(to, id) }) {
+		return c.require("authentik_core.remove_user_from_group")
 	}
 	return nil
 }
@@ -265,7 +287,7 @@ func showUser(c *call, u *core.User) (object, error) {
 		"last_login": stamp(u.LastLogin), "date_joined": stamp(u.Created), "last_updated": stamp(u.Updated),
 		"password_change_date": stamp(changed),
 	}
-	if c.wants("include_groups", true) {
+	if c.wants("include_groups", true) && c.may("authentik_core.view_group") {
 		groups := []object{}
 		for _, id := range u.Groups {
 			g, err := c.group(id)

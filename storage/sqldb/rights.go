@@ -66,8 +66,10 @@ func (x *tx) limit(ctx context.Context) (*limits, error) {
 	if l.rights, err = x.rights(ctx, d.By); err != nil {
 		return nil, err
 	}
-	if d.Needs != "" && !l.rights.Has(d.Needs) {
-		return nil, errBeyond
+	for _, p := range d.Needs {
+		if !l.rights.Has(p) {
+			return nil, errBeyond
+		}
 	}
 	if l.rights.Superuser {
 		return nil, nil

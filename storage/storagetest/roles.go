@@ -229,7 +229,7 @@ func newDesk(b *bench) *desk {
 // as makes what follows done by the boss.
 func (d *desk) as(needs core.Permission) *bench {
 	b := *d.bench
-	b.ctx = core.WithDelegation(b.ctx, &core.Delegation{By: d.boss.ID, Needs: needs})
+	b.ctx = core.WithDelegation(b.ctx, &core.Delegation{By: d.boss.ID, Needs: []core.Permission{needs}})
 	return &b
 }
 
