@@ -146,7 +146,7 @@ func (sh *shared) hashUser(t core.TenantID, u *core.User) string {
 	if err != nil {
 		return ""
 	}
-	return oidc.HashedUserID(u, tenant.UUID)
+	return u.HashedID(tenant.UUID)
 }
 
 // Destruct closes, when the last configuration has let go.

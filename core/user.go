@@ -1,6 +1,11 @@
 package core
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"time"
+)
 
 // UserID is a UUIDv7 in text form: unique for ever, across tenants too.
 type UserID string
@@ -39,6 +44,13 @@ type User struct {
 	PasswordChanged time.Time
 	Created         time.Time
 	Updated         time.Time
+}
+
+// HashedID is the "uid" of a user and the subject identifier of the mode hashed_user_id:
+// the SHA-256 of the PK and the tenant's UUID, in hex.
+func (u *User) HashedID(tenantUUID string) string {
+	sum := sha256.Sum256([]byte(strconv.FormatInt(u.PK, 10) + "-" + tenantUUID))
+	return hex.EncodeToString(sum[:])
 }
 
 // GroupID is a UUIDv7 in text form.

@@ -1,11 +1,8 @@
 package outpost
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -48,8 +45,7 @@ type Identity struct {
 // newIdentity works out the headers once for a person and an application. It
 // returns false for a user name that no header can carry as it is.
 func newIdentity(t *core.Tenant, app *core.Application, u *core.User, groups []core.Group, set HeaderSet) (*Identity, bool) {
-	sum := sha256.Sum256([]byte(strconv.FormatInt(u.PK, 10) + "-" + t.UUID))
-	id := &Identity{User: u, UID: hex.EncodeToString(sum[:])}
+	id := &Identity{User: u, UID: u.HashedID(t.UUID)}
 	for i := range groups {
 		id.Groups = append(id.Groups, groups[i].Name)
 	}

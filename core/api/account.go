@@ -33,7 +33,7 @@ func me(c *call) (reply, error) {
 	u := c.user
 	return ok(object{"user": object{
 		"pk": u.PK, "username": u.UserName, "name": u.DisplayName, "is_active": u.Active, "is_superuser": c.super,
-		"groups": groups, "roles": roles, "email": u.Email, "avatar": avatar(u), "uid": hashedID(c.info.Tenant, u),
+		"groups": groups, "roles": roles, "email": u.Email, "avatar": avatar(u), "uid": u.HashedID(c.info.Tenant.UUID),
 		"settings": object{}, "type": string(u.Type), "system_permissions": []string{},
 	}})
 }
@@ -183,7 +183,7 @@ func createServiceAccount(c *call) (reply, error) {
 		}
 		return reply{}, err
 	}
-	out := object{"username": name, "user_uid": hashedID(c.info.Tenant, u), "user_pk": u.PK, "group_pk": nil}
+	out := object{"username": name, "user_uid": u.HashedID(c.info.Tenant.UUID), "user_pk": u.PK, "group_pk": nil}
 	key := core.Secret(core.RandomAlphanumeric(tokenLength))
 	token := &tokenRow{Token: core.Token{
 		Identifier: "service-account-" + slugOf(name) + "-password", Intent: core.IntentAppPassword, User: u.ID, Expiring: expiring,

@@ -68,7 +68,7 @@ func readApplication(f *fields, a *core.Application) {
 	integers(f, "backchannel_providers", &a.Backchannel)
 	boolean(f, "open_in_new_tab", &a.OpenInNewTab)
 	text(f, "meta_launch_url", rule{blank: true, null: true, max: maxURL, about: "May hold %(username)s and the like."}, &a.LaunchURL)
-	if f.has("meta_launch_url") && len(f.errs["meta_launch_url"]) == 0 && !launchable(a.LaunchURL) {
+	if f.has("meta_launch_url") && len(f.errs["meta_launch_url"]) == 0 && !core.Launchable(a.LaunchURL) {
 		f.fail("meta_launch_url", "Enter a valid URL, which begins with https:// or http://.")
 	}
 	readIcon(f, "meta_icon", &a.Icon)
@@ -166,7 +166,7 @@ func showApplication(c *call, a *core.Application, u *core.User) (object, error)
 			}
 		}
 	}
-	out["launch_url"] = orNull(launchURL(a, provider, c.info.Tenant, u))
+	out["launch_url"] = orNull(core.LaunchURL(a, provider, c.info.Tenant, u))
 	return out, nil
 }
 

@@ -3,7 +3,6 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html"
@@ -280,7 +279,7 @@ func showUser(c *call, u *core.User) (object, error) {
 		changed = u.Created
 	}
 	out := object{
-		"pk": u.PK, "uuid": string(u.ID), "uid": hashedID(c.info.Tenant, u), "username": u.UserName, "name": u.DisplayName,
+		"pk": u.PK, "uuid": string(u.ID), "uid": u.HashedID(c.info.Tenant.UUID), "username": u.UserName, "name": u.DisplayName,
 		"email": u.Email, "is_active": u.Active, "is_superuser": super, "type": string(u.Type), "path": u.Path,
 		"attributes": attributes(u.Attributes), "avatar": avatar(u), "groups": list(u.Groups), "groups_obj": nil,
 		"roles": []string{}, "roles_obj": []object{},
@@ -311,7 +310,7 @@ func showUser(c *call, u *core.User) (object, error) {
 func briefUser(c *call, u *core.User) object {
 	return object{
 		"pk": u.PK, "username": u.UserName, "name": u.DisplayName, "is_active": u.Active, "last_login": stamp(u.LastLogin),
-		"email": u.Email, "attributes": attributes(u.Attributes), "uid": hashedID(c.info.Tenant, u),
+		"email": u.Email, "attributes": attributes(u.Attributes), "uid": u.HashedID(c.info.Tenant.UUID),
 	}
 }
 
@@ -333,13 +332,6 @@ func attributes(a map[string]any) map[string]any {
 		return object{}
 	}
 	return a
-}
-
-// hashedID is the uid of a user: the SHA-256 of PK and tenant, in hex. It is the
-// subject identifier of the mode hashed_user_id too.
-func hashedID(t *core.Tenant, u *core.User) string {
-	sum := sha256.Sum256([]byte(strconv.FormatInt(u.PK, 10) + "-" + t.UUID))
-	return hex.EncodeToString(sum[:])
 }
 
 // avatar is a picture of the user's initials, as a data: URL.

@@ -3,8 +3,6 @@ package login
 import (
 	"context"
 	"net/http"
-
-	"github.com/postern-sso/postern/core"
 )
 
 // Hold takes a slot of the Hasher until release is called.
@@ -19,6 +17,3 @@ func (h *Hasher) Hold() (release func()) {
 
 // LocalPath is localPath.
 func LocalPath(r *http.Request, next string) (string, bool) { return localPath(r, next) }
-
-// Launch is what a configured launch URL becomes for a user.
-func Launch(raw string, u *core.User) (string, bool) { return safeLaunch(fillLaunch(raw, u)) }

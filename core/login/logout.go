@@ -164,7 +164,7 @@ type loggedOutPage struct {
 func (h *Handler) LoggedOut(w http.ResponseWriter, r *http.Request, application, launchURL string, endLogin bool) {
 	h.init()
 	page := loggedOutPage{Application: application}
-	if to, ok := safeLaunch(launchURL); ok {
+	if to, ok := core.LinkTarget(launchURL); ok {
 		page.LaunchURL = to
 	}
 	v := h.view(r, "Logged out")

@@ -171,7 +171,7 @@ func safeImage(icon string) template.URL {
 		}
 		return ""
 	}
-	to, _ := safeLaunch(icon)
+	to, _ := core.LinkTarget(icon)
 	return template.URL(to) //nolint:gosec // http, https or a path on this host
 }
 

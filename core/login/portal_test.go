@@ -98,8 +98,8 @@ func TestLaunchURLs(t *testing.T) {
 		{"https://%(username)s.app.test/", "https://alice.app.test/"},
 		{"https://app.test/?u=%(email)s&n=%(name)s&i=%(uuid)s&p=%(pk)s", "https://app.test/?u=a%2Bb%26c%40corp.test&n=Alice&i=UUID&p=PK"},
 		{"https://app.test/100%%?u=%(username)s", "https://app.test/100%?u=alice"},
-		{"https://app.test/?u=%(nope)s", "https://app.test/?u=%(nope)s"},       // unknown: as it is
-		{"https://app.test/%20?u=%(name)s", "https://app.test/%20?u=%(name)s"}, // Python refuses it
+		{"https://app.test/?u=%(nope)s", "https://app.test/?u=%(nope)s"}, // unknown: as it is
+		{"https://app.test/%20?u=%(name)s", "https://app.test/%20?u=Alice"},
 		{"javascript:alert(1)", ""},
 		{"JaVaScRiPt:alert(1)", ""},
 		{" javascript:alert(1)", ""},

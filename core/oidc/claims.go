@@ -41,7 +41,7 @@ func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User
 	info := core.Request(ctx)
 	env := expression.Env{
 		User: user, Groups: groups, Request: info, Provider: to.client, Application: to.app,
-		Context: map[string]any{"oauth_scopes": scopes}, HashedUserID: HashedUserID(user, info.Tenant.UUID),
+		Context: map[string]any{"oauth_scopes": scopes}, HashedUserID: user.HashedID(info.Tenant.UUID),
 	}
 	results := make([]map[string]any, len(mappings))
 	ownFailed := false

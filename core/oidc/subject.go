@@ -26,16 +26,9 @@ func subject(mode core.SubMode, user *core.User, tenantUUID string) string {
 		sub, _ = user.Attributes["upn"].(string)
 	}
 	if sub == "" {
-		return HashedUserID(user, tenantUUID)
+		return user.HashedID(tenantUUID)
 	}
 	return sub
-}
-
-// HashedUserID is the default subject: it tells a client nothing, and is the same
-// for all clients of the tenant.
-func HashedUserID(user *core.User, tenantUUID string) string {
-	sum := sha256.Sum256([]byte(strconv.FormatInt(user.PK, 10) + "-" + tenantUUID))
-	return hex.EncodeToString(sum[:])
 }
 
 // sessionClaim is the sid claim: it names a login to clients without giving them
