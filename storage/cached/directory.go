@@ -1,0 +1,247 @@
+package cached
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/maypok86/otter/v2"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/storage/sqldb"
+)
+
+const (
+	maxPeople  = 50_000 // over all tenants, with their groups
+	maxObjects = 50_000 // clients, applications, providers and lists of mappings
+)
+
+// Directory is a directory that remembers what it was asked. Entries leave it when the
+// directory tells of a change, and not by time: whoever opens it sees that Invalidate
+// hears of each. What does not exist is asked for again each time. What is not listed
+// here goes to the directory itself.
+//
+// What it gives is shared, but for the outermost struct: nobody may write into its maps and slices.
+type Directory struct {
+	*sqldb.DB
+	people  *otter.Cache[key, *person]
+	objects *otter.Cache[key, entry]
+	tenants sync.Map // core.TenantID to *generation
+}
+
+// New wraps an open directory.
+func New(db *sqldb.DB) *Directory {
+	return &Directory{
+		DB:      db,
+		people:  otter.Must(&otter.Options[key, *person]{MaximumSize: maxPeople}),
+		objects: otter.Must(&otter.Options[key, entry]{MaximumSize: maxObjects}),
+	}
+}
+
+// key names one answer: the tenant, which question, and about what.
+type key struct {
+	tenant core.TenantID
+	ask    question
+	about  string
+}
+
+type question int
+
+const (
+	user question = iota
+	client
+	application
+	applicationBySlug
+	applicationByProvider
+	provider
+	mappings
+)
+
+// person is a user, and their groups once they were asked for.
+type person struct {
+	user   *core.User
+	groups atomic.Pointer[inGroups]
+}
+
+// inGroups are the groups of one person, as of one shape of the tenant.
+type inGroups struct {
+	shape uint64
+	list  []core.Group
+}
+
+// entry is an object as of one shape of the tenant.
+type entry struct {
+	shape uint64
+	value any
+}
+
+// generation counts the changes of one tenant: in all, and in shape those that may
+// concern more than one person. Under mu a person is remembered only if nothing changed
+// since they were asked for, so that a change drops them or keeps them out.
+type generation struct {
+	mu         sync.Mutex
+	all, shape atomic.Uint64
+}
+
+// unchanged calls remember if nothing changed since all was read.
+func (g *generation) unchanged(all uint64, remember func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.all.Load() == all {
+		remember()
+	}
+}
+
+func (d *Directory) generation(t core.TenantID) *generation {
+	if g, ok := d.tenants.Load(t); ok {
+		return g.(*generation)
+	}
+	g, _ := d.tenants.LoadOrStore(t, new(generation))
+	return g.(*generation)
+}
+
+// Invalidate drops what changes made stale. When it returns, no later call is answered
+// with it.
+func (d *Directory) Invalidate(t core.TenantID, changes ...core.Change) {
+	g := d.generation(t)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range changes {
+		switch c.Kind {
+		case "user", "membership":
+			g.all.Add(1)
+			d.people.Invalidate(key{t, user, c.ID})
+		case "session", "grant", "token", "keypair":
+			// Nothing of these is here.
+		default:
+			g.all.Add(1)
+			g.shape.Add(1)
+		}
+	}
+}
+
+// InvalidateAll drops everything of a tenant.
+func (d *Directory) InvalidateAll(t core.TenantID) {
+	g := d.generation(t)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.all.Add(1)
+	g.shape.Add(1)
+	for k := range d.people.Keys() {
+		if k.tenant == t {
+			d.people.Invalidate(k)
+		}
+	}
+}
+
+// recall answers from memory, or asks and remembers.
+func recall[T any](d *Directory, k key, ask func() (T, error)) (T, error) {
+	g := d.generation(k.tenant)
+	shape := g.shape.Load()
+	if e, ok := d.objects.GetIfPresent(k); ok && e.shape == shape {
+		return e.value.(T), nil
+	}
+	v, err := ask()
+	if err == nil { // what was asked before a change has its shape, and is not given after it
+		d.objects.Set(k, entry{shape, v})
+	}
+	return v, err
+}
+
+// one copies the outermost struct, so that what a caller sets is its own.
+func one[T any](v *T, err error) (*T, error) {
+	if err != nil {
+		return nil, err
+	}
+	c := *v
+	return &c, nil
+}
+
+// Client finds by client_id.
+func (d *Directory) Client(ctx context.Context, t core.TenantID, clientID string) (*core.Client, error) {
+	return one(recall(d, key{t, client, clientID}, func() (*core.Client, error) { return d.DB.Client(ctx, t, clientID) }))
+}
+
+// Application finds by ID.
+func (d *Directory) Application(ctx context.Context, t core.TenantID, id core.ApplicationID) (*core.Application, error) {
+	return one(recall(d, key{t, application, string(id)}, func() (*core.Application, error) { return d.DB.Application(ctx, t, id) }))
+}
+
+// ApplicationBySlug finds by slug.
+func (d *Directory) ApplicationBySlug(ctx context.Context, t core.TenantID, slug string) (*core.Application, error) {
+	return one(recall(d, key{t, applicationBySlug, slug}, func() (*core.Application, error) { return d.DB.ApplicationBySlug(ctx, t, slug) }))
+}
+
+// ApplicationByProvider finds the application that a provider is assigned to.
+func (d *Directory) ApplicationByProvider(ctx context.Context, t core.TenantID, id core.ProviderID) (*core.Application, error) {
+	k := key{t, applicationByProvider, strconv.FormatInt(int64(id), 10)}
+	return one(recall(d, k, func() (*core.Application, error) { return d.DB.ApplicationByProvider(ctx, t, id) }))
+}
+
+// Provider finds a provider of any kind. It is not copied: it is an interface.
+func (d *Directory) Provider(ctx context.Context, t core.TenantID, id core.ProviderID) (core.Provider, error) {
+	k := key{t, provider, strconv.FormatInt(int64(id), 10)}
+	return recall(d, k, func() (core.Provider, error) { return d.DB.Provider(ctx, t, id) })
+}
+
+// Mappings finds those of the IDs that exist, in the order of their folded names.
+func (d *Directory) Mappings(ctx context.Context, t core.TenantID, ids []core.MappingID) ([]core.PropertyMapping, error) {
+	var about strings.Builder
+	for _, id := range ids {
+		about.WriteString(string(id))
+		about.WriteByte(' ')
+	}
+	all, err := recall(d, key{t, mappings, about.String()}, func() ([]core.PropertyMapping, error) { return d.DB.Mappings(ctx, t, ids) })
+	return slices.Clone(all), err
+}
+
+// User finds by ID.
+func (d *Directory) User(ctx context.Context, t core.TenantID, id core.UserID) (*core.User, error) {
+	p, err := d.person(ctx, t, id)
+	if err != nil {
+		return nil, err
+	}
+	return one(p.user, nil)
+}
+
+func (d *Directory) person(ctx context.Context, t core.TenantID, id core.UserID) (*person, error) {
+	g, k := d.generation(t), key{t, user, string(id)}
+	all := g.all.Load()
+	if p, ok := d.people.GetIfPresent(k); ok {
+		return p, nil
+	}
+	u, err := d.DB.User(ctx, t, id)
+	if err != nil {
+		return nil, err
+	}
+	p := &person{user: u}
+	g.unchanged(all, func() { d.people.Set(k, p) })
+	return p, nil
+}
+
+// UserGroups are all groups of a user, direct and inherited.
+func (d *Directory) UserGroups(ctx context.Context, t core.TenantID, id core.UserID) ([]core.Group, error) {
+	g := d.generation(t)
+	all, shape := g.all.Load(), g.shape.Load()
+	p, remembered := d.people.GetIfPresent(key{t, user, string(id)})
+	if remembered {
+		if in := p.groups.Load(); in != nil && in.shape == shape {
+			return slices.Clone(in.list), nil
+		}
+	}
+	list, err := d.DB.UserGroups(ctx, t, id)
+	if err == nil && remembered {
+		g.unchanged(all, func() { p.groups.Store(&inGroups{shape, list}) })
+	}
+	return slices.Clone(list), err
+}
+
+var (
+	_ core.Users        = (*Directory)(nil)
+	_ core.Applications = (*Directory)(nil)
+	_ oidc.Store        = (*Directory)(nil)
+)

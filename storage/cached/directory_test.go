@@ -1,0 +1,158 @@
+package cached_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/storage/cached"
+	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
+)
+
+// opened is a directory in memory over one in files.
+func opened(t testing.TB, now func() time.Time) *cached.Directory {
+	t.Helper()
+	master, err := keys.NewMaster(bytes.Repeat([]byte{'k'}, keys.MinSecret))
+	must(t, err)
+	db, err := sqldb.Open(t.Context(), sqldb.Options{Dir: t.TempDir(), Master: master, Now: now})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	d := cached.New(db)
+	db.OnChange = func(t core.TenantID, changes []core.Change) { d.Invalidate(t, changes...) }
+	return d
+}
+
+func open(t *testing.T, now func() time.Time) storagetest.Store { return opened(t, now) }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// It does all that the directory itself must do.
+func TestDirectory(t *testing.T)  { storagetest.TestDirectory(t, open) }
+func TestTokens(t *testing.T)     { storagetest.TestTokens(t, open) }
+func TestContention(t *testing.T) { storagetest.TestContention(t, open) }
+func TestTenants(t *testing.T)    { storagetest.TestTenants(t, open) }
+
+// What was remembered is what is there, after any change; without word of the changes
+// it is not: that is the control.
+func TestChangesAreSeen(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		d, ctx := opened(t, time.Now), t.Context()
+		if !told {
+			d.DB.OnChange = nil
+		}
+		alice := &core.User{UserName: "alice", Active: true}
+		must(t, d.CreateUser(ctx, "public", alice))
+		staff := &core.Group{Name: "staff"}
+		must(t, d.CreateGroup(ctx, "public", staff, nil))
+		wiki := &core.Application{Name: "wiki", Slug: "wiki"}
+		must(t, d.CreateApplication(ctx, "public", wiki))
+		look := func() string {
+			u, err := d.User(ctx, "public", alice.ID)
+			must(t, err)
+			groups, err := d.UserGroups(ctx, "public", alice.ID)
+			must(t, err)
+			a, err := d.ApplicationBySlug(ctx, "public", "wiki")
+			must(t, err)
+			return fmt.Sprint(u.Active, " ", len(groups), " ", a.Name)
+		}
+		if got := look(); got != "true 0 wiki" {
+			t.Fatal(got)
+		}
+		_, err := d.UpdateUser(ctx, "public", alice.PK, func(u *core.User) error { u.Active = false; return nil })
+		must(t, err)
+		must(t, d.AddMember(ctx, "public", staff.ID, alice.PK))
+		_, err = d.UpdateApplication(ctx, "public", "wiki", func(a *core.Application) error { a.Name = "the wiki"; return nil })
+		must(t, err)
+		want := "false 1 the wiki"
+		if !told {
+			want = "true 0 wiki"
+		}
+		if got := look(); got != want {
+			t.Errorf("told of changes: %v: %s, want %s", told, got, want)
+		}
+		d.InvalidateAll("public")
+		if got := look(); got != "false 1 the wiki" {
+			t.Errorf("after InvalidateAll: %s", got)
+		}
+		must(t, d.DeleteUser(ctx, "public", alice.PK))
+		if _, err := d.User(ctx, "public", alice.ID); told != errors.Is(err, core.ErrNotFound) {
+			t.Errorf("told of changes: %v: a deleted user: %v", told, err)
+		}
+	}
+}
+
+// What a caller writes into an answer is its own.
+func TestAnswersAreCopies(t *testing.T) {
+	d, ctx := opened(t, time.Now), t.Context()
+	alice := &core.User{UserName: "alice", Active: true}
+	must(t, d.CreateUser(ctx, "public", alice))
+	for range 2 {
+		u, err := d.User(ctx, "public", alice.ID)
+		must(t, err)
+		if u.UserName != "alice" {
+			t.Error("another caller's name was given")
+		}
+		u.UserName = "mallory"
+	}
+}
+
+// While a person changes, whoever asks after the change was acknowledged sees it.
+func TestNothingOldAfterAChange(t *testing.T) {
+	d, ctx := opened(t, time.Now), t.Context()
+	alice := &core.User{UserName: "alice", Active: true}
+	must(t, d.CreateUser(ctx, "public", alice))
+	stop, cancel := context.WithCancel(ctx)
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for stop.Err() == nil {
+				_, _ = d.User(ctx, "public", alice.ID)
+				_, _ = d.UserGroups(ctx, "public", alice.ID)
+			}
+		})
+	}
+	for i := range 200 {
+		name := fmt.Sprint("alice ", i)
+		_, err := d.UpdateUser(ctx, "public", alice.PK, func(u *core.User) error { u.DisplayName = name; return nil })
+		must(t, err)
+		u, err := d.User(ctx, "public", alice.ID)
+		must(t, err)
+		if u.DisplayName != name {
+			t.Fatalf("after %q was acknowledged, %q", name, u.DisplayName)
+		}
+	}
+	cancel()
+	readers.Wait()
+}
+
+// What is remembered costs no query.
+func BenchmarkUser(b *testing.B) {
+	d := opened(b, time.Now)
+	alice := &core.User{UserName: "alice", Active: true}
+	must(b, d.CreateUser(b.Context(), "public", alice))
+	for name, users := range map[string]core.Users{"remembered": d, "asked": d.DB} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := users.User(b.Context(), "public", alice.ID); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := users.UserGroups(b.Context(), "public", alice.ID); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
