@@ -180,13 +180,13 @@ func (a *App) newCore() error {
 		return fmt.Errorf("find the default tenant: %w", err)
 	}
 	tenant.Origin = a.settings.origin
-	apps := &overlay{Directory: sh.db, sites: &a.sites}
+	apps := &overlay{Directory: sh.recent, sites: &a.sites}
 	pages := &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
 		Policy: policy.Engine{}, Events: sh.db, Passwords: sh.passwords, Now: time.Now, Log: a.log,
 	}
 	op := &oidc.Provider{
-		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Keys: sh.ring, Master: sh.master,
+		Store: sh.recent, Users: sh.recent, Applications: apps, Sessions: sh.sessions, Keys: sh.ring, Master: sh.master,
 		Expressions: sh.expressions, Policy: policy.Engine{}, Login: pages, Events: sh.db, Now: time.Now, Log: a.log,
 	}
 	rest := &api.Handler{
@@ -194,7 +194,7 @@ func (a *App) newCore() error {
 		Policy: policy.Engine{}, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{
-		Applications: apps, Users: sh.db, Sessions: sh.sessions, Issuer: op, Policy: policy.Engine{}, Master: sh.master,
+		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: policy.Engine{}, Master: sh.master,
 		Events: sh.db, Cache: sh.guards, Now: time.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	a.core = &system{

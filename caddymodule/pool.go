@@ -20,6 +20,7 @@ import (
 	"github.com/postern-sso/postern/core/session"
 	"github.com/postern-sso/postern/outpost"
 	"github.com/postern-sso/postern/storage"
+	"github.com/postern-sso/postern/storage/cached"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
 
@@ -34,6 +35,7 @@ const keyValidity = 365 * 24 * time.Hour
 // shared is one open data directory and what is kept in memory of it.
 type shared struct {
 	db          *sqldb.DB
+	recent      *cached.Directory // db, from memory where it can
 	master      *keys.Master
 	ring        *keys.Ring
 	sessions    *session.Sessions
@@ -93,6 +95,7 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	if err != nil {
 		return nil, err
 	}
+	sh.recent = cached.New(sh.db)
 	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
 	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
@@ -122,6 +125,7 @@ func (sh *shared) sweep(ctx context.Context, log *slog.Logger) {
 
 // changed drops from memory what a commit made stale.
 func (sh *shared) changed(t core.TenantID, changes []core.Change) {
+	sh.recent.Invalidate(t, changes...)
 	sh.guards.Invalidate(t, changes...)
 	for _, c := range changes {
 		switch {
