@@ -47,7 +47,9 @@ func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, p part) 
 	opts := []goose.ProviderOption{goose.WithTableName(p.versionTable()), goose.WithDisableGlobalRegistry(true)}
 	if dialect == postgresDialect {
 		// Several nodes may start at once: one migrates, the others wait.
-		locker, err := lock.NewPostgresSessionLocker()
+		// Asked for each second, for five minutes: the lock of a node that was killed
+		// ends when the server notices.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 		if err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
