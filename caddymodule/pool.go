@@ -16,7 +16,6 @@ import (
 	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/login"
-	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/core/session"
 	"github.com/postern-sso/postern/outpost"
 	"github.com/postern-sso/postern/storage"
