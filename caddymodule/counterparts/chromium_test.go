@@ -113,6 +113,18 @@ func (c *chromium) text() string {
 	return s
 }
 
+// evaluate works out a number in the page, for the tests' own eyes.
+func (c *chromium) evaluate(script string) float64 {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, 10*time.Second)
+	defer cancel()
+	n, err := chromedp.Run(ctx, chromedp.Evaluate[float64](script))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}
+
 // screenshot keeps a picture where POSTERN_TEST_SCREENSHOTS names a directory.
 func (c *chromium) screenshot(name string) {
 	dir := os.Getenv("POSTERN_TEST_SCREENSHOTS")

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postern-sso/postern/core/api/apitest"
 )
 
 // freePort returns a TCP port that was free a moment ago.
@@ -132,6 +134,7 @@ type postern struct {
 	port, admin, data string
 	caddyfile         string
 	env               []string
+	contract          *apitest.Contract // see published
 }
 
 func (p *postern) url() string { return "http://localhost:" + p.port }
@@ -191,7 +194,33 @@ func (p *postern) api(t testing.TB, method, path string, body string, want int) 
 	if resp.StatusCode != want {
 		t.Fatalf("%s %s: %s, want %d\n%s", method, path, resp.Status, want, tail(string(raw), 2000))
 	}
+	if err := p.published(t).Check(apitest.Exchange{
+		Method: method, URL: req.URL, Header: req.Header, Body: []byte(body), Status: resp.StatusCode, Answer: resp.Header, Result: raw,
+	}); err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
+	}
 	return decode(t, raw)
+}
+
+// published is the server's own description of its API.
+func (p *postern) published(t testing.TB) *apitest.Contract {
+	t.Helper()
+	if p.contract != nil {
+		return p.contract
+	}
+	resp, err := http.Get(p.url() + "/api/v3/schema/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.contract, err = apitest.New(raw); err != nil {
+		t.Fatal(err)
+	}
+	return p.contract
 }
 
 // first returns the first result of a list.

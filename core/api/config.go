@@ -1,28 +1,5 @@
 package api
 
-import (
-	"slices"
-	"strings"
-)
-
-// index lists what there is, for who looks around.
-func (h *Handler) index(c *call) (reply, error) {
-	var lines []string
-	for _, r := range h.routes() {
-		lines = append(lines, r.method+" "+Prefix+strings.ReplaceAll(r.path(), "{}", "{id}"))
-	}
-	slices.SortFunc(lines, func(a, b string) int {
-		_, x, _ := strings.Cut(a, " ")
-		_, y, _ := strings.Cut(b, " ")
-		return strings.Compare(x+" "+a, y+" "+b)
-	})
-	return ok(object{"product": "Postern", "operations": lines})
-}
-
-func indexShape() shape {
-	return objectShape("Index", always("product", textShape()), always("operations", listShape(textShape())))
-}
-
 // rootConfig is the first call of every client, and the only one without a
 // token.
 func rootConfig(*call) (reply, error) {

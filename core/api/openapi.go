@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -286,15 +285,4 @@ func readOnly(p *schemaPart) *schemaPart {
 	}
 	p.ReadOnly = true
 	return p
-}
-
-// tags are the groups of operations, by name.
-func (d *document) tags() []string {
-	seen := map[string]bool{}
-	for _, calls := range d.Paths {
-		for _, c := range calls {
-			seen[c.Tags[0]] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(seen))
 }

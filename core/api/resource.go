@@ -79,7 +79,7 @@ func (s resource[T]) writeRoutes(path string, who access) []route {
 
 // listed and shown describe the two that show.
 func (s resource[T]) listed() operation {
-	return about("List objects of the kind "+s.verbose).by(s.params...).lists(s.shape(), s.listing)
+	return about("List "+plural(s.verbose)).by(s.params...).lists(s.shape(), s.listing)
 }
 
 func (s resource[T]) shown() operation {
@@ -109,6 +109,14 @@ func (m member) answered() member {
 	s.max, s.filled, s.preset = 0, false, nil
 	s.nullable = s.nullable && (s.kind != "string" || s.format == "uuid" || s.format == "date-time")
 	return always(m.name, s)
+}
+
+// plural is a name for many.
+func plural(name string) string {
+	if stem, found := strings.CutSuffix(name, "cy"); found {
+		return stem + "cies"
+	}
+	return name + "s"
 }
 
 // article puts "a" or "an" before a name.

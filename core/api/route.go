@@ -56,7 +56,7 @@ func (h *Handler) routes() []route {
 		remove = http.MethodDelete
 	)
 	all := []route{
-		{get, "", public, h.index, about("List the operations").gives(indexShape())},
+		{get, "", public, h.index, about("List the operations").by(indexParameters()...).gives(indexShape()).sends(htmlType)},
 		{get, "schema/", public, showSchema, about("This description of the API, as an OpenAPI document").
 			by(parameter{name: "format", kind: byText, choices: []string{"json", "yaml"}, text: "The form, if the Accept header is not to decide."}).sends(openAPIYAML, openAPIJSON)},
 		{get, "root/config/", public, rootConfig, about("Settings that clients read first").gives(configShape())},

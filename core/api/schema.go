@@ -22,6 +22,7 @@ type published struct {
 	once       sync.Once
 	document   *document
 	json, yaml []byte
+	calls      []*callView
 	tag        string // names the content: the inside of an ETag
 }
 
@@ -35,6 +36,7 @@ func (h *Handler) published() *published {
 		if err := e.Encode(p.document); err != nil {
 			panic(fmt.Sprintf("api: encode the document: %v", err)) // it is made of plain values
 		}
+		p.calls = callViews(p.document)
 		p.json, p.yaml = out.Bytes(), yaml(out.Bytes())
 		sum := sha256.Sum256(p.json)
 		p.tag = hex.EncodeToString(sum[:12])
