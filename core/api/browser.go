@@ -21,13 +21,9 @@ import (
 var pageFiles embed.FS
 
 var (
-	indexPage     = parsePage("index.html")
-	operationPage = parsePage("operation.html")
+	indexPage     = template.Must(template.ParseFS(pageFiles, "pages/layout.html", "pages/index.html"))     //nolint:gochecknoglobals // a template
+	operationPage = template.Must(template.ParseFS(pageFiles, "pages/layout.html", "pages/operation.html")) //nolint:gochecknoglobals // a template
 )
-
-func parsePage(name string) *template.Template {
-	return template.Must(template.New("layout.html").ParseFS(pageFiles, "pages/layout.html", "pages/"+name))
-}
 
 const htmlType = "text/html"
 
