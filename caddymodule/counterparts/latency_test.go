@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -23,13 +21,7 @@ const events = "for i in range(10):\n    ak_create_event('custom', message=str(i
 // login begins, and a hundred that do not stop. The ceiling of a bomb is a mapping
 // that does nothing, asked for in the same way.
 func BenchmarkLoginBesideBombs(b *testing.B) {
-	if os.Getenv("POSTERN_TEST_CADDY") == "" {
-		program, _ := filepath.Abs("../../bin/caddy")
-		if _, err := os.Stat(program); err != nil {
-			b.Skipf("no binary: run make build first (%v)", err)
-		}
-		b.Setenv("POSTERN_TEST_CADDY", program)
-	}
+	needBinary(b)
 	p := startPostern(b, bootstrapped()...)
 	p.addUser(b, "alice")
 	wiki := p.seedApplication(b, "wiki", "http://127.0.0.1:1/callback", "return {}")

@@ -12,6 +12,14 @@ import (
 // x/oauth2 and PKCE, and returns the verified ID token.
 func logIn(t testing.TB, a *application, user string, scopes ...string) (*oidc.IDToken, string) {
 	t.Helper()
+	id, token := authorize(t, a, user, scopes...)
+	raw, _ := token.Extra("id_token").(string)
+	return id, raw
+}
+
+// authorize is logIn, for the access token.
+func authorize(t testing.TB, a *application, user string, scopes ...string) (*oidc.IDToken, *oauth2.Token) {
+	t.Helper()
 	ctx := context.Background()
 	op, err := oidc.NewProvider(ctx, a.issuer)
 	if err != nil {
@@ -51,7 +59,7 @@ func logIn(t testing.TB, a *application, user string, scopes ...string) (*oidc.I
 	if info.Subject != id.Subject {
 		t.Errorf("userinfo is of %q, the ID token of %q", info.Subject, id.Subject)
 	}
-	return id, raw
+	return id, token
 }
 
 // go-oidc, a client that nobody here wrote, takes a login from end to end.
