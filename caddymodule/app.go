@@ -188,6 +188,7 @@ func (a *App) newCore() error {
 	op := &oidc.Provider{
 		Store: sh.recent, Users: sh.recent, Applications: apps, Sessions: sh.sessions, Keys: sh.ring, Master: sh.master,
 		Expressions: sh.expressions, Policy: policy.Engine{}, Login: pages, Events: sh.db, Now: time.Now, Log: a.log,
+		Generation: sh.recent.Generation,
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Claims: op, Preview: op,

@@ -50,6 +50,12 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 	if p.preflight(w, r) {
 		return
 	}
+	kept, generation, ok := p.recall(r, "discovery")
+	if ok {
+		allowOrigins(w, r, kept.client)
+		p.writeDocument(w, r, kept.body)
+		return
+	}
 	ctx := r.Context()
 	to, err := p.targetBySlug(ctx, r.PathValue("slug"))
 	if err != nil {
@@ -99,6 +105,7 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, "discovery", fmt.Errorf("encode: %w", err))
 		return
 	}
+	p.remember(r, "discovery", generation, to.client, body)
 	p.writeDocument(w, r, body)
 }
 
@@ -128,9 +135,14 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 	if p.preflight(w, r) {
 		return
 	}
-	ctx := r.Context()
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", "*")
+	kept, generation, ok := p.recall(r, "jwks")
+	if ok {
+		p.writeKeySet(w, r, kept.body)
+		return
+	}
+	ctx := r.Context()
 	to, err := p.targetBySlug(ctx, r.PathValue("slug"))
 	if err != nil {
 		p.notFound(w, r, "jwks", err)
@@ -153,7 +165,12 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, "jwks", fmt.Errorf("encode: %w", err))
 		return
 	}
-	h.Set("Cache-Control", "public, max-age=300")
+	p.remember(r, "jwks", generation, to.client, body)
+	p.writeKeySet(w, r, body)
+}
+
+func (p *Provider) writeKeySet(w http.ResponseWriter, r *http.Request, body []byte) {
+	w.Header().Set("Cache-Control", "public, max-age=300")
 	p.writeDocument(w, r, body)
 }
 

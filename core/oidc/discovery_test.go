@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/keys"
@@ -75,5 +76,41 @@ func TestJWKS(t *testing.T) {
 	w.updateClient(func(c *core.Client) { c.SigningKey = "" })
 	if a := w.browser(nil).open("/application/o/app/jwks/"); a.body != `{"keys":[]}` {
 		t.Errorf("without a key: %s", a.body)
+	}
+}
+
+// A document is given again for a second while nothing changed, and not after a change.
+func TestDocumentsAreKept(t *testing.T) {
+	w := newWorld(t)
+	generation := uint64(0)
+	w.op.Generation = func(core.TenantID) uint64 { return generation }
+	scopes := func() int {
+		t.Helper()
+		var doc struct {
+			Scopes []string `json:"scopes_supported"`
+		}
+		check(t, json.Unmarshal([]byte(w.browser(nil).open("/application/o/app/.well-known/openid-configuration").body), &doc))
+		return len(doc.Scopes)
+	}
+	before := scopes()
+	m := w.mapping("extra", "", `return {}`, "")
+	w.updateClient(func(c *core.Client) { c.Mappings = append(c.Mappings, m.ID) })
+	if got := scopes(); got != before { // control: it is kept, as nobody told of a change
+		t.Fatalf("%d scopes", got)
+	}
+	generation++
+	if got := scopes(); got != before+1 {
+		t.Errorf("%d scopes after the change was told, want %d", got, before+1)
+	}
+	w.updateClient(func(c *core.Client) { c.Mappings = c.Mappings[:len(c.Mappings)-1] })
+	w.clock.Add(time.Second)
+	if got := scopes(); got != before {
+		t.Errorf("%d scopes a second later, want %d", got, before)
+	}
+	// Each origin and client is its own.
+	w.newClient("other", nil)
+	a, b := w.browser(nil).open("/application/o/app/jwks/"), w.browser(nil).open("/application/o/other/.well-known/openid-configuration")
+	if strings.Contains(b.body, "/o/app/") || strings.Contains(a.body, "issuer") {
+		t.Errorf("one document for another:\n%s\n%s", a.body, b.body)
 	}
 }

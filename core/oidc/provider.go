@@ -30,11 +30,15 @@ type Provider struct {
 	Events       core.Events
 	Now          func() time.Time
 	Log          *slog.Logger
+	// Generation grows with each change of an application, a provider, a mapping or a
+	// key pair. Nil: discovery and key sets are made anew each time.
+	Generation func(t core.TenantID) uint64
 
 	once      sync.Once
 	mux       *http.ServeMux
 	exchanges stripes
 	strangers quota
+	documents documents
 	failures  failures
 }
 

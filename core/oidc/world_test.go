@@ -88,7 +88,7 @@ func newWorld(t testing.TB) *world {
 		Store: recent, Users: recent, Applications: recent, Sessions: w.db,
 		Keys: &keys.Ring{Store: w.db, Now: w.clock.Now}, Master: master,
 		Expressions: &expression.Evaluator{Directory: w.db, Log: log, Now: w.clock.Now},
-		Login:       w.login, Events: w.db, Now: w.clock.Now, Log: log,
+		Login:       w.login, Events: w.db, Now: w.clock.Now, Log: log, Generation: recent.Generation,
 	}
 	w.server = httptest.NewServer(w.front())
 	t.Cleanup(w.server.Close)

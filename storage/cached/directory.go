@@ -85,6 +85,7 @@ type entry struct {
 type generation struct {
 	mu         sync.Mutex
 	all, shape atomic.Uint64
+	keys       atomic.Uint64 // changes of key pairs
 }
 
 // unchanged calls remember if nothing changed since all was read.
@@ -115,7 +116,9 @@ func (d *Directory) Invalidate(t core.TenantID, changes ...core.Change) {
 		case "user", "membership":
 			g.all.Add(1)
 			d.people.Invalidate(key{t, user, c.ID})
-		case "session", "grant", "token", "keypair":
+		case "keypair":
+			g.keys.Add(1)
+		case "session", "grant", "token":
 			// Nothing of these is here.
 		default:
 			g.all.Add(1)
@@ -136,6 +139,13 @@ func (d *Directory) InvalidateAll(t core.TenantID) {
 			d.people.Invalidate(k)
 		}
 	}
+}
+
+// Generation grows with each change that may concern more than one person: what was
+// made of an application, its provider, mappings and keys is good while it stays.
+func (d *Directory) Generation(t core.TenantID) uint64 {
+	g := d.generation(t)
+	return g.shape.Load() + g.keys.Load()
 }
 
 // recall answers from memory, or asks and remembers.
