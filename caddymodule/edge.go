@@ -31,6 +31,9 @@ func (s *system) state(r *http.Request) (*core.RequestInfo, error) {
 		info.UserAgent = info.UserAgent[:500]
 	}
 	info.UserAgent = strings.ToValidUTF8(info.UserAgent, "")
+	if or, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && or.Method != "" {
+		info.Method = or.Method // whatever was rewritten since
+	}
 	if r.TLS != nil {
 		info.Scheme = "https"
 	}

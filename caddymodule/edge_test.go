@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
@@ -76,6 +78,24 @@ func TestEdge(t *testing.T) {
 		if !errors.As(err, &wrong) || wrong.status != http.StatusBadRequest {
 			t.Errorf("Host %q: %v", host, err)
 		}
+	}
+}
+
+// What expressions read of a request is what was sent, and no more than they need.
+func TestEdgeMethodAndAgent(t *testing.T) {
+	info, err := statedFor(t, func(r *http.Request) {
+		r.Method = http.MethodPut
+		r.Header.Set("User-Agent", strings.Repeat("é", 1000)+"\xff")
+	}, false)
+	if err != nil || info.Method != http.MethodPut || len(info.UserAgent) != 500 || !utf8.ValidString(info.UserAgent) {
+		t.Errorf("%s, %d bytes (%v)", info.Method, len(info.UserAgent), err)
+	}
+	r := httptest.NewRequest(http.MethodPost, "/", nil)
+	r.Host = "app.test"
+	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *r))
+	r.Method = http.MethodGet // as a handler before ours rewrote it
+	if info, err := openSystem(t).state(r); err != nil || info.Method != http.MethodPost {
+		t.Errorf("rewritten: %v (%v)", info, err)
 	}
 }
 
