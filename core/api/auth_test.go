@@ -149,6 +149,39 @@ func TestCrossSiteRequests(t *testing.T) {
 	if a := e.serve(r); a.status != 200 {
 		t.Errorf("method override: %d", a.status)
 	}
+	// no other way to name a method counts, and a method that reads changes
+	// nothing: with the cookie alone a GET, HEAD or OPTIONS of every operation leaves
+	// the directory as it was.
+	before := len(e.events.list)
+	for _, op := range e.api.Operations() {
+		if op.Method == "GET" || strings.Contains(op.Pattern, "view_") {
+			continue
+		}
+		for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
+			r := e.request(method, strings.ReplaceAll(op.Pattern, "{}", itoa(e.plainPK))+"?_method="+op.Method, nil)
+			r.AddCookie(&http.Cookie{Name: "login", Value: "yes"})
+			for _, name := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
+				r.Header.Set(name, op.Method)
+			}
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			if a := e.serve(r); a.status == 201 || a.status >= 500 {
+				t.Errorf("%s %s that claims to be %s: %d", method, op.Pattern, op.Method, a.status)
+			}
+		}
+	}
+	if len(e.events.list) != before {
+		t.Errorf("reading changed something: %v", e.events.list[before:])
+	}
+	if _, err := e.db.UserByPK(t.Context(), e.tenant.ID, e.plainPK); err != nil {
+		t.Errorf("the user is gone: %v", err)
+	}
+	// The control: the same call by its own name is noted.
+	r = e.request("DELETE", "core/users/"+itoa(leaver)+"/", nil)
+	r.AddCookie(&http.Cookie{Name: "login", Value: "yes"})
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	if a := e.serve(r); a.status != 204 || len(e.events.list) == before {
+		t.Errorf("a change from our page: %d, %d events", a.status, len(e.events.list)-before)
+	}
 	// A wrong token is not made good by a cookie.
 	r = e.request("GET", "core/groups/", nil)
 	r.AddCookie(&http.Cookie{Name: "login", Value: "yes"})
@@ -170,20 +203,55 @@ func TestCrossSiteRequests(t *testing.T) {
 	}
 }
 
-// no other origin may read an answer.
+// shared tells what an answer lets other origins, caches or guessing browsers do.
+func shared(path string, header http.Header) []string {
+	var out []string
+	for name := range header {
+		if strings.HasPrefix(name, "Access-Control-") || name == "Cross-Origin-Resource-Policy" && header.Get(name) == "cross-origin" {
+			out = append(out, name)
+		}
+	}
+	for _, name := range []string{"Authorization", "Cookie"} {
+		if !strings.Contains(header.Get("Vary"), name) {
+			out = append(out, "Vary lacks "+name)
+		}
+	}
+	// The document is the same for everybody; all else stays with who asked.
+	if want := map[bool]string{true: "no-cache", false: "no-store"}[path == "schema/"]; header.Get("Cache-Control") != want {
+		out = append(out, "Cache-Control: "+header.Get("Cache-Control"))
+	}
+	if header.Get("X-Content-Type-Options") != "nosniff" {
+		out = append(out, "no nosniff")
+	}
+	return out
+}
+
+// no other origin may read an answer, with a token or without, and no cache
+// keeps one.
 func TestNoCORS(t *testing.T) {
 	e := open(t)
-	for _, o := range []string{"https://evil.test", "null", "http://sub.auth.test:9080", origin} {
-		for _, method := range []string{"GET", "OPTIONS", "POST"} {
-			r := e.request(method, "core/users/", nil)
-			r.Header.Set("Origin", o)
-			r.Header.Set("Access-Control-Request-Method", "POST")
-			r.Header.Set("Authorization", "Bearer "+e.root)
-			for name := range e.serve(r).header {
-				if strings.HasPrefix(name, "Access-Control-") {
-					t.Errorf("%s from %s: %s", method, o, name)
+	for _, o := range []string{"https://evil.test", "null", "http://sub.auth.test:9080", "http://auth.test:9080.evil.test", origin} {
+		for _, path := range []string{"core/users/", "core/users/me/", "root/config/", "schema/", "", "nothing/"} {
+			for _, method := range []string{"GET", "OPTIONS", "POST"} {
+				r := e.request(method, path, nil)
+				r.Header.Set("Origin", o)
+				r.Header.Set("Access-Control-Request-Method", "POST")
+				r.Header.Set("Access-Control-Request-Headers", "authorization, x-authentik-csrf")
+				r.Header.Set("Authorization", "Bearer "+e.root)
+				a := e.serve(r)
+				if got := shared(path, a.header); got != nil && (path != "schema/" || method == "GET") {
+					t.Errorf("%s %s from %s: %v", method, path, o, got)
 				}
 			}
+		}
+	}
+	// The control: each header that would let somebody in is found.
+	good := e.send(e.root, "GET", "core/users/me/", nil).header
+	for name, value := range map[string]string{"Access-Control-Allow-Origin": "*", "Cache-Control": "public", "Vary": "Accept", "X-Content-Type-Options": ""} {
+		weak := good.Clone()
+		weak.Set(name, value)
+		if shared("core/users/me/", weak) == nil {
+			t.Errorf("%s: %s was not found", name, value)
 		}
 	}
 }

@@ -103,6 +103,10 @@ func (c *Contract) Check(x Exchange) error {
 	}
 	r.URL.RawQuery = query.Encode()
 	route, params, err := c.router.FindRoute(r)
+	// A word goes before what stands where the path varies.
+	if item := c.Document.Paths.Value(strings.TrimPrefix(r.URL.Path, "/api/v3")); item != nil && item.GetOperation(method) == nil {
+		err = errors.New("no such method")
+	}
 	for _, value := range params {
 		if value == "" || strings.Contains(value, "/") {
 			err = errors.New("nothing stands where the path varies")
