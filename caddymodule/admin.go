@@ -28,6 +28,8 @@ func init() {
 //	POST /postern/users/<action>  {"username", …}: see people.actions
 //	GET  /postern/groups          every group
 //	POST /postern/groups          {"name", "superuser"}
+//	POST /postern/backup          {"passphrase", "without_sessions"}: the file
+//	POST /postern/dump            {}: all tables as text
 //
 // Every POST has to be application/json: a page in a browser cannot send that to
 // another origin without being asked.
@@ -70,6 +72,13 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		return answerAdmin(w, map[string]string{"status": "ok"})
 	}
+	if stream, ok := streams()[path]; ok {
+		body, err := readAdmin(w, r)
+		if err != nil {
+			return err
+		}
+		return stream(r.Context(), app, w, body)
+	}
 	people := &people{store: app.core.shared.db, pages: app.core.pages, tenant: app.core.defaultTenant}
 	if path == "users" || path == "groups" {
 		if r.Method == http.MethodGet {
@@ -92,21 +101,30 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		return answerAdmin(w, all)
 	}
-	if r.Method != http.MethodPost {
-		return refuseAdmin(http.StatusMethodNotAllowed, "this address takes POST")
-	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return refuseAdmin(http.StatusUnsupportedMediaType, "the request has to be application/json")
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	body, err := readAdmin(w, r)
 	if err != nil {
-		return refuseAdmin(http.StatusBadRequest, "the request cannot be read: "+err.Error())
+		return err
 	}
 	out, err := run(r.Context(), body)
 	if err != nil {
 		return adminError(err)
 	}
 	return answerAdmin(w, out)
+}
+
+// readAdmin reads what a POST asks for.
+func readAdmin(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Method != http.MethodPost {
+		return nil, refuseAdmin(http.StatusMethodNotAllowed, "this address takes POST")
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		return nil, refuseAdmin(http.StatusUnsupportedMediaType, "the request has to be application/json")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 64<<10))
+	if err != nil {
+		return nil, refuseAdmin(http.StatusBadRequest, "the request cannot be read: "+err.Error())
+	}
+	return body, nil
 }
 
 func answerAdmin(w http.ResponseWriter, v any) error {

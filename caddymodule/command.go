@@ -29,10 +29,10 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "postern",
-		Usage: "user <list|create|set-password|…>, group <list|create>",
+		Usage: "user <list|create|set-password|…>, group <list|create>, backup, restore, rollback, dump",
 		Short: "Manages the identity provider",
 		Long: `
-Manages users and groups of the identity provider.
+Manages users and groups of the identity provider, and its backups.
 
 A running server is asked through Caddy's admin address (--address, or the one
 of --config). Where none answers and --config names a configuration, its
@@ -50,6 +50,7 @@ command line, where other users of the machine could see them.`,
 			group := &cobra.Command{Use: "group", Short: "Lists and creates groups"}
 			group.AddCommand(groupCommands()...)
 			cmd.AddCommand(user, group)
+			cmd.AddCommand(backupCommands()...)
 		},
 	})
 }
@@ -163,49 +164,74 @@ func ask(ctx context.Context, address, config, adapter, name string, body []byte
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	var loaded struct {
-		Admin caddy.AdminConfig `json:"admin"`
-		Apps  struct {
-			Postern App `json:"postern"`
-		} `json:"apps"`
+	loaded, err := loadConfig(config, adapter)
+	if err != nil {
+		return nil, err
 	}
-	if config != "" {
-		text, _, _, err := caddycmd.LoadConfig(config, adapter)
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(text, &loaded); err != nil {
-			return nil, fmt.Errorf("read %s: %w", config, err)
-		}
+	address, nobody, err := loaded.server(ctx, address, config)
+	if err != nil {
+		return nil, err
 	}
+	if nobody == nil {
+		return askServer(address, name, body)
+	}
+	out, err := askDatabase(ctx, &loaded.Apps.Postern, name, body)
+	return out, heldBy(err, nobody)
+}
+
+// loadedConfig is what commands need of a configuration.
+type loadedConfig struct {
+	Admin caddy.AdminConfig `json:"admin"`
+	Apps  struct {
+		Postern App `json:"postern"`
+	} `json:"apps"`
+}
+
+func loadConfig(config, adapter string) (*loadedConfig, error) {
+	loaded := new(loadedConfig)
+	if config == "" {
+		return loaded, nil
+	}
+	text, _, _, err := caddycmd.LoadConfig(config, adapter)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, loaded); err != nil {
+		return nil, fmt.Errorf("read %s: %w", config, err)
+	}
+	return loaded, nil
+}
+
+// server finds the admin address. Where nobody answers there, and config names the
+// database to open instead, nobody says so.
+func (l *loadedConfig) server(ctx context.Context, address, config string) (at string, nobody, err error) {
 	if address == "" {
-		address = loaded.Admin.Listen
+		address = l.Admin.Listen
 	}
-	var nobody error
 	switch {
-	case address == "" && loaded.Admin.Disabled:
+	case address == "" && l.Admin.Disabled:
 		nobody = fmt.Errorf("%s turns the admin address off", config)
 	default:
 		if address == "" {
 			address = caddy.DefaultAdminListen
 		}
 		address = caddy.NewReplacer().ReplaceAll(address, "")
-		var err error
 		if nobody, err = dial(ctx, address); err != nil {
-			return nil, err
+			return "", nil, err
 		}
 	}
-	if nobody == nil {
-		return askServer(address, name, body)
+	if nobody != nil && config == "" {
+		return "", nil, fmt.Errorf("%w: start the server, or say --address where its admin address was moved, or say --config <Caddyfile> to open the database itself", nobody)
 	}
-	if config == "" {
-		return nil, fmt.Errorf("%w: start the server, or say --address where its admin address was moved, or say --config <Caddyfile> to open the database itself", nobody)
-	}
-	out, err := askDatabase(ctx, &loaded.Apps.Postern, name, body)
+	return address, nobody, nil
+}
+
+// heldBy says what to do where another process has the database open.
+func heldBy(err, nobody error) error {
 	if errors.Is(err, sqldb.ErrLocked) {
 		err = fmt.Errorf("%w, and %w: say --address, with the admin address of that process, or stop it first", err, nobody)
 	}
-	return out, err
+	return err
 }
 
 // dial tells whether somebody listens at an admin address. Caddy's own request does not

@@ -22,7 +22,7 @@ func masterSecret(s settings) ([]byte, error) {
 	if s.secret != "" {
 		return []byte(s.secret), nil
 	}
-	path := filepath.Join(s.data, secretFile)
+	path := secretPath(s)
 	for range 2 {
 		secret, err := readSecret(path)
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -34,6 +34,8 @@ func masterSecret(s settings) ([]byte, error) {
 	}
 	return readSecret(path)
 }
+
+func secretPath(s settings) string { return filepath.Join(s.data, secretFile) }
 
 func readSecret(path string) ([]byte, error) {
 	info, err := os.Lstat(path)
@@ -57,12 +59,8 @@ func readSecret(path string) ([]byte, error) {
 	return []byte(secret), nil
 }
 
-// createSecret writes a new secret under a name of its own and links it into
-// place, so that it is there whole or not at all, and only once.
+// createSecret makes a new secret.
 func createSecret(dir, path string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
 	old, err := filepath.Glob(filepath.Join(dir, "tenants", "*.db"))
 	if err != nil {
 		return fmt.Errorf("look into the data directory: %w", err)
@@ -70,12 +68,21 @@ func createSecret(dir, path string) error {
 	if len(old) > 0 {
 		return fmt.Errorf("%s is missing, and %s was written with a secret: put the file of your backup there, or set `secret` to the one it was written with", path, old[0])
 	}
+	return writeSecret(dir, path, core.RandomToken(48))
+}
+
+// writeSecret writes a secret under a name of its own and links it into place, so that
+// it is there whole or not at all, and only once.
+func writeSecret(dir, path, secret string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
 	f, err := os.CreateTemp(dir, ".secret-*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("make the secret: %w", err)
 	}
 	defer os.Remove(f.Name()) // of no use any more, and harmless where it stays
-	_, err = f.WriteString(core.RandomToken(48) + "\n")
+	_, err = f.WriteString(secret + "\n")
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("make the secret: %w", err)
 	}

@@ -13,6 +13,8 @@
 //	                            and the registry of tenants
 //	tenants/public.sessions.db  sessions, counters of failures, requests under way
 //	tenants/t_….db, …           the others
+//	snapshots/                  backups from before upgrades and restores
+//	restore.tmp/, restored/     a backup that is being loaded; one that was, see restore_sqlite.go
 //
 // PostgreSQL: the same tables in the schemas public and t_…; a connection's
 // search_path is set to one schema, and checked, before it serves a tenant.
@@ -38,5 +40,12 @@
 // migrations/*.sql and migrations/sessions/*.sql, one text for both databases.
 // Each adds and never takes away what the version before needs, and queries name
 // their columns: so the version before runs on the newer tables, and a directory
-// of a newer version opens.
+// of a newer version opens. Where a start finds older tables, it makes a snapshot and
+// migrates all tenants, the default one last: see upgrade.go.
+//
+// # Backups
+//
+// The tables are walked as the database describes them, so that each new one is carried
+// without a line here. A column is TEXT, BIGINT, BOOLEAN or BYTEA; numbers come from
+// counters, which no restore makes smaller.
 package sqldb

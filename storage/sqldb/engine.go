@@ -20,6 +20,14 @@ const (
 // engine is where tenants' tables live. It knows what differs between SQLite and
 // PostgreSQL; everything else is the same text for both.
 type engine interface {
+	// name of the kind of database.
+	name() string
+	// exists reports whether a tenant has tables, of whatever version.
+	exists(ctx context.Context, t core.TenantID) (bool, error)
+	// snapshot begins to read what tables hold at one moment.
+	snapshot(ctx context.Context) (snapshot, error)
+	// stage begins to load a backup. Nobody else may have the directory open.
+	stage(ctx context.Context) (staging, error)
 	// create makes a tenant's tables where they are absent, and brings them up to
 	// date where they are old.
 	create(ctx context.Context, t core.TenantID) error

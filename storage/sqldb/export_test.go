@@ -3,11 +3,13 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
 	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/storage/backup"
 )
 
 // ConsumeCodeNaively reads a code and marks it afterwards: what ConsumeCode must
@@ -102,4 +104,67 @@ func (db *DB) Hold(ctx context.Context, t core.TenantID, d time.Duration) error 
 		time.Sleep(d)
 		return nil
 	})
+}
+
+// StrayUsers counts the sessions whose user a backup does not have.
+func (db *DB) StrayUsers(ctx context.Context) (int, error) {
+	users := map[string]bool{}
+	err := db.rawRead(ctx, core.DefaultTenant, directory, "test", func(q *conn) error {
+		return q.each(ctx, func(s scanner) error {
+			var id string
+			err := s.Scan(&id)
+			users[id] = true
+			return err
+		}, `SELECT id FROM users`)
+	})
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	return n, db.rawRead(ctx, core.DefaultTenant, sessions, "test", func(q *conn) error {
+		return q.each(ctx, func(s scanner) error {
+			var id string
+			err := s.Scan(&id)
+			if !users[id] {
+				n++
+			}
+			return err
+		}, `SELECT user_id FROM sessions`)
+	})
+}
+
+// Later brings migrations of a version to come, and At a function that is told how
+// far an upgrade or a restore is.
+func Later(opt Options, more fs.FS, at func(string)) Options {
+	opt.more, opt.at = more, at
+	return opt
+}
+
+// Schema is the version of a tenant's tables.
+func (db *DB) Schema(ctx context.Context, t core.TenantID) (out backup.Schema, err error) {
+	s, err := db.engine.snapshot(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer s.close()
+	from, err := s.tenant(ctx, t)
+	if err != nil {
+		return out, err
+	}
+	return schemaOf(ctx, from)
+}
+
+// Stray writes a reference to a user that is not there.
+func (db *DB) Stray(ctx context.Context) error {
+	c, release, err := db.engine.conn(ctx, core.DefaultTenant, directory, true)
+	if err != nil {
+		return err
+	}
+	defer release()
+	for _, q := range []string{`PRAGMA foreign_keys = 0`, `INSERT INTO memberships (user_id, group_id) SELECT 'nobody', id FROM groups LIMIT 1`, `PRAGMA foreign_keys = 1`} {
+		if _, err := c.ExecContext(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -22,6 +22,10 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(upgradeDir); dir != "" {
+		fmt.Println(upgradeChild(dir))
+		os.Exit(1) // only a kill ends it otherwise
+	}
 	if mode := os.Getenv(childMode); mode != "" {
 		if err := child(mode); err != nil {
 			fmt.Println("error", err)

@@ -90,7 +90,7 @@ func (db *DB) Unsynced(ctx context.Context, t core.TenantID) error {
 // Downgrade takes an open directory's default tenant back to the version before, as the last
 // migrations' own Down says.
 func Downgrade(ctx context.Context, path string) (err error) {
-	files, newest, err := migrationFiles(sqliteDialect, directory)
+	files, newest, err := migrationFiles(sqliteDialect, migrationSet{part: directory})
 	if err != nil {
 		return err
 	}

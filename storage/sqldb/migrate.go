@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"testing/fstest"
@@ -12,6 +13,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/postern-sso/postern/storage/backup"
 )
 
 //go:embed migrations/*.sql migrations/sessions/*.sql
@@ -30,10 +33,18 @@ func (p part) versionTable() string {
 	return "postern_version"
 }
 
+// migrationSet says which of a part's migrations are to run.
+type migrationSet struct {
+	part part
+	upTo int64 // 0: all
+	more fs.FS // of a version to come, where a test brings some
+}
+
 // migrate brings a part's tables up to date. A database of a newer version is
 // left as it is: this version uses the tables and columns that it knows.
-func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, p part) error {
-	files, newest, err := migrationFiles(dialect, p)
+func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, set migrationSet) error {
+	p := set.part
+	files, newest, err := migrationFiles(dialect, set)
 	if err != nil {
 		return err
 	}
@@ -65,36 +76,53 @@ func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, p part) 
 	return nil
 }
 
-// migrationFiles are a part's migrations in the words of a dialect, and the
-// newest version among them. (fstest.MapFS is just a file system in memory.)
-func migrationFiles(dialect database.Dialect, p part) (fs.FS, int64, error) {
+// migrationFiles are the migrations in the words of a dialect, and the newest
+// version among them. (fstest.MapFS is just a file system in memory.)
+func migrationFiles(dialect database.Dialect, set migrationSet) (fs.FS, int64, error) {
 	dir := "migrations"
-	if p == sessions {
+	if set.part == sessions {
 		dir = "migrations/sessions"
-	}
-	entries, err := migrations.ReadDir(dir)
-	if err != nil {
-		return nil, 0, err
 	}
 	out := fstest.MapFS{}
 	var newest int64
-	for _, e := range entries {
-		if e.IsDir() {
+	for _, from := range []fs.FS{migrations, set.more} {
+		if from == nil {
 			continue
 		}
-		text, err := migrations.ReadFile(dir + "/" + e.Name())
-		if err != nil {
+		entries, err := fs.ReadDir(from, dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, 0, err
 		}
-		if dialect == postgresDialect {
-			text = bytes.ReplaceAll(text, []byte("COLLATE BINARY"), []byte(`COLLATE "C"`))
+		for _, e := range entries {
+			if e.IsDir() {
+				continue
+			}
+			v, err := goose.NumericComponent(e.Name())
+			if err != nil {
+				return nil, 0, err
+			}
+			if set.upTo != 0 && v > set.upTo {
+				continue
+			}
+			text, err := fs.ReadFile(from, dir+"/"+e.Name())
+			if err != nil {
+				return nil, 0, err
+			}
+			if dialect == postgresDialect {
+				text = bytes.ReplaceAll(text, []byte("COLLATE BINARY"), []byte(`COLLATE "C"`))
+			}
+			newest = max(newest, v)
+			out[e.Name()] = &fstest.MapFile{Data: text, Mode: 0o444}
 		}
-		v, err := goose.NumericComponent(e.Name())
-		if err != nil {
-			return nil, 0, err
-		}
-		newest = max(newest, v)
-		out[e.Name()] = &fstest.MapFile{Data: text, Mode: 0o444}
 	}
 	return out, newest, nil
+}
+
+// newestSchema is what this version's tables are.
+func newestSchema(more fs.FS) (out backup.Schema, err error) {
+	if _, out.Directory, err = migrationFiles(sqliteDialect, migrationSet{part: directory, more: more}); err != nil {
+		return out, err
+	}
+	_, out.Sessions, err = migrationFiles(sqliteDialect, migrationSet{part: sessions, more: more})
+	return out, err
 }

@@ -35,7 +35,7 @@ func again(t *testing.T, opt sqldb.Options, use func(*sqldb.DB)) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ const postgresConns = 20
 type postgresEngine struct {
 	config *pgx.ConnConfig
 	pool   *sql.DB
+	more   fs.FS // see migrationSet
 }
 
 func openPostgres(ctx context.Context, opt Options) (engine, error) {
@@ -35,7 +37,10 @@ func openPostgres(ctx context.Context, opt Options) (engine, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 10 * time.Second
 	}
-	e := &postgresEngine{config: config, pool: stdlib.OpenDB(*config)}
+	if opt.offline {
+		config.RuntimeParams["application_name"] = offlineName
+	}
+	e := &postgresEngine{config: config, pool: stdlib.OpenDB(*config), more: opt.more}
 	e.pool.SetMaxOpenConns(postgresConns)
 	e.pool.SetMaxIdleConns(postgresConns)
 	e.pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -69,6 +74,18 @@ func (e *postgresEngine) refuseForeign(ctx context.Context) (err error) {
 		e.config.Database, ErrForeign, strings.Join(found, ", "))
 }
 
+func (*postgresEngine) name() string { return "postgres" }
+
+func (e *postgresEngine) exists(ctx context.Context, t core.TenantID) (bool, error) {
+	if !validTenant(t) {
+		return false, core.ErrNotFound
+	}
+	var n int
+	err := e.pool.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename IN ($2, $3)`,
+		string(t), directory.versionTable(), sessions.versionTable()).Scan(&n)
+	return n == int(parts), err
+}
+
 // create makes the tenant's schema where it is absent, and migrates.
 func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error) {
 	if !validTenant(t) {
@@ -90,7 +107,7 @@ func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	for p := range parts {
-		if err := migrate(ctx, db, postgresDialect, p); err != nil {
+		if err := migrate(ctx, db, postgresDialect, migrationSet{part: p, more: e.more}); err != nil {
 			return err
 		}
 	}

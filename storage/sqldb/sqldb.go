@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strings"
 	"sync"
@@ -34,8 +35,11 @@ var (
 type Options struct {
 	// URL is "sqlite" or empty, for files under Dir, or a postgres:// URL.
 	URL string
-	// Dir is the data directory, made where it is absent. SQLite only.
+	// Dir is the data directory, made where it is absent. On PostgreSQL it is only
+	// where snapshots are kept.
 	Dir string
+	// Product is the version that is running: snapshots name it.
+	Product string
 	// Master encrypts client secrets, private keys and token keys. Required.
 	Master *keys.Master
 	// Now is the clock. Default: time.Now.
@@ -53,6 +57,17 @@ type Options struct {
 	MaxOpen int
 	// EventRetention is how long events are kept. Default 365 days.
 	EventRetention time.Duration
+
+	offline bool              // tables are neither made nor migrated
+	more    fs.FS             // see migrationSet
+	at      func(what string) // told where an upgrade or a restore is, where a test asks
+}
+
+// reached tells a test how far it is.
+func (o *Options) reached(what string) {
+	if o.at != nil {
+		o.at(what)
+	}
 }
 
 // DB is an open directory. Its methods may be called at the same time from any
@@ -133,6 +148,9 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 
 // start readies the default tenant and reads the registry.
 func (db *DB) start(ctx context.Context) error {
+	if err := db.upgrade(ctx); err != nil {
+		return err
+	}
 	if err := db.engine.create(ctx, core.DefaultTenant); err != nil {
 		return err
 	}
@@ -214,9 +232,13 @@ func (db *DB) checkSecret(ctx context.Context) error {
 		if err := x.row(ctx, `SELECT value FROM meta WHERE name = 'secret'`).Scan(&stored); err != nil {
 			return err
 		}
-		if stored != mine {
-			return fmt.Errorf("the data was %w: set `secret` (or AUTHENTIK_SECRET_KEY) to the one it was made with; nothing was changed", ErrOtherSecret)
-		}
-		return nil
+		return refuseOtherSecret(stored, mine)
 	})
+}
+
+func refuseOtherSecret(stored, mine string) error {
+	if stored == mine {
+		return nil
+	}
+	return fmt.Errorf("the data was %w: set `secret` (or AUTHENTIK_SECRET_KEY) to the one it was made with; nothing was changed", ErrOtherSecret)
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -27,6 +28,8 @@ type sqliteEngine struct {
 	dir  string
 	max  int
 	lock *dirLock
+	more fs.FS // see migrationSet
+	at   func(string)
 
 	mu   sync.Mutex
 	open map[core.TenantID]*sqliteFiles
@@ -47,18 +50,11 @@ func openSQLite(ctx context.Context, opt Options) (_ engine, err error) {
 	if opt.Dir == "" {
 		return nil, errors.New("no data directory given")
 	}
-	e := &sqliteEngine{dir: opt.Dir, max: opt.MaxOpen, open: map[core.TenantID]*sqliteFiles{}}
+	e := &sqliteEngine{dir: opt.Dir, max: opt.MaxOpen, more: opt.more, at: opt.at, open: map[core.TenantID]*sqliteFiles{}}
 	if e.max <= 0 {
 		e.max = 64
 	}
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
-	tenants := filepath.Join(opt.Dir, "tenants")
-	if err := os.Mkdir(tenants, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("make data directory: %w", err)
-	}
-	if err := os.Chmod(tenants, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
 		return nil, fmt.Errorf("make data directory: %w", err)
 	}
 	if e.lock, err = lockDir(opt.Dir); err != nil {
@@ -69,6 +65,19 @@ func openSQLite(ctx context.Context, opt Options) (_ engine, err error) {
 			err = errors.Join(err, e.lock.release())
 		}
 	}()
+	if err := finishRestore(opt.Dir); err != nil {
+		return nil, err
+	}
+	tenants := filepath.Join(opt.Dir, "tenants")
+	if err := os.Mkdir(tenants, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	if err := os.Chmod(tenants, 0o700); err != nil { //nolint:gosec // a directory needs its x bit
+		return nil, fmt.Errorf("make data directory: %w", err)
+	}
+	if opt.offline {
+		return e, nil
+	}
 	for p := range parts {
 		if err := e.makeTemplate(ctx, p); err != nil {
 			return nil, fmt.Errorf("make template: %w", err)
@@ -91,6 +100,23 @@ func (e *sqliteEngine) path(t core.TenantID, p part) (string, error) {
 		return "", core.ErrNotFound
 	}
 	return filepath.Join(e.dir, "tenants", string(t)+p.suffix()), nil
+}
+
+func (*sqliteEngine) name() string { return "sqlite" }
+
+func (e *sqliteEngine) exists(_ context.Context, t core.TenantID) (bool, error) {
+	for p := range parts {
+		path, err := e.path(t, p)
+		if err != nil {
+			return false, err
+		}
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // create copies the template where the tenant has no file, and migrates.
@@ -117,13 +143,17 @@ func (e *sqliteEngine) create(ctx context.Context, t core.TenantID) error {
 	return nil
 }
 
-func (e *sqliteEngine) migrateFile(ctx context.Context, path string, p part) (err error) {
+func (e *sqliteEngine) migrateFile(ctx context.Context, path string, p part) error {
+	return migrateFile(ctx, path, migrationSet{part: p, more: e.more})
+}
+
+func migrateFile(ctx context.Context, path string, set migrationSet) (err error) {
 	db, err := openFile(path, true)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return migrate(ctx, db, sqliteDialect, p)
+	return migrate(ctx, db, sqliteDialect, set)
 }
 
 // openFile opens a pool on one file. With write set it has one connection, whose
@@ -249,6 +279,11 @@ func (f *sqliteFiles) close() error {
 }
 
 func (e *sqliteEngine) close() error {
+	return errors.Join(e.closeFiles(), e.lock.release())
+}
+
+// closeFiles closes all tenants, for good.
+func (e *sqliteEngine) closeFiles() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var errs []error
@@ -256,7 +291,7 @@ func (e *sqliteEngine) close() error {
 		errs = append(errs, f.close())
 	}
 	e.open = nil
-	return errors.Join(append(errs, e.lock.release())...)
+	return errors.Join(errs...)
 }
 
 func (*sqliteEngine) shared() bool      { return false }

@@ -22,7 +22,12 @@ func (e *sqliteEngine) makeTemplate(ctx context.Context, p part) error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	temp, err := os.CreateTemp(e.dir, filepath.Base(path)+"-*.tmp") // mode 0600
+	return makeFile(ctx, path, migrationSet{part: p, more: e.more})
+}
+
+// makeFile makes a file with the tables of a part.
+func makeFile(ctx context.Context, path string, set migrationSet) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+"-*.tmp") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -30,7 +35,7 @@ func (e *sqliteEngine) makeTemplate(ctx context.Context, p part) error {
 	if err := temp.Close(); err != nil {
 		return err
 	}
-	if err := e.migrateFile(ctx, name, p); err != nil {
+	if err := migrateFile(ctx, name, set); err != nil {
 		return errors.Join(err, os.Remove(name))
 	}
 	return settle(name, path)
