@@ -45,6 +45,13 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			oldest, err := os.ReadFile("../../../storage/sqldb/testdata/schema-1.backup")
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "schema-1.backup"), oldest, 0o600); err != nil {
+				return err
+			}
 			readme, err := os.ReadFile("../../../README.md")
 			if err != nil {
 				return err
