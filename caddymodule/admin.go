@@ -28,6 +28,7 @@ func init() {
 //	POST /postern/users/<action>  {"username", …}: see people.actions
 //	GET  /postern/groups          every group
 //	POST /postern/groups          {"name", "superuser"}
+//	POST /postern/decisions/explain  {"id"}
 //	POST /postern/backup          {"passphrase", "without_sessions"}: the file
 //	POST /postern/dump            {}: all tables as text
 //
@@ -79,7 +80,7 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		return stream(r.Context(), app, w, body)
 	}
-	people := &people{store: app.core.shared.db, pages: app.core.pages, tenant: app.core.defaultTenant}
+	people := &people{store: app.core.shared.db, pages: app.core.pages, policies: app.core.shared.policies, tenant: app.core.defaultTenant}
 	if path == "users" || path == "groups" {
 		if r.Method == http.MethodGet {
 			path += "/list"

@@ -14,7 +14,6 @@ import (
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/oidc"
-	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/outpost"
 )
 
@@ -183,20 +182,20 @@ func (a *App) newCore() error {
 	apps := &overlay{Directory: sh.recent, sites: &a.sites}
 	pages := &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
-		Policy: policy.Engine{}, Events: sh.db, Passwords: sh.passwords, Now: time.Now, Log: a.log,
+		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Now: time.Now, Log: a.log,
 	}
 	op := &oidc.Provider{
 		Store: sh.recent, Users: sh.recent, Applications: apps, Sessions: sh.sessions, Keys: sh.ring, Master: sh.master,
-		Expressions: sh.expressions, Policy: policy.Engine{}, Login: pages, Events: sh.db, Now: time.Now, Log: a.log,
+		Expressions: sh.expressions, Policy: sh.policies, Login: pages, Events: sh.db, Now: time.Now, Log: a.log,
 		Generation: sh.recent.Generation,
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Claims: op, Preview: op,
-		Policy: policy.Engine{}, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
+		Policy: sh.policies, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{
-		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: policy.Engine{}, Master: sh.master,
-		Events: sh.db, Cache: sh.guards, Now: time.Now, Log: a.log, Observe: a.counters.observe,
+		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: sh.policies, Master: sh.master,
+		Cache: sh.guards, Now: time.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	a.core = &system{
 		settings: a.settings, shared: sh, sites: &a.sites, defaultTenant: tenant,

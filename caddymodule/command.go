@@ -29,10 +29,11 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "postern",
-		Usage: "user <list|create|set-password|…>, group <list|create>, backup, restore, rollback, dump",
+		Usage: "user <list|create|set-password|…>, group <list|create>, explain <decision>, backup, restore, rollback, dump",
 		Short: "Manages the identity provider",
 		Long: `
-Manages users and groups of the identity provider, and its backups.
+Manages users and groups of the identity provider, explains its refusals,
+and keeps its backups.
 
 A running server is asked through Caddy's admin address (--address, or the one
 of --config). Where none answers and --config names a configuration, its
@@ -49,7 +50,7 @@ command line, where other users of the machine could see them.`,
 			user.AddCommand(userCommands()...)
 			group := &cobra.Command{Use: "group", Short: "Lists and creates groups"}
 			group.AddCommand(groupCommands()...)
-			cmd.AddCommand(user, group)
+			cmd.AddCommand(user, group, explainCommand())
 			cmd.AddCommand(backupCommands()...)
 		},
 	})
@@ -295,7 +296,7 @@ func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, n
 		return nil, err
 	}
 	tenant.Origin = s.origin
-	p := &people{store: sh.db, tenant: tenant, pages: &login.Handler{
+	p := &people{store: sh.db, policies: sh.policies, tenant: tenant, pages: &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
 		Passwords: sh.passwords, Now: time.Now, Log: log,
 	}}
@@ -310,6 +311,9 @@ func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, n
 func show(out io.Writer, name string, text []byte) error {
 	if !strings.HasSuffix(name, "/list") { // one, not all
 		text = slices.Concat([]byte("["), text, []byte("]"))
+	}
+	if name == "decisions/explain" {
+		return showDecision(out, text)
 	}
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if strings.HasPrefix(name, "groups/") {

@@ -53,7 +53,7 @@ type Guard struct {
 	SkipPath []string `json:"skip_path,omitempty"`
 
 	// Which headers tell the application who its user is: `authentik`
-	// (X-authentik-username, -groups, -email, -name, -uid, -meta-app), `remote`
+	// (X-authentik-username, -groups, -entitlements, -email, -name, -uid, -meta-app), `remote`
 	// (Remote-User, -Groups, -Email, -Name) or `none`. Default: `authentik`.
 	Headers string `json:"headers,omitempty"`
 

@@ -16,13 +16,15 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 // people is what an operator does with users and groups, over the admin API or offline.
 type people struct {
-	store  api.Store
-	pages  *login.Handler
-	tenant *core.Tenant
+	store    api.Store
+	pages    *login.Handler
+	policies *policy.Engine
+	tenant   *core.Tenant
 }
 
 // person is a user as an operator sees one.
@@ -67,6 +69,7 @@ func (p *people) actions() map[string]action {
 		"users/recovery-link": taking(p.recoveryLink),
 		"groups/list":         func(ctx context.Context, _ []byte) (any, error) { return p.listGroups(ctx) },
 		"groups/create":       taking(p.createGroup),
+		"decisions/explain":   taking(p.explain),
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/core/session"
 	"github.com/postern-sso/postern/outpost"
 	"github.com/postern-sso/postern/storage"
@@ -39,6 +40,7 @@ type shared struct {
 	ring        *keys.Ring
 	sessions    *session.Sessions
 	expressions *expression.Evaluator
+	policies    *policy.Engine
 	passwords   *login.Hasher
 	guards      *outpost.Cache
 	log         *relay
@@ -98,6 +100,8 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
 	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
+	sh.policies = &policy.Engine{Store: sh.db, Expressions: sh.expressions, Events: sh.db, Now: time.Now, Log: log}
+	sh.expressions.Entitlements = sh.policies.Entitlements
 	sh.db.OnChange = sh.changed
 	ctx, sh.sweeping = context.WithCancel(ctx)
 	go sh.sweep(ctx, log)
@@ -125,6 +129,7 @@ func (sh *shared) sweep(ctx context.Context, log *slog.Logger) {
 // changed drops from memory what a commit made stale.
 func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 	sh.recent.Invalidate(t, changes...)
+	sh.policies.Invalidate(t, changes...) // before the guards, which keep its decisions
 	sh.guards.Invalidate(t, changes...)
 	for _, c := range changes {
 		switch {

@@ -11,7 +11,9 @@ const (
 	EventLoginFailed        = "login_failed"
 	EventLogout             = "logout"
 	EventAuthorize          = "authorize_application"
-	EventDenied             = "policy_denied" // authentik: a message of authorize_application
+	EventDenied             = "policy_denied" // authentik: a message of authorize_application; Message is the decision's ID
+	EventPolicyExecution    = "policy_execution"
+	EventPolicyException    = "policy_exception"
 	EventSuspicious         = "suspicious_request"
 	EventPasswordSet        = "password_set"
 	EventSecretView         = "secret_view"

@@ -3,12 +3,14 @@ package outpost
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 const (
@@ -41,19 +43,20 @@ type person struct {
 	user   *core.User
 	groups []core.Group
 
-	mu       sync.RWMutex
-	verdicts map[*target]*verdict
+	mu    sync.RWMutex
+	known map[*target]*known
 }
 
-// verdict is the policy's decision on one person and target.
-type verdict struct {
-	identity *Identity // nil: refused
-	id       string    // names a refusal
-	why      []string
+// known is what one person is to one target.
+type known struct {
+	identity *Identity // nil: no header can tell it
+	// decision is the policy's, where it holds until the directory changes. Nil: decide
+	// again for each request.
+	decision *policy.Decision
 }
 
 // tenantState counts changes. Every change counts in changes; one of groups,
-// applications or providers, which may concern anyone, in shape too.
+// applications, providers or bindings, which may concern anyone, in shape too.
 type tenantState struct {
 	changes atomic.Uint64
 	shape   atomic.Uint64
@@ -102,7 +105,7 @@ func (o *Outpost) person(ctx context.Context, t core.TenantID, s *tenantState, i
 	if err != nil {
 		return nil, fmt.Errorf("find groups: %w", err)
 	}
-	p := &person{shape: shape, user: user, groups: groups, verdicts: make(map[*target]*verdict)}
+	p := &person{shape: shape, user: user, groups: groups, known: make(map[*target]*known)}
 	o.Cache.people.Set(key, p)
 	// A change that was committed while we read may have found nothing to drop.
 	if s.changes.Load() != changes {
@@ -111,48 +114,57 @@ func (o *Outpost) person(ctx context.Context, t core.TenantID, s *tenantState, i
 	return p, nil
 }
 
-// verdict decides once for a person and a target.
-func (o *Outpost) verdict(ctx context.Context, info *core.RequestInfo, tg *target, p *person) *verdict {
+// verdict decides whether a person may go on to a target, from memory where no expression has a
+// say, and as whom. Nil: refused, for the decision's reason or for why.
+func (o *Outpost) verdict(ctx context.Context, info *core.RequestInfo, tg *target, p *person) (id *Identity, d *policy.Decision, why string, err error) {
+	t := info.Tenant.ID
 	p.mu.RLock()
-	v := p.verdicts[tg]
+	k := p.known[tg]
 	p.mu.RUnlock()
-	if v != nil {
-		return v
+	first := k == nil
+	if first {
+		entitled, err := o.Policy.Entitlements(ctx, t, p.user, p.groups, tg.app.ID)
+		if err != nil {
+			return nil, nil, "", fmt.Errorf("find entitlements: %w", err)
+		}
+		k = new(known)
+		k.identity, _ = newIdentity(info.Tenant, tg.app, p.user, p.groups, entitled, tg.headers)
 	}
-	d := o.Policy.Decide(ctx, info.Tenant.ID, tg.app, p.user, p.groups)
-	v = &verdict{id: d.ID, why: d.Trace}
-	if d.Allowed {
-		id, ok := newIdentity(info.Tenant, tg.app, p.user, p.groups, tg.headers)
-		if ok {
-			v.identity = id
-		} else {
-			v.id, v.why = core.RandomAlphanumeric(12), []string{"the user name cannot be told in a header as it is: it is too long or holds control characters"}
+	if d = k.decision; d == nil {
+		d, err = o.Policy.Decide(ctx, t, policy.Request{Application: tg.app, User: p.user, Groups: p.groups})
+		if err != nil {
+			return nil, nil, "", fmt.Errorf("decide: %w", err)
+		}
+		if tg.shared && (first || d.Fixed) {
+			kept := &known{identity: k.identity}
+			if d.Fixed {
+				kept.decision = d
+			}
+			p.mu.Lock()
+			p.known[tg] = kept
+			p.mu.Unlock()
 		}
 	}
-	if v.identity == nil {
-		o.refused(ctx, info, tg, p.user, v)
+	switch {
+	case !d.Allowed:
+		return nil, d, "", nil
+	case k.identity == nil:
+		return nil, d, "the user name cannot be told in a header as it is: it is too long or holds control characters", nil
 	}
-	if tg.shared {
-		p.mu.Lock()
-		p.verdicts[tg] = v
-		p.mu.Unlock()
-	}
-	return v
+	return k.identity, d, "", nil
 }
 
-// refused leaves a line in the log and in the audit log, once for each verdict and not
-// for each request that meets it.
-func (o *Outpost) refused(ctx context.Context, info *core.RequestInfo, tg *target, u *core.User, v *verdict) {
-	o.Log.InfoContext(ctx, "access refused", "tenant", info.Tenant.ID, "application", tg.app.ID, "user", u.UserName, "decision", v.id, "why", v.why)
-	if o.Events == nil {
-		return
+// refused is the page of a refusal that a person met. A decision that is in memory is not
+// changed: the refusal's ID is each person's and address's own.
+func (o *Outpost) refused(ctx context.Context, info *core.RequestInfo, tg *target, u *core.User, d *policy.Decision, why string) Decision {
+	met := *d
+	if why == "" {
+		o.Policy.Refuse(ctx, info.Tenant.ID, &met, "guard")
+	} else {
+		o.Policy.RefuseFor(ctx, info.Tenant.ID, &met, "guard", why)
 	}
-	err := o.Events.Record(ctx, info.Tenant.ID, core.Event{
-		Time: o.Now(), Action: core.EventDenied, User: u.ID, UserName: u.UserName, Application: tg.app.ID,
-		Address: info.ClientIP.String(), Message: "access to " + tg.app.Name + " refused",
-		Context: map[string]any{"decision": v.id, "trace": v.why},
-	})
-	if err != nil {
-		o.Log.ErrorContext(ctx, "record event", "error", err, "request", info.ID)
-	}
+	out := refuse(http.StatusForbidden, "access_denied", "You may not open "+tg.app.Name,
+		fmt.Sprintf("You are logged in as %s, who has no access to this application. If you need it, ask an administrator of %s, and give them the decision below.", u.UserName, brand(info.Tenant)))
+	out.Refusal.ID, out.Refusal.Notice = met.ID, met.Notice()
+	return out.at(info.Origin()+endpointPrefix+"/sign_out", "Log in as somebody else")
 }

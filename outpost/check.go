@@ -41,11 +41,12 @@ type Decision struct {
 type Refusal struct {
 	Code    string // for programs, such as "login_required"
 	Title   string
-	Message string // in plain words: what happened and what to do next
-	ID      string // what to tell an administrator; empty: nothing
-	Link    string // where to go on; empty: nowhere
-	Button  string // text of the link
-	Post    bool   // the button is a form that posts to Link
+	Message string   // in plain words: what happened and what to do next
+	Notice  []string // what the application's policies have to say
+	ID      string   // what to tell an administrator; empty: nothing
+	Link    string   // where to go on; empty: nowhere
+	Button  string   // text of the link
+	Post    bool     // the button is a form that posts to Link
 }
 
 // login is who an application's cookie stands for.
@@ -102,20 +103,22 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 		}
 		return o.challenge(q, tg, stale)
 	}
-	v := o.verdict(ctx, q.Info, tg, who.person)
-	if v.identity == nil {
-		if skipped {
-			return Decision{Allow: true}, nil
-		}
-		d := refuse(http.StatusForbidden, "access_denied", "You may not open "+tg.app.Name,
-			fmt.Sprintf("You are logged in as %s, and this application is not open to you. Ask an administrator of %s, and tell them the decision below.", who.person.user.UserName, brand(q.Info.Tenant)))
-		d.Refusal.ID = v.id
-		return d.at(q.Info.Origin()+endpointPrefix+"/sign_out", "Log out, to log in as someone else"), nil
+	id, decision, why, err := o.verdict(ctx, q.Info, tg, who.person)
+	switch {
+	case err != nil && skipped:
+		o.Log.ErrorContext(ctx, "decide on a path that needs no login", "error", err, "request", q.Info.ID)
+		return Decision{Allow: true}, nil
+	case err != nil:
+		return Decision{}, err
+	case id == nil && skipped:
+		return Decision{Allow: true}, nil
+	case id == nil:
+		return o.refused(ctx, q.Info, tg, who.person.user, decision, why), nil
 	}
 	if upgrades(q.HTTP) && foreignOrigin(q.HTTP, q.Info) {
 		return refuse(http.StatusForbidden, "foreign_origin", "Refused", "A page of another site asked for this connection."), nil
 	}
-	d := Decision{Allow: true, Identity: v.identity}
+	d := Decision{Allow: true, Identity: id}
 	if staysOpen(q.HTTP) {
 		d.still = o.still(q.Info, tg, who.session)
 	}

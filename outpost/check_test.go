@@ -281,7 +281,7 @@ func TestRefusalPage(t *testing.T) {
 	if len(w.events) != 1 || w.events[0].Action != core.EventDenied {
 		t.Fatalf("events: %v", w.events)
 	}
-	id, _ := w.events[0].Context["decision"].(string)
+	id := w.events[0].Message
 	for _, want := range []string{id, "alice", "administrator", "app.a.test"} {
 		if want == "" || !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)

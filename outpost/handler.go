@@ -119,7 +119,10 @@ func (o *Outpost) write(w http.ResponseWriter, r *http.Request, info *core.Reque
 		h.Set("Content-Type", "application/json")
 		h.Set("X-Content-Type-Options", "nosniff")
 		w.WriteHeader(d.Status)
-		body := map[string]string{"error": d.Refusal.Code, "message": d.Refusal.Message}
+		body := map[string]any{"error": d.Refusal.Code, "message": d.Refusal.Message}
+		if len(d.Refusal.Notice) > 0 {
+			body["notice"] = d.Refusal.Notice
+		}
 		if d.Refusal.ID != "" {
 			body["id"] = d.Refusal.ID
 		}

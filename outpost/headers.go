@@ -15,8 +15,8 @@ type HeaderSet string
 
 // The three sets.
 const (
-	// HeadersAuthentik is X-authentik-username, -groups (joined by "|"), -email,
-	// -name, -uid and -meta-app.
+	// HeadersAuthentik is X-authentik-username, -groups and -entitlements (each joined by
+	// "|"), -email, -name, -uid and -meta-app.
 	HeadersAuthentik HeaderSet = "authentik"
 	// HeadersRemote is Remote-User, Remote-Groups (joined by ","), Remote-Email and
 	// Remote-Name.
@@ -29,7 +29,7 @@ const (
 // answers with an error that names no cause.
 const (
 	maxValue  = 1 << 10 // bytes of a name or an address
-	maxGroups = 8 << 10 // bytes of all groups together
+	maxGroups = 8 << 10 // bytes of all groups together, and of all entitlements
 )
 
 // Identity is who a request is from.
@@ -44,7 +44,7 @@ type Identity struct {
 
 // newIdentity works out the headers once for a person and an application. It
 // returns false for a user name that no header can carry as it is.
-func newIdentity(t *core.Tenant, app *core.Application, u *core.User, groups []core.Group, set HeaderSet) (*Identity, bool) {
+func newIdentity(t *core.Tenant, app *core.Application, u *core.User, groups []core.Group, entitled []core.Entitlement, set HeaderSet) (*Identity, bool) {
 	id := &Identity{User: u, UID: u.HashedID(t.UUID)}
 	for i := range groups {
 		id.Groups = append(id.Groups, groups[i].Name)
@@ -72,12 +72,21 @@ func newIdentity(t *core.Tenant, app *core.Application, u *core.User, groups []c
 	default:
 		add("X-Authentik-Username", u.UserName)
 		add("X-Authentik-Groups", joinGroups(id.Groups, "|"))
+		add("X-Authentik-Entitlements", joinGroups(entitlementNames(entitled), "|"))
 		add("X-Authentik-Email", email)
 		add("X-Authentik-Name", display(u.DisplayName))
 		add("X-Authentik-Uid", id.UID)
 		add("X-Authentik-Meta-App", app.Slug)
 	}
 	return id, true
+}
+
+func entitlementNames(entitled []core.Entitlement) []string {
+	var names []string
+	for i := range entitled {
+		names = append(names, entitled[i].Name)
+	}
+	return names
 }
 
 // apply sets the headers. The values are copied: a handler that edits them in
@@ -90,7 +99,7 @@ func (id *Identity) apply(h http.Header) {
 }
 
 // joinGroups leaves out a name that holds the separator or a control character: it
-// would be read as other groups. What does not fit into maxGroups is left out too,
+// would be read as other groups, or entitlements. What does not fit into maxGroups is left out too,
 // whole names only, so that the application sees fewer groups and never others.
 func joinGroups(names []string, sep string) string {
 	var b strings.Builder

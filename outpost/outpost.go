@@ -36,15 +36,14 @@ type Issuer interface {
 	Redeem(ctx context.Context, t core.TenantID, clientID, redirectURI, code string, p core.Pending) (core.SessionID, core.UserID, error)
 }
 
-// Outpost is the guard. All fields but Events and Observe are required.
+// Outpost is the guard. All fields but Recheck and Observe are required.
 type Outpost struct {
 	Applications core.Applications
 	Users        core.Users
 	Sessions     Sessions
 	Issuer       Issuer
-	Policy       policy.Engine
+	Policy       *policy.Engine
 	Master       *keys.Master // seals the cookie of a login under way
-	Events       core.Events  // refusals; nil: none are recorded
 	Cache        *Cache
 	Now          func() time.Time
 	Log          *slog.Logger

@@ -40,7 +40,11 @@ func (o *Outpost) still(info *core.RequestInfo, tg *target, sess *core.Session) 
 		if err != nil {
 			return false, err
 		}
-		return o.verdict(ctx, info, tg, p).identity != nil, nil
+		id, decision, why, err := o.verdict(ctx, info, tg, p)
+		if err == nil && id == nil {
+			o.refused(ctx, info, tg, p.user, decision, why)
+		}
+		return id != nil, err
 	}
 }
 

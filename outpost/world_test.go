@@ -9,13 +9,16 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/outpost"
 )
 
@@ -24,25 +27,29 @@ var errStore = errors.New("disk on fire")
 // world is a tenant with people, a login page that says yes, and an application that
 // shows what it received.
 type world struct {
-	t       testing.TB
-	now     time.Time
-	tenant  *core.Tenant
-	out     *outpost.Outpost
-	guard   *outpost.Guard
-	mu      sync.Mutex
-	calls   int   // of every store
-	broken  error // what every store answers
-	users   map[core.UserID]*core.User
-	groups  map[core.UserID][]core.Group
-	apps    []core.ProxyApplication
-	keys    map[string]*core.Session // by cookie key
-	logins  map[core.SessionID]core.UserID
-	codes   map[string]code
-	events  []core.Event
-	next    int
-	panics  bool
-	got     *http.Request // what the application received
-	respond func(w http.ResponseWriter, r *http.Request)
+	t            testing.TB
+	now          time.Time
+	tenant       *core.Tenant
+	out          *outpost.Outpost
+	guard        *outpost.Guard
+	mu           sync.Mutex
+	calls        int   // of every store
+	broken       error // what every store answers
+	users        map[core.UserID]*core.User
+	groups       map[core.UserID][]core.Group
+	apps         []core.ProxyApplication
+	keys         map[string]*core.Session // by cookie key
+	logins       map[core.SessionID]core.UserID
+	codes        map[string]code
+	events       []core.Event
+	rules        []policy.Rule
+	entitlements []core.Entitlement
+	policy       func(source string, env expression.Env) (bool, []string, error)
+	runs         int // of expressions
+	next         int
+	panics       bool
+	got          *http.Request // what the application received
+	respond      func(w http.ResponseWriter, r *http.Request)
 }
 
 type code struct {
@@ -67,8 +74,9 @@ func newWorld(t testing.TB) *world {
 	w.users["u1"] = &core.User{ID: "u1", PK: 7, UserName: "alice", DisplayName: "Alice Liddell", Email: "alice@a.test", Active: true}
 	w.groups["u1"] = []core.Group{{ID: "g1", Name: "admins"}, {ID: "g2", Name: "staff"}}
 	w.out = &outpost.Outpost{
-		Applications: w, Users: w, Sessions: w, Issuer: w, Master: master, Events: w,
-		Cache: outpost.NewCache(), Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
+		Applications: w, Users: w, Sessions: w, Issuer: w, Master: master,
+		Policy: &policy.Engine{Store: w, Expressions: w, Events: w, Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler)},
+		Cache:  outpost.NewCache(), Now: func() time.Time { return w.now }, Log: slog.New(slog.DiscardHandler),
 	}
 	w.respond = func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "application") }
 	return w
@@ -142,6 +150,35 @@ func (w *world) ProxyApplications(context.Context, core.TenantID) ([]core.ProxyA
 
 func (w *world) Applications(context.Context, core.TenantID) ([]core.Application, error) {
 	panic("not the guard's business")
+}
+
+func (w *world) Rules(context.Context, core.TenantID) ([]policy.Rule, error) {
+	err := w.touch()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.rules), err
+}
+
+func (w *world) Entitlements(context.Context, core.TenantID) ([]core.Entitlement, error) {
+	return w.entitlements, w.touch()
+}
+
+func (w *world) Denial(context.Context, core.TenantID, string) (*core.Event, error) {
+	panic("not the guard's business")
+}
+
+// EvaluatePolicy runs w.policy in place of an expression.
+func (w *world) EvaluatePolicy(_ context.Context, _ core.TenantID, source string, env expression.Env) (bool, []string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.runs++
+	return w.policy(source, env)
+}
+
+// invalidate tells the policy and the guard of changes, in the order in which the server does.
+func (w *world) invalidate(changes ...core.Change) {
+	w.out.Policy.Invalidate("public", changes...)
+	w.out.Invalidate("public", changes...)
 }
 
 func (w *world) Record(_ context.Context, _ core.TenantID, e core.Event) error {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 var slug = regexp.MustCompile(`^[-a-zA-Z0-9_]+$`)
@@ -197,9 +198,11 @@ func listApplications(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	rows = slices.DeleteFunc(rows, func(a core.Application) bool {
-		return !everyone && !c.Policy.Decide(c.ctx(), c.t, &a, user, groups).Allowed
-	})
+	if !everyone {
+		if rows, err = openTo(c, rows, user, groups); err != nil {
+			return reply{}, err
+		}
+	}
 	count := len(rows)
 	if !launchable {
 		rows = cut(rows, p) // what is on another page need not be shown
@@ -220,6 +223,22 @@ func listApplications(c *call) (reply, error) {
 	return envelope(p, count, results)
 }
 
+// openTo keeps the applications that a user may open. One whose policy cannot be run right now is not
+// among them.
+func openTo(c *call, rows []core.Application, user *core.User, groups []core.Group) ([]core.Application, error) {
+	var out []core.Application
+	for i := range rows {
+		d, err := c.Policy.Decide(c.ctx(), c.t, policy.Request{Application: &rows[i], User: user, Groups: groups})
+		if err != nil && !errors.Is(err, core.ErrBusy) {
+			return nil, err
+		}
+		if err == nil && d.Allowed {
+			out = append(out, rows[i])
+		}
+	}
+	return out, nil
+}
+
 // retrieveApplication shows an application to who may open it, and to
 // superusers; to others it is not there.
 func retrieveApplication(c *call) (reply, error) {
@@ -227,8 +246,14 @@ func retrieveApplication(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, found(err, "Application")
 	}
-	if !c.may("authentik_core.view_application") && !c.Policy.Decide(c.ctx(), c.t, a, c.user, c.groups).Allowed {
-		return reply{}, noSuch("Application")
+	if !c.may("authentik_core.view_application") {
+		d, err := c.Policy.Decide(c.ctx(), c.t, policy.Request{Application: a, User: c.user, Groups: c.groups})
+		if err != nil {
+			return reply{}, err
+		}
+		if !d.Allowed {
+			return reply{}, noSuch("Application")
+		}
 	}
 	return applications().answer(c, a, ok)
 }
@@ -247,8 +272,15 @@ func checkAccess(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	d := c.Policy.Decide(c.ctx(), c.t, a, user, groups)
-	return ok(object{"passing": d.Allowed, "messages": list(d.Trace), "log_messages": []object{}})
+	d, err := c.Policy.Decide(c.ctx(), c.t, policy.Request{Application: a, User: user, Groups: groups})
+	if err != nil {
+		return reply{}, err
+	}
+	messages := d.Notice()
+	if c.may("authentik_core.view_application") {
+		messages = append(messages, d.Trace()...)
+	}
+	return ok(object{"passing": d.Allowed, "messages": list(messages), "log_messages": []object{}})
 }
 
 func readIconURL(url *string) func(*fields) {

@@ -64,7 +64,7 @@ type Handler struct {
 	Claims      Claims      // without it, mappings add nothing to claims_supported
 	Preview     Preview     // preview_user
 	Recovery    Recovery    // recovery
-	Policy      policy.Engine
+	Policy      *policy.Engine
 	// Events is the audit log; nil: Store.
 	Events  core.Events
 	Now     func() time.Time

@@ -22,6 +22,7 @@ import (
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
 
@@ -93,7 +94,9 @@ func open(t testing.TB) *env {
 		Store: e.db, Sessions: e.logins, Passwords: e.passwords, Expressions: syntax{},
 		Evaluations: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock},
 		Claims:      syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
+		Policy: &policy.Engine{Store: e.db, Expressions: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock}, Now: clock, Log: log},
 	}
+	e.db.OnChange = func(t core.TenantID, changes []core.Change) { e.api.Policy.Invalidate(t, changes...) }
 	admins := &core.Group{Name: "test admins", Superuser: true}
 	e.must(e.db.CreateGroup(t.Context(), e.tenant.ID, admins, nil))
 	e.rootPK, e.root = e.person("root", admins.ID)

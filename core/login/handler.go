@@ -24,7 +24,7 @@ type Handler struct {
 	Applications core.Applications
 	Sessions     *session.Sessions
 	Master       *keys.Master
-	Policy       policy.Engine
+	Policy       *policy.Engine
 	Events       core.Events
 	// Passwords is shared with all else that hashes passwords, so that its bound
 	// holds for the process. Nil: one of this Handler's own.

@@ -18,6 +18,7 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/core/session"
 )
 
@@ -85,6 +86,7 @@ func (h *house) again(master *keys.Master, hasher *login.Hasher) *login.Handler 
 	return &login.Handler{
 		Store: h.directory, Users: h.directory, Applications: h.directory, Events: h.directory,
 		Sessions: m, Master: master, Passwords: hasher, Now: h.now.now, Log: logger,
+		Policy: &policy.Engine{Store: h.directory, Events: h.directory, Now: h.now.now, Log: logger},
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 // searchFrom is how many applications make a search field worth its place.
@@ -92,7 +93,15 @@ func (h *Handler) openTo(ctx context.Context, t core.TenantID, u *core.User, gro
 	}
 	var out []launchable
 	for i := range apps {
-		if !h.Policy.Decide(ctx, t, &apps[i], u, groups).Allowed {
+		d, err := h.Policy.Decide(ctx, t, policy.Request{Application: &apps[i], User: u, Groups: groups})
+		if errors.Is(err, core.ErrBusy) { // one application's policy must not take away the page
+			h.log().Warn("leave an application out of the list", "application", apps[i].Slug, "error", err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !d.Allowed {
 			continue
 		}
 		to, err := h.launchURL(ctx, t, &apps[i], u)
@@ -213,11 +222,14 @@ func (h *Handler) serveLaunch(w http.ResponseWriter, r *http.Request, slug strin
 		h.fail(w, r, "find the user's groups", err)
 		return
 	}
-	if d := h.Policy.Decide(ctx, t, app, u, groups); !d.Allowed {
-		h.record(ctx, core.Event{Action: core.EventDenied, User: u.ID, UserName: u.UserName, Application: app.ID,
-			Message: d.ID, Context: map[string]any{"trace": d.Trace}})
-		h.Refuse(w, r, http.StatusForbidden, "You may not open "+app.Name,
-			"If you need it, ask an administrator and tell them this number: "+d.ID)
+	d, err := h.Policy.Decide(ctx, t, policy.Request{Application: app, User: u, Groups: groups})
+	if err != nil {
+		h.fail(w, r, "decide", err)
+		return
+	}
+	if !d.Allowed {
+		h.Policy.Refuse(ctx, t, d, "launch")
+		h.Deny(w, r, core.Denial{Application: app.Name, UserName: u.UserName, Messages: d.Notice(), Decision: d.ID, ReturnTo: r.URL.EscapedPath()})
 		return
 	}
 	to, err := h.launchURL(ctx, t, app, u)

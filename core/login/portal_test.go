@@ -164,7 +164,7 @@ func TestLaunchAsksThePolicy(t *testing.T) {
 	res := b.get("/application/launch/x/")
 	want(t, res, http.StatusForbidden)
 	e := h.wantEvent(tenantA, core.EventDenied)
-	if e.Application != "id-x" || e.Message == "" || !strings.Contains(res.body, e.Message) || fmt.Sprint(e.Context["trace"]) == "" {
+	if e.Application != "id-x" || e.Message == "" || !strings.Contains(res.body, e.Message) || !strings.Contains(fmt.Sprint(e.Context["rules"]), "board") {
 		t.Errorf("%+v", e)
 	}
 	want(t, b.get("/application/launch/other/"), http.StatusNotFound) // another tenant's

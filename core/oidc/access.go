@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 // accessToken is one of ours that is good now: its signature holds, it has not
@@ -87,11 +88,12 @@ func (p *Provider) readAccessToken(ctx context.Context, token string) (*accessTo
 		}
 		return nil, err
 	}
-	out.user, out.groups, ok, err = p.mayUse(ctx, out.target.app, out.grant.User)
+	var decision *policy.Decision
+	out.user, out.groups, decision, err = p.mayUse(ctx, out.target, out.grant, "authorization_code")
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
+	if !decision.Allowed {
 		return nil, errToken
 	}
 	return out, nil

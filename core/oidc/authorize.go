@@ -223,6 +223,7 @@ func checkPrompt(a *AuthRequest, in params, now time.Time) error {
 		if err != nil || seconds < 0 {
 			return invalidRequest("The parameter max_age must be a number of seconds.")
 		}
+		a.MaxAge = &seconds
 		if oldest := now.Add(-time.Duration(seconds) * time.Second); oldest.After(since) {
 			since = oldest
 		}

@@ -22,6 +22,7 @@ type login struct {
 	mu      sync.Mutex
 	answers map[string]bool // consent and logout, by request
 	refused []refusal
+	denied  []core.Denial
 	needs   []core.Need
 }
 
@@ -105,6 +106,13 @@ func (l *login) Logout(rw http.ResponseWriter, r *http.Request, need core.Logout
 
 func (l *login) LoggedOut(rw http.ResponseWriter, _ *http.Request, application, _ string, endLogin bool) {
 	fmt.Fprintf(rw, "logged out of %s, login ended: %t", application, endLogin)
+}
+
+func (l *login) Deny(rw http.ResponseWriter, r *http.Request, d core.Denial) {
+	l.mu.Lock()
+	l.denied = append(l.denied, d)
+	l.mu.Unlock()
+	l.Refuse(rw, r, http.StatusForbidden, "denied "+d.Application, d.UserName+" "+d.Decision)
 }
 
 func (l *login) Refuse(rw http.ResponseWriter, _ *http.Request, status int, title, message string) {

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"net/netip"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
 )
 
 // errStopped: what there was to answer has been written.
@@ -90,37 +91,102 @@ func (p *Provider) allowed(w http.ResponseWriter, r *http.Request, a *AuthReques
 	if err != nil {
 		return nil, fmt.Errorf("find the user's groups: %w", err)
 	}
-	decision := p.Policy.Decide(ctx, t, to.app, user, groups)
+	decision, err := p.Policy.Decide(ctx, t, policy.Request{Application: to.app, User: user, Groups: groups, Context: a.policyContext()})
+	if err != nil {
+		return nil, fmt.Errorf("decide: %w", err)
+	}
 	if decision.Allowed {
 		return user, nil
 	}
-	p.record(ctx, core.Event{
-		Action: core.EventDenied, User: user.ID, UserName: user.UserName, Application: to.app.ID,
-		Message: strings.Join(decision.Trace, "; "),
-		Context: map[string]any{"decision": decision.ID, "client_id": a.ClientID, "trace": decision.Trace},
-	})
+	p.Policy.Refuse(ctx, t, decision, "authorize")
 	if a.None {
 		return nil, &Error{Code: codeAccessDenied, Description: "The person may not open this application. The decision is " + decision.ID + "."}
 	}
-	p.Login.Refuse(w, r, http.StatusForbidden, "You may not open "+to.app.Name,
-		"You are logged in as "+user.UserName+", who has no access to this application. If you need it, ask your administrator, and give them the number of this decision: "+decision.ID+".")
+	p.Login.Deny(w, r, core.Denial{
+		Application: to.app.Name, UserName: user.UserName, Messages: decision.Notice(), Decision: decision.ID, ReturnTo: a.path,
+	})
 	return nil, errStopped
 }
 
-// mayUse is allowed without a browser: at the token endpoint and after it. A
-// false is no error of the server.
-func (p *Provider) mayUse(ctx context.Context, app *core.Application, id core.UserID) (*core.User, []core.Group, bool, error) {
+// policyContext is what policies see of an authorization request, by authentik's names.
+func (a *AuthRequest) policyContext() map[string]any {
+	method := ""
+	if a.Challenge != "" {
+		method = "S256"
+	}
+	out := map[string]any{
+		"oauth_scopes": a.Scopes, "oauth_grant_type": "authorization_code", "oauth_response_type": "code",
+		"oauth_code_challenge": a.Challenge, "oauth_code_challenge_method": method,
+		"oauth_redirect_uri": a.RedirectURI, "oauth_max_age": nil,
+	}
+	if a.MaxAge != nil {
+		out["oauth_max_age"] = *a.MaxAge
+	}
+	return out
+}
+
+// mayUse is allowed without a browser: at the token endpoint and after it. grantType is
+// what policies see as oauth_grant_type. A denial is no error of the server.
+func (p *Provider) mayUse(ctx context.Context, to *target, g *Grant, grantType string) (*core.User, []core.Group, *policy.Decision, error) {
 	t := core.Request(ctx).Tenant.ID
-	user, err := p.Users.User(ctx, t, id)
+	user, err := p.Users.User(ctx, t, g.User)
 	if errors.Is(err, core.ErrNotFound) {
-		return nil, nil, false, nil
+		return nil, nil, &policy.Decision{Reason: "the user is gone"}, nil
 	}
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("find user: %w", err)
+		return nil, nil, nil, fmt.Errorf("find user: %w", err)
 	}
-	groups, err := p.Users.UserGroups(ctx, t, id)
+	groups, err := p.Users.UserGroups(ctx, t, g.User)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("find the user's groups: %w", err)
+		return nil, nil, nil, fmt.Errorf("find the user's groups: %w", err)
 	}
-	return user, groups, p.Policy.Decide(ctx, t, app, user, groups).Allowed, nil
+	ctx, err = p.onBehalf(ctx, to, g)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	d, err := p.Policy.Decide(ctx, t, policy.Request{
+		Application: to.app, User: user, Groups: groups,
+		Context: map[string]any{"oauth_scopes": g.Scopes, "oauth_grant_type": grantType},
+	})
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("decide: %w", err)
+	}
+	if !d.Allowed {
+		p.Policy.Refuse(ctx, t, d, "token")
+	}
+	return user, groups, d, nil
+}
+
+// onBehalf states the request as policies see it where no browser is at hand. A public client is
+// at the person's own device. A confidential one is a server: its address says
+// nothing of the person, and that of the login stands in its place, or none.
+func (p *Provider) onBehalf(ctx context.Context, to *target, g *Grant) (context.Context, error) {
+	if to.client != nil && to.client.Type == core.ClientPublic {
+		return ctx, nil
+	}
+	info := *core.Request(ctx)
+	info.ClientIP = netip.Addr{}
+	if g.Session != "" {
+		s, err := p.Sessions.SessionByID(ctx, info.Tenant.ID, g.Session)
+		switch {
+		case err == nil:
+			info.ClientIP, _ = netip.ParseAddr(s.Address) // none where it is none
+		case !errors.Is(err, core.ErrNotFound):
+			return nil, fmt.Errorf("find session: %w", err)
+		}
+	}
+	return core.WithRequest(ctx, &info), nil
+}
+
+// lostAccess refuses to exchange what the person may no longer use, and revokes the grant. Where
+// only a policy failed, the grant is left for when it is repaired.
+func (p *Provider) lostAccess(ctx context.Context, t core.TenantID, g *Grant, d *policy.Decision) error {
+	why := "The person may not use this application any more."
+	if d.ID != "" {
+		why += " The decision is " + d.ID + "."
+	}
+	if d.Doubtful {
+		return invalidGrant(why)
+	}
+	return p.revokeFor(ctx, t, g.ID, invalidGrant(why))
 }

@@ -2,6 +2,7 @@ package oidc_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -309,12 +310,14 @@ func TestPolicyDenial(t *testing.T) {
 	if a.StatusCode != http.StatusForbidden {
 		t.Fatalf("status %d %s", a.StatusCode, a.Header.Get("Location"))
 	}
-	refused := w.login.refused[len(w.login.refused)-1]
-	if !strings.Contains(refused.message, "administrator") || !strings.Contains(refused.message, "alice") {
-		t.Errorf("page: %+v", refused)
+	denied := w.login.denied[len(w.login.denied)-1]
+	if denied.UserName != "alice" || denied.Application == "" || denied.Decision == "" || denied.ReturnTo == "" {
+		t.Errorf("page: %+v", denied)
 	}
-	if e := w.events(core.EventDenied); len(e) != 1 || !strings.Contains(e[0], "staff") {
-		t.Errorf("events: %v", e)
+	e, err := w.db.Denial(t.Context(), tenantID, denied.Decision)
+	check(t, err)
+	if !strings.Contains(fmt.Sprint(e.Context["rules"]), "staff") || e.UserName != "alice" || e.Application != w.app.ID || e.Address != "192.0.2.1" {
+		t.Errorf("event: %+v", e)
 	}
 	if got := b.authorize("prompt", "none").response(t); got.Get("error") != "access_denied" {
 		t.Errorf("prompt=none: %v", got)

@@ -61,8 +61,8 @@ func (p *Provider) introspectRefresh(ctx context.Context, client *core.Client, t
 	if err != nil {
 		return nil, err
 	}
-	user, _, ok, err := p.mayUse(ctx, to.app, g.User)
-	if err != nil || !ok {
+	user, _, decision, err := p.mayUse(ctx, to, g, "refresh_token")
+	if err != nil || !decision.Allowed {
 		return nil, err
 	}
 	bound, err := p.sessionLives(ctx, t, g)

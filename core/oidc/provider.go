@@ -25,7 +25,7 @@ type Provider struct {
 	Keys         *keys.Ring
 	Master       *keys.Master
 	Expressions  Expressions
-	Policy       policy.Engine
+	Policy       *policy.Engine
 	Login        Login
 	Events       core.Events
 	Now          func() time.Time

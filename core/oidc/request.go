@@ -49,8 +49,10 @@ type AuthRequest struct {
 	// for prompt=login (the time the request came) and max_age (that much earlier):
 	// a fixed time, so that one who takes long over the pages is not asked again.
 	LoggedInSince int64 `json:"since,omitempty"`
-	Issued        int64 `json:"iat"` // Unix microseconds
-	Expires       int64 `json:"exp"` // Unix microseconds
+	// MaxAge is max_age as it was sent, for policies.
+	MaxAge  *int64 `json:"max_age,omitempty"`
+	Issued  int64  `json:"iat"` // Unix microseconds
+	Expires int64  `json:"exp"` // Unix microseconds
 
 	path string // where the request is resumed, once it was sealed
 }

@@ -169,6 +169,8 @@ type Login interface {
 	// they are still logged in here, with a button that ends that too.
 	// launchURL, where not empty, leads back to the application.
 	LoggedOut(w http.ResponseWriter, r *http.Request, application, launchURL string, endLogin bool)
+	// Deny writes the page for a person who may not open an application.
+	Deny(w http.ResponseWriter, r *http.Request, d core.Denial)
 	// Refuse writes an error page: what happened and what to do next.
 	Refuse(w http.ResponseWriter, r *http.Request, status int, title, message string)
 }

@@ -28,12 +28,12 @@ func (p *Provider) exchangeCode(ctx context.Context, req *tokenRequest) (*tokenA
 	if err != nil {
 		return nil, fmt.Errorf("read grant: %w", err)
 	}
-	user, groups, ok, err := p.mayUse(ctx, req.target.app, g.User)
+	user, groups, decision, err := p.mayUse(ctx, req.target, g, "authorization_code")
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
-		return nil, p.revokeFor(ctx, req.tenant, g.ID, invalidGrant("The person may not use this application any more."))
+	if !decision.Allowed {
+		return nil, p.lostAccess(ctx, req.tenant, g, decision)
 	}
 	bound, err := p.sessionLives(ctx, req.tenant, g)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/oidc"
+	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/storage/cached"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
@@ -83,12 +84,17 @@ func newWorld(t testing.TB) *world {
 	check(t, err)
 	w.login = &login{w: w, answers: map[string]bool{}}
 	recent := cached.New(w.db) // as the product has it
-	w.db.OnChange = func(t core.TenantID, changes []core.Change) { recent.Invalidate(t, changes...) }
 	w.op = &oidc.Provider{
 		Store: recent, Users: recent, Applications: recent, Sessions: w.db,
 		Keys: &keys.Ring{Store: w.db, Now: w.clock.Now}, Master: master,
 		Expressions: &expression.Evaluator{Directory: w.db, Log: log, Now: w.clock.Now},
 		Login:       w.login, Events: w.db, Now: w.clock.Now, Log: log, Generation: recent.Generation,
+	}
+	evaluator := &expression.Evaluator{Directory: w.db, Log: log, Now: w.clock.Now}
+	w.op.Policy = &policy.Engine{Store: w.db, Expressions: evaluator, Events: w.db, Now: w.clock.Now, Log: log}
+	w.db.OnChange = func(t core.TenantID, changes []core.Change) {
+		recent.Invalidate(t, changes...)
+		w.op.Policy.Invalidate(t, changes...)
 	}
 	w.server = httptest.NewServer(w.front())
 	t.Cleanup(w.server.Close)

@@ -14,6 +14,14 @@ type Store interface {
 	Rules(ctx context.Context, t core.TenantID) ([]Rule, error)
 	// Entitlements returns those of all applications, ordered by folded name.
 	Entitlements(ctx context.Context, t core.TenantID) ([]core.Entitlement, error)
+	Denials
+}
+
+// Denials finds what was refused.
+type Denials interface {
+	// Denial returns the event of a refusal by its ID. Unknown, or no longer kept:
+	// core.ErrNotFound.
+	Denial(ctx context.Context, t core.TenantID, id string) (*core.Event, error)
 }
 
 // Expressions runs the source of an expression policy. messages are what it has

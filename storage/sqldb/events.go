@@ -54,22 +54,44 @@ func cut(s string, limit int) string {
 	return s
 }
 
+const eventColumns = `id, at, action, user_id, username, application_id, address, message, context`
+
+func scanEvent(s scanner) (*core.Event, error) {
+	var e core.Event
+	var at int64
+	var context string
+	if err := s.Scan(&e.ID, &at, &e.Action, &e.User, &e.UserName, &e.Application, &e.Address, &e.Message, &context); err != nil {
+		return nil, err
+	}
+	var err error
+	e.Time = fromMicros(at)
+	e.Context, err = fromJSONObject(context)
+	return &e, err
+}
+
+// Denial finds the event of a refused access by the ID of the decision.
+func (db *DB) Denial(ctx context.Context, t core.TenantID, id string) (e *core.Event, err error) {
+	err = db.read(ctx, t, directory, "read decision", func(q *conn) error {
+		e, err = scanEvent(q.row(ctx, `SELECT `+eventColumns+` FROM events WHERE action = 'policy_denied' AND message = $1 ORDER BY at DESC LIMIT 1`, id))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
 // RecentEvents lists the newest events, newest first, at most limit.
 func (db *DB) RecentEvents(ctx context.Context, t core.TenantID, limit int) (out []core.Event, err error) {
 	err = db.read(ctx, t, directory, "list events", func(q *conn) error {
 		out = nil
 		return q.each(ctx, func(s scanner) error {
-			var e core.Event
-			var at int64
-			var context string
-			if err := s.Scan(&e.ID, &at, &e.Action, &e.User, &e.UserName, &e.Application, &e.Address, &e.Message, &context); err != nil {
-				return err
+			e, err := scanEvent(s)
+			if err == nil {
+				out = append(out, *e)
 			}
-			e.Time = fromMicros(at)
-			e.Context, err = fromJSONObject(context)
-			out = append(out, e)
 			return err
-		}, `SELECT id, at, action, user_id, username, application_id, address, message, context FROM events ORDER BY at DESC, id DESC LIMIT $1`, limit)
+		}, `SELECT `+eventColumns+` FROM events ORDER BY at DESC, id DESC LIMIT $1`, limit)
 	})
 	return out, err
 }

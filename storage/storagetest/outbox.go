@@ -14,6 +14,7 @@ func outboxTests() map[string]func(*bench) {
 		"outbox/none where none was": outboxNothing,
 		"outbox/old lines go":        outboxOld,
 		"events/record":              eventsRecord,
+		"events/denial":              eventsDenial,
 	}
 }
 
@@ -135,5 +136,17 @@ func eventsRecord(b *bench) {
 	equal(b, "a secret", fmt.Sprint(e.Context["secret"]), "[redacted]")
 	if e := es[0]; len(e.UserName) > 256 || len(e.Message) > 2048 || len(fmt.Sprint(e.Context)) > 1000 {
 		b.Errorf("kept %d, %d, %v", len(e.UserName), len(e.Message), e.Context)
+	}
+}
+
+func eventsDenial(b *bench) {
+	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventDenied, UserName: "alice", Message: "Abc", Context: map[string]any{"order": int64(7)}}))
+	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventDenied, UserName: "bob", Message: "Xyz"}))
+	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventLogin, Message: "other"}))
+	e, err := b.Denial(b.ctx, b.t, "Abc")
+	b.ok(err)
+	equal(b, "event", fmt.Sprint(e.UserName, e.Context["order"], e.Time.Equal(b.clock.Now())), "alice7 true")
+	for _, none := range []string{"abc", "other", "", "Abc%", "\xff"} {
+		b.is(second(b.Denial(b.ctx, b.t, none)), core.ErrNotFound)
 	}
 }

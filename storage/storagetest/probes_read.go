@@ -130,6 +130,9 @@ func readProbes() map[string]probe {
 		"ListBindings": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return listed(b.ListBindings(b.ctx, t, where("target", string(w.app.ID))))
 		},
+		"Denial": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.Denial(b.ctx, t, canary))
+		},
 		"Rules": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Rules(b.ctx, t)) },
 		"Entitlement": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return shown(b.Entitlement(b.ctx, t, w.title.ID))

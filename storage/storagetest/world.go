@@ -59,5 +59,6 @@ func newWorld(b *bench) *world {
 	b.ok(b.SaveAuthRequest(b.ctx, b.t, canary, []byte(canary), b.clock.Now().Add(time.Hour)))
 	b.ok(second(b.Fail(b.ctx, b.t, canary, time.Hour)))
 	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventLogin, Message: canary}))
+	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventDenied, Message: canary}))
 	return w
 }
