@@ -17,7 +17,7 @@ import (
 // lists is a decision.
 const openToAll = "GET |GET schema/|GET root/config/"
 
-const openToUsers = "GET core/applications/|GET core/applications/{}/|GET core/users/me/|GET rbac/permissions/|GET rbac/permissions/{}/" +
+const openToUsers = "GET core/applications/|GET core/applications/{}/|GET core/applications/{}/check_access/|GET core/users/me/|GET rbac/permissions/|GET rbac/permissions/{}/" +
 	"|GET core/tokens/|POST core/tokens/|GET core/tokens/{}/|PUT core/tokens/{}/|PATCH core/tokens/{}/|DELETE core/tokens/{}/" +
 	"|GET core/tokens/{}/view_key/|POST core/tokens/{}/set_key/"
 

@@ -258,31 +258,6 @@ func retrieveApplication(c *call) (reply, error) {
 	return applications().answer(c, a, ok)
 }
 
-// checkAccess tells whether a user may open an application, and why.
-func checkAccess(c *call) (reply, error) {
-	a, err := c.Store.ApplicationBySlug(c.ctx(), c.t, c.key)
-	if err != nil {
-		return reply{}, found(err, "Application")
-	}
-	user, err := c.forUser()
-	if err != nil {
-		return reply{}, err
-	}
-	groups, err := c.Store.UserGroups(c.ctx(), c.t, user.ID)
-	if err != nil {
-		return reply{}, err
-	}
-	d, err := c.Policy.Decide(c.ctx(), c.t, policy.Request{Application: a, User: user, Groups: groups})
-	if err != nil {
-		return reply{}, err
-	}
-	messages := d.Notice()
-	if c.may("authentik_core.view_application") {
-		messages = append(messages, d.Trace()...)
-	}
-	return ok(object{"passing": d.Allowed, "messages": list(messages), "log_messages": []object{}})
-}
-
 func readIconURL(url *string) func(*fields) {
 	return func(f *fields) { readIcon(f, "url", url) }
 }
@@ -290,11 +265,6 @@ func readIconURL(url *string) func(*fields) {
 // themedURLsShape is an icon for each colour scheme.
 func themedURLsShape() shape {
 	return objectShape("ThemedUrls", sometimes("light", textShape()), sometimes("dark", textShape()))
-}
-
-// policyTestShape is whether somebody may, and why.
-func policyTestShape() shape {
-	return objectShape("PolicyTestResult", always("passing", booleanShape()), always("messages", listShape(textShape())), always("log_messages", listShape(logShape())))
 }
 
 // setIconURL is how programs of before 2026 set the icon.

@@ -196,6 +196,9 @@ func testPolicy(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if user.ID != c.user.ID && !c.may("authentik_core.view_user") {
+		return reply{}, errPermission
+	}
 	groups, err := c.Store.UserGroups(c.ctx(), c.t, user.ID)
 	if err != nil {
 		return reply{}, err
@@ -225,21 +228,6 @@ func orEmpty(m map[string]any) map[string]any {
 		return map[string]any{}
 	}
 	return m
-}
-
-func logShape() shape {
-	return objectShape("LogEvent", always("timestamp", timeShape()),
-		always("log_level", choiceShape("critical", "exception", "error", "warn", "warning", "info", "debug", "notset")),
-		always("logger", textShape()), always("event", textShape()), always("attributes", dictShape()))
-}
-
-// logEvent is one line of a log in an answer.
-func (c *call) logEvent(level, event, logger string, attributes map[string]string) object {
-	attrs := object{}
-	for k, v := range attributes {
-		attrs[k] = v
-	}
-	return object{"timestamp": stamp(c.Now()), "log_level": level, "logger": logger, "event": event, "attributes": attrs}
 }
 
 func usedByShape() shape {

@@ -67,7 +67,7 @@ func (h *Handler) routes() []route {
 
 		{get, "core/applications/", loggedIn, listApplications, applications().listed().by(applicationParameters()...)},
 		{get, "core/applications/{slug}/", loggedIn, retrieveApplication, applications().shown()},
-		{get, "core/applications/{slug}/check_access/", "authentik_core.view_application", checkAccess, about("Check whether a user may open an application, and why").by(forUser()).gives(policyTestShape())},
+		{get, "core/applications/{slug}/check_access/", loggedIn, checkAccess, about("Check whether a user may open an application, and why").by(forUser()).gives(policyTestShape())},
 		{post, "core/applications/{slug}/set_icon_url/", "authentik_core.change_application", setIconURL, about("Set an application's icon").takes("FilePathRequest", readIconURL(new(string))).gives(dictShape())},
 
 		{get, "providers/all/", "authentik_core.view_provider", listProviders, about("List providers of every kind").lists(providerShape(), providerListing())},
