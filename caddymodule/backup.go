@@ -61,8 +61,12 @@ func spool(w http.ResponseWriter, dir string, write func(io.Writer) error) (err 
 	if err != nil {
 		return adminError(fmt.Errorf("make a temporary file: %w", err))
 	}
-	defer f.Close()           // of no more use
-	defer os.Remove(f.Name()) // of no more use
+	defer f.Close() // of no more use
+	// Without a name nothing is left of it, however this process ends. A system that does
+	// not take the name of an open file takes it at the end.
+	if err := os.Remove(f.Name()); err != nil {
+		defer os.Remove(f.Name())
+	}
 	if err := write(f); err != nil {
 		return adminError(err)
 	}
