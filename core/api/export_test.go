@@ -44,6 +44,11 @@ func (h *Handler) Weaken(method, pattern, to string) {
 	h.table = newTable(routes)
 }
 
+// BuildUntold describes a body that is read in a way that nobody describes.
+func BuildUntold() {
+	about("Something new").takes("NewRequest", func(f *fields) { f.items("list", rule{}) })
+}
+
 // BuildUndescribed builds a table with a route that says not what it does.
 func BuildUndescribed() { newTable([]route{{"GET", "new/", public, version, operation{}}}) }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"slices"
@@ -66,6 +67,13 @@ func (c *call) readBody(w http.ResponseWriter) error {
 	return nil
 }
 
+// only drops the members that the route does not describe.
+func (f *fields) only(body *shape) {
+	maps.DeleteFunc(f.raw, func(name string, _ json.RawMessage) bool {
+		return body == nil || !slices.ContainsFunc(body.members, func(m member) bool { return m.name == name })
+	})
+}
+
 // again is the same body, to be read into another object.
 func (f *fields) again() *fields {
 	return &fields{raw: f.raw, partial: f.partial, errs: invalid{}}
@@ -95,6 +103,9 @@ func (f *fields) has(name string) bool {
 // value returns a member that is there and not null. Otherwise it has recorded
 // what is wrong; zero reports a null that the rule takes.
 func (f *fields) value(name string, r rule) (raw json.RawMessage, zero, ok bool) {
+	if f.told != nil {
+		panic("api: the field " + name + " is read and not described: call tells before value or items")
+	}
 	raw, ok = f.raw[name]
 	switch {
 	case !ok && r.required && !f.partial:

@@ -131,6 +131,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 		if err := c.readBody(w); err != nil {
 			return reply{}, err
 		}
+		c.body.only(rt.body)
 	}
 	answer, err := rt.serve(c)
 	if err == nil {

@@ -124,14 +124,19 @@ func TestDocument(t *testing.T) {
 	}
 }
 
-// TestUndescribedPanics: a route that does not say what it does is not built.
+// TestUndescribedPanics: a route that does not say what it does is not built, nor one
+// that reads a field in silence.
 func TestUndescribedPanics(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("a route without a description was built")
-		}
-	}()
-	api.BuildUndescribed()
+	for name, build := range map[string]func(){"without a description": api.BuildUndescribed, "with a field that is not told": api.BuildUntold} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("a route %s was built", name)
+				}
+			}()
+			build()
+		}()
+	}
 }
 
 // TestContractControl: each kind of broken promise is found, so that the silence of
