@@ -19,6 +19,7 @@ const (
 	childMode = "POSTERN_TEST_CHILD"
 	childDir  = "POSTERN_TEST_CHILD_DIR"
 	childURL  = "POSTERN_TEST_CHILD_URL"
+	childID   = "POSTERN_TEST_CHILD_ID" // a number that no other child of the directory has
 )
 
 func TestMain(m *testing.M) {
@@ -72,7 +73,7 @@ func child(mode string) error {
 	for writer := range 3 {
 		go func() {
 			for i := 0; ; i++ {
-				if err := live(ctx, db, fmt.Sprintf("k-%d-%d-%d", os.Getpid(), writer, i), mode == "early", say); err != nil {
+				if err := live(ctx, db, fmt.Sprintf("k-%s-%d-%d", os.Getenv(childID), writer, i), mode == "early", say); err != nil {
 					errs <- err
 					return
 				}

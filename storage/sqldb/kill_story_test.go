@@ -21,7 +21,7 @@ const staff = "staff"
 type story struct {
 	db     *sqldb.DB
 	tenant core.TenantID
-	name   string // k-<process>-<writer>-<number>
+	name   string // k-<child>-<writer>-<number>
 	number int
 }
 
@@ -263,8 +263,8 @@ func gone(ctx context.Context, s *story, what string) (bool, error) {
 // tell reads a story's tenant, writer and number from its name.
 func tell(db *sqldb.DB, name string) (*story, error) {
 	s := &story{db: db, name: name, tenant: "public"}
-	var process, writer int
-	if _, err := fmt.Sscanf(strings.ReplaceAll(name, "-", " "), "k %d %d %d", &process, &writer, &s.number); err != nil {
+	var child, writer int
+	if _, err := fmt.Sscanf(strings.ReplaceAll(name, "-", " "), "k %d %d %d", &child, &writer, &s.number); err != nil {
 		return nil, fmt.Errorf("story %q: %w", name, err)
 	}
 	if writer%2 == 1 {

@@ -40,10 +40,12 @@ type killer struct {
 	// said holds, for each story, the last step that was tried and the last that was acknowledged.
 	said map[string]*progress
 	// lines are those of the last child that tell of no story.
-	lines  []string
-	acked  int
-	opened []time.Duration
-	outage bool // the database may go away, too
+	lines []string
+	acked int
+	// children is how many were started.
+	children int
+	opened   []time.Duration
+	outage   bool // the database may go away, too
 }
 
 type progress struct{ tried, done int }
@@ -90,8 +92,9 @@ func (k *killer) use(f func(*sqldb.DB)) {
 // or a little after one of its writes. It returns the names of the stories that it began.
 func (k *killer) round(mode string, while int, kill func(*exec.Cmd)) []string {
 	k.t.Helper()
+	k.children++
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childMode+"="+mode, childDir+"="+k.opt.Dir, childURL+"="+k.opt.URL)
+	cmd.Env = append(os.Environ(), childMode+"="+mode, childDir+"="+k.opt.Dir, childURL+"="+k.opt.URL, childID+"="+strconv.Itoa(k.children))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	must(k.t, err)
