@@ -87,6 +87,7 @@ func TestReloadLeak(t *testing.T) {
 	p := startGuarded(t, g, t.TempDir(), "")
 	c := newCrowd(t, p, "http://app.localhost:"+p.port)
 	b := c.person()
+	b.client.Transport = c.fresh(b)
 	use := func() {
 		if page := b.open(c.app + "/fast"); page.body != "for alice" {
 			t.Fatalf("%d %s", page.status, tail(page.body, 300))
@@ -97,14 +98,12 @@ func TestReloadLeak(t *testing.T) {
 		p.load(t, i)
 		use()
 	}
-	b.client.CloseIdleConnections()
 	before := p.footprint(t)
 	n := times(t, "POSTERN_TEST_RELOADS", 100)
 	for i := range n {
 		p.load(t, warm+i)
 		use()
 	}
-	b.client.CloseIdleConnections()
 	after, grown := p.settled(t, before, n)
 	t.Logf("before: %v; after %d reloads: %v", before, n, after)
 	if grown != "" {

@@ -105,23 +105,31 @@ func (p *postern) load(t testing.TB, i int) {
 // socket opens a websocket through the guard; what it returns sends a word and expects it back.
 func (b *browser) socket(p *postern) (echo func(word string) error, end func()) {
 	b.t.Helper()
-	conn, err := net.Dial("tcp", "127.0.0.1:"+p.port)
-	if err != nil {
-		b.t.Fatal(err)
+	var conn net.Conn
+	var r *bufio.Reader
+	var resp *http.Response
+	var err error
+	for range 5 { // as patient does
+		if conn, err = net.Dial("tcp", "127.0.0.1:"+p.port); err != nil {
+			b.t.Fatal(err)
+		}
+		req, _ := http.NewRequest(http.MethodGet, "http://app.localhost:"+p.port+"/ws", nil)
+		req.Header.Set("Upgrade", "websocket")
+		req.Header.Set("Connection", "Upgrade")
+		req.Header.Set("Sec-WebSocket-Version", "13")
+		req.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+		for _, c := range b.client.Jar.Cookies(req.URL) {
+			req.AddCookie(c)
+		}
+		r = bufio.NewReader(conn)
+		if err = req.Write(conn); err == nil {
+			resp, err = http.ReadResponse(r, req)
+		}
+		if err == nil {
+			break
+		}
+		conn.Close()
 	}
-	req, _ := http.NewRequest(http.MethodGet, "http://app.localhost:"+p.port+"/ws", nil)
-	req.Header.Set("Upgrade", "websocket")
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Sec-WebSocket-Version", "13")
-	req.Header.Set("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
-	for _, c := range b.client.Jar.Cookies(req.URL) {
-		req.AddCookie(c)
-	}
-	if err := req.Write(conn); err != nil {
-		b.t.Fatal(err)
-	}
-	r := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(r, req)
 	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
 		b.t.Fatalf("upgrade: %v %v", resp, err)
 	}
