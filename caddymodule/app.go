@@ -190,8 +190,9 @@ func (a *App) newCore() error {
 		Generation: sh.recent.Generation,
 	}
 	rest := &api.Handler{
-		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Claims: op, Preview: op,
-		Policy: sh.policies, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
+		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
+		AccessTokens: op,
+		Policy:       sh.policies, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{
 		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: sh.policies, Master: sh.master,

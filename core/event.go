@@ -26,13 +26,27 @@ const (
 	EventConfigurationError = "configuration_error"
 	EventSystemException    = "system_exception"
 	EventRecoveryUsed       = "recovery_used"
+	EventSecretRotate       = "secret_rotate"
 )
+
+// EventApp stands for the application label of an event that is about no object.
+const EventApp = "postern"
+
+// EventActions lists every action.
+func EventActions() []string {
+	return []string{
+		EventLogin, EventLoginFailed, EventLogout, EventAuthorize, EventDenied, EventSuspicious, EventPasswordSet, EventSecretView,
+		EventSecretRotate, EventTokenIssued, EventTokenRevoked, EventModelCreated, EventModelUpdated, EventModelDeleted,
+		EventMappingException, EventConfigurationError, EventSystemException, EventRecoveryUsed,
+	}
+}
 
 // Event is one line of the audit log: who did what, from where, and what came
 // of it. It never holds a secret.
 type Event struct {
 	ID          string // UUIDv7; set by Record where empty
 	Time        time.Time
+	Expires     time.Time // when it is deleted; set where it is read
 	Action      string
 	User        UserID
 	UserName    string // as it was then, or as it was typed

@@ -25,6 +25,7 @@ const openToUsers = "GET core/applications/|GET core/applications/{}/|GET core/a
 // the kind that their path names.
 var byHand = map[string]string{
 	"POST policies/all/{}/test/":                            "authentik_policies_expression.change_expressionpolicy",
+	"POST propertymappings/all/{}/test/":                    "authentik_core.view_propertymapping",
 	"GET admin/version/":                                    "authentik_rbac.view_system_info",
 	"POST core/applications/{}/set_icon_url/":               "authentik_core.change_application",
 	"POST crypto/certificatekeypairs/generate/":             "authentik_crypto.add_certificatekeypair",
@@ -46,7 +47,7 @@ var kindOfPath = map[string]string{
 	"providers/proxy/": "authentik_providers_proxy proxyprovider", "propertymappings/provider/scope/": "authentik_providers_oauth2 scopemapping",
 	"propertymappings/provider/saml/": "authentik_providers_saml samlpropertymapping", "propertymappings/provider/scim/": "authentik_providers_scim scimmapping",
 	"crypto/certificatekeypairs/": "authentik_crypto certificatekeypair", "flows/instances/": "authentik_flows flow",
-	"policies/all/": "authentik_policies policy", "policies/expression/": "authentik_policies_expression expressionpolicy",
+	"propertymappings/all/": "authentik_core propertymapping", "events/events/": "authentik_events event", "policies/all/": "authentik_policies policy", "policies/expression/": "authentik_policies_expression expressionpolicy",
 	"policies/bindings/": "authentik_policies policybinding", "core/application_entitlements/": "authentik_core applicationentitlement",
 	"rbac/roles/": "authentik_rbac role", "rbac/permissions/assigned_by_roles/": "authentik_rbac role",
 }

@@ -168,6 +168,7 @@ func TestTenantsApart(t *testing.T) {
 		"propertymappings/provider/scope/": scope, "propertymappings/provider/saml/": saml, "propertymappings/provider/scim/": scim,
 		"policies/expression/": rule, "policies/all/": rule, "policies/bindings/": bound, "core/application_entitlements/": entitlement,
 		"providers/oauth2/": client, "providers/proxy/": proxy, "providers/all/": client,
+		"propertymappings/all/": scope, "events/events/": b.want(200, "GET", "events/events/", nil)["results"].([]any)[0].(map[string]any)["pk"],
 		"rbac/roles/": role, "rbac/permissions/assigned_by_roles/": role, "rbac/permissions/roles/": 1,
 	}
 	checked := 0

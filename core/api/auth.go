@@ -22,8 +22,8 @@ func (c *call) authenticate() error {
 }
 
 // byToken takes "Bearer <key>" (RFC 6750 §2.1), the key being that of a token of
-// intent "api". Nothing else opens the API: no ID token, no session key, no app
-// password.
+// intent "api", or an access token of the scope core.ScopeAPI. Nothing else opens the
+// API: no ID token, no session key, no app password.
 func (c *call) byToken(header string) error {
 	scheme, key, _ := strings.Cut(header, " ")
 	key = strings.TrimSpace(key)
@@ -35,7 +35,7 @@ func (c *call) byToken(header string) error {
 	}
 	token, err := c.Store.TokenByKey(c.ctx(), c.t, core.Hash(key))
 	if errors.Is(err, core.ErrNotFound) {
-		return errToken
+		return c.byAccessToken(key)
 	}
 	if err != nil {
 		return err
@@ -44,6 +44,22 @@ func (c *call) byToken(header string) error {
 		return errToken
 	}
 	return c.as(token.User)
+}
+
+// byAccessToken takes an access token of the OpenID Provider that was granted the
+// scope core.ScopeAPI. No other scope will do, and no other kind of token.
+func (c *call) byAccessToken(token string) error {
+	if c.AccessTokens == nil || !strings.Contains(token, ".") {
+		return errToken
+	}
+	user, err := c.AccessTokens.UserOfToken(c.ctx(), token, core.ScopeAPI)
+	if errors.Is(err, core.ErrDenied) {
+		return errToken
+	}
+	if err != nil {
+		return err
+	}
+	return c.as(user.ID)
 }
 
 // bySession takes the browser's login. No session is no error: the route decides.

@@ -2,7 +2,6 @@ package api
 
 import (
 	"crypto/rsa"
-	"errors"
 	"maps"
 	"net/url"
 	"strconv"
@@ -205,33 +204,4 @@ func setupURLsShape() shape {
 		s.members = append(s.members, always(name, textShape().orNull()))
 	}
 	return s
-}
-
-func previewShape() shape {
-	return objectShape("PropertyMappingPreview", always("preview", dictShape()))
-}
-
-// previewUser is what the client would learn of a user: the one who asks, or
-// for_user.
-func previewUser(c *call) (reply, error) {
-	v, err := findProvider[*core.Client](c, c.key)
-	if err != nil {
-		return reply{}, found(err, "OAuth2Provider")
-	}
-	if c.Preview == nil {
-		return reply{}, &problem{400, "A preview is not available on this server."}
-	}
-	user, err := c.forUser()
-	if err != nil {
-		return reply{}, err
-	}
-	app, err := c.Store.ApplicationByProvider(c.ctx(), c.t, v.ID)
-	if err != nil && !errors.Is(err, core.ErrNotFound) {
-		return reply{}, err
-	}
-	claims, err := c.Preview.Preview(c.ctx(), c.r, v, app, user)
-	if err != nil {
-		return reply{}, err
-	}
-	return ok(object{"preview": claims})
 }

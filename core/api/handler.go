@@ -41,9 +41,16 @@ type Claims interface {
 
 // Preview tells what a client would learn of a user.
 type Preview interface {
-	// Preview returns the claims; app is nil for a provider that no application
-	// uses.
-	Preview(ctx context.Context, r *http.Request, client *core.Client, app *core.Application, user *core.User) (map[string]any, error)
+	// Preview returns the claims with the scopes, or where they are nil with all that
+	// the client may have; app is nil for a provider that no application uses.
+	Preview(ctx context.Context, client *core.Client, app *core.Application, user *core.User, scopes []string) (map[string]any, error)
+}
+
+// AccessTokens knows the access tokens of the OpenID Provider.
+type AccessTokens interface {
+	// UserOfToken is whose it is. One that is not good, or that has not the scope, is
+	// core.ErrDenied.
+	UserOfToken(ctx context.Context, token, scope string) (*core.User, error)
 }
 
 // Recovery makes single-use links with which a user sets a new password.
@@ -63,8 +70,12 @@ type Handler struct {
 	Evaluations Evaluations // policies/all/<uuid>/test/
 	Claims      Claims      // without it, mappings add nothing to claims_supported
 	Preview     Preview     // preview_user
-	Recovery    Recovery    // recovery
-	Policy      *policy.Engine
+	Evaluator   Evaluator   // propertymappings/all/<uuid>/test/, and the warnings of preview_user
+	// AccessTokens lets in who has an access token of the scope core.ScopeAPI; without
+	// it none is taken.
+	AccessTokens AccessTokens
+	Recovery     Recovery // recovery
+	Policy       *policy.Engine
 	// Events is the audit log; nil: Store.
 	Events  core.Events
 	Now     func() time.Time

@@ -333,7 +333,7 @@ func (syntax) Claims(_ context.Context, _ core.TenantID, m *core.PropertyMapping
 
 type preview struct{}
 
-func (preview) Preview(_ context.Context, _ *http.Request, client *core.Client, app *core.Application, user *core.User) (map[string]any, error) {
+func (preview) Preview(_ context.Context, client *core.Client, app *core.Application, user *core.User, _ []string) (map[string]any, error) {
 	out := map[string]any{"aud": client.ClientID, "preferred_username": user.UserName}
 	if app != nil {
 		out["app"] = app.Slug

@@ -74,7 +74,7 @@ func (h *Handler) routes() []route {
 		{get, "providers/all/{id}/", "authentik_core.view_provider", retrieveProvider, about("Show a provider of any kind").gives(providerShape())},
 		{remove, "providers/all/{id}/", "authentik_core.delete_provider", deleteProvider, about("Delete a provider of any kind")},
 		{get, "providers/oauth2/{id}/setup_urls/", "authentik_providers_oauth2.view_oauth2provider", setupURLs, about("URLs to configure a client with").gives(setupURLsShape())},
-		{get, "providers/oauth2/{id}/preview_user/", "authentik_providers_oauth2.view_oauth2provider", previewUser, about("Preview what a client learns of a user").by(forUser()).gives(previewShape())},
+		{get, "providers/oauth2/{id}/preview_user/", "authentik_providers_oauth2.view_oauth2provider", previewUser, about("Preview what a client learns of a user").by(forUser(), parameter{name: "scope", kind: byText, text: "The scopes that the client requests, with spaces between. All that it may have, where it is left out."}).gives(previewShape())},
 
 		{get, "crypto/certificatekeypairs/{kp_uuid}/view_certificate/", "authentik_crypto.view_certificatekeypair_certificate", viewCertificate, about("Show a certificate").gives(pemShape()).downloads(pemType)},
 		{get, "crypto/certificatekeypairs/{kp_uuid}/view_private_key/", "authentik_crypto.view_certificatekeypair_key", viewPrivateKey, about("Show a private key").gives(pemShape()).downloads(pemType)},
@@ -102,6 +102,8 @@ func (h *Handler) routes() []route {
 	all = append(all, samlMappings().routes("propertymappings/provider/saml/", byRight)...)
 	all = append(all, scimMappings().routes("propertymappings/provider/scim/", byRight)...)
 	all = append(all, policyRoutes()...)
+	all = append(all, eventRoutes()...)
+	all = append(all, mappingRoutes()...)
 	all = append(all, bindings().routes("policies/bindings/", byRight)...)
 	all = append(all, entitlements().routes("core/application_entitlements/", byRight)...)
 	return append(all, keyPairs().routes("crypto/certificatekeypairs/", byRight)...)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/policy"
@@ -156,6 +157,29 @@ type EntitlementStore interface {
 	DeleteEntitlement(ctx context.Context, t core.TenantID, id core.EntitlementID) error
 }
 
+// EventCount is how many events of an action there were from a time on.
+type EventCount struct {
+	Action string
+	Time   time.Time
+	Count  int
+}
+
+// ApplicationCount is how many events name an application, and of how many users.
+type ApplicationCount struct {
+	Application   core.ApplicationID
+	Events, Users int
+}
+
+// EventStore reads the audit log.
+type EventStore interface {
+	core.Events
+	Event(ctx context.Context, t core.TenantID, id string) (*core.Event, error)
+	ListEvents(ctx context.Context, t core.TenantID, q Query) ([]core.Event, int, error)
+	// EventVolume counts what the query matches, in steps of a length.
+	EventVolume(ctx context.Context, t core.TenantID, q Query, step time.Duration) ([]EventCount, error)
+	TopApplications(ctx context.Context, t core.TenantID, action string, limit int) ([]ApplicationCount, error)
+}
+
 // Store is the write side of the directory. Only this package and the start-up
 // code may call it. Every write obeys the context's core.Delegation.
 type Store interface {
@@ -170,5 +194,5 @@ type Store interface {
 	PolicyStore
 	BindingStore
 	EntitlementStore
-	core.Events
+	EventStore
 }

@@ -2,17 +2,17 @@ package oidc
 
 import (
 	"context"
-	"net/http"
 	"slices"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/expression"
 )
 
-// Preview returns the claims that a client would learn of a user now, with all
-// scopes that it may have: what the administrator looks at before anybody logs in.
-// app is nil for a provider that no application uses; then there is no issuer.
-func (p *Provider) Preview(ctx context.Context, _ *http.Request, client *core.Client, app *core.Application, user *core.User) (map[string]any, error) {
+// Preview returns the claims that a client would learn of a user now, with the scopes
+// that are named, or with all that it may have where they are nil: what the
+// administrator looks at before anybody logs in. app is nil for a provider that no
+// application uses; then there is no issuer.
+func (p *Provider) Preview(ctx context.Context, client *core.Client, app *core.Application, user *core.User, scopes []string) (map[string]any, error) {
 	to := &target{client: client, app: app}
 	if app == nil {
 		to.app = &core.Application{}
@@ -25,7 +25,11 @@ func (p *Provider) Preview(ctx context.Context, _ *http.Request, client *core.Cl
 	if err != nil {
 		return nil, err
 	}
-	claims, err := p.mappedClaims(ctx, to, user, groups, scopeNames(mappings))
+	granted := scopeNames(mappings)
+	if scopes != nil {
+		granted = slices.DeleteFunc(granted, func(s string) bool { return s != scopeOpenID && !slices.Contains(scopes, s) })
+	}
+	claims, err := p.mappedClaims(ctx, to, user, groups, granted)
 	if err != nil {
 		return nil, err
 	}

@@ -19,27 +19,34 @@ const (
 // Record appends to the audit log. It sets an empty ID and time, and cuts what
 // is too long.
 func (db *DB) Record(ctx context.Context, t core.TenantID, e core.Event) error {
+	return db.write(ctx, t, directory, "record event", func(x *tx) error { return x.record(ctx, e) })
+}
+
+func (x *tx) record(ctx context.Context, e core.Event) error {
 	if e.ID == "" {
-		e.ID = db.newID()
+		e.ID = x.db.newID()
 	}
 	if e.Time.IsZero() {
-		e.Time = db.now()
+		e.Time = x.db.now()
 	}
-	context, err := json.Marshal(e.Context)
+	text, err := json.Marshal(e.Context)
 	switch {
 	case err != nil:
-		context = []byte(`{"lost":"it was no JSON"}`)
+		text = []byte(`{"lost":"it was no JSON"}`)
 	case e.Context == nil:
-		context = []byte(`{}`)
-	case len(context) > maxEventContext:
-		context = []byte(`{"lost":"it was longer than 16 KiB"}`)
+		text = []byte(`{}`)
+	case len(text) > maxEventContext:
+		text = []byte(`{"lost":"it was longer than 16 KiB"}`)
 	}
-	return db.write(ctx, t, directory, "record event", func(x *tx) error {
-		return x.exec(ctx, `INSERT INTO events (id, at, action, user_id, username, application_id, address, message, context)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-			e.ID, micros(e.Time), cut(e.Action, maxEventName), cut(string(e.User), maxEventName), cut(e.UserName, maxEventName),
-			cut(string(e.Application), maxEventName), cut(e.Address, maxEventName), cut(e.Message, maxEventMessage), string(context))
-	})
+	name, message := cut(e.UserName, maxEventName), cut(e.Message, maxEventMessage)
+	app, model, pk := eventModel(&e)
+	search := searchText(message, name, e.Action, e.Address, cut(string(text), maxEventSearch))
+	return x.exec(ctx, `INSERT INTO events (id, at, action, user_id, username, application_id, address, message, context,
+			model_app, model_name, model_pk, username_fold, search_fold)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+		e.ID, micros(e.Time), cut(e.Action, maxEventName), cut(string(e.User), maxEventName), name,
+		cut(string(e.Application), maxEventName), cut(e.Address, maxEventName), message, string(text),
+		app, model, pk, core.Fold(name), cut(search, maxEventMessage+maxEventSearch+4*maxEventName))
 }
 
 // cut makes a text safe to keep: of bounded length, UTF-8, without NUL.
@@ -54,25 +61,10 @@ func cut(s string, limit int) string {
 	return s
 }
 
-const eventColumns = `id, at, action, user_id, username, application_id, address, message, context`
-
-func scanEvent(s scanner) (*core.Event, error) {
-	var e core.Event
-	var at int64
-	var context string
-	if err := s.Scan(&e.ID, &at, &e.Action, &e.User, &e.UserName, &e.Application, &e.Address, &e.Message, &context); err != nil {
-		return nil, err
-	}
-	var err error
-	e.Time = fromMicros(at)
-	e.Context, err = fromJSONObject(context)
-	return &e, err
-}
-
 // Denial finds the event of a refused access by the ID of the decision.
 func (db *DB) Denial(ctx context.Context, t core.TenantID, id string) (e *core.Event, err error) {
 	err = db.read(ctx, t, directory, "read decision", func(q *conn) error {
-		e, err = scanEvent(q.row(ctx, `SELECT `+eventColumns+` FROM events WHERE action = 'policy_denied' AND message = $1 ORDER BY at DESC LIMIT 1`, id))
+		e, err = db.scanEvent(q.row(ctx, `SELECT `+eventColumns+` FROM events e WHERE e.action = 'policy_denied' AND e.message = $1 ORDER BY e.at DESC LIMIT 1`, id))
 		return err
 	})
 	if err != nil {
@@ -86,12 +78,12 @@ func (db *DB) RecentEvents(ctx context.Context, t core.TenantID, limit int) (out
 	err = db.read(ctx, t, directory, "list events", func(q *conn) error {
 		out = nil
 		return q.each(ctx, func(s scanner) error {
-			e, err := scanEvent(s)
+			e, err := db.scanEvent(s)
 			if err == nil {
 				out = append(out, *e)
 			}
 			return err
-		}, `SELECT `+eventColumns+` FROM events ORDER BY at DESC, id DESC LIMIT $1`, limit)
+		}, `SELECT `+eventColumns+` FROM events e ORDER BY e.at DESC, e.id DESC LIMIT $1`, limit)
 	})
 	return out, err
 }

@@ -27,15 +27,11 @@ type sweep struct {
 	before            int64
 }
 
-// DeleteExpired removes what is over at now: codes, grants, refresh tokens,
+// DeleteExpired removes what is over at now: tokens (see expireTokens), codes, grants, refresh tokens,
 // consents, links, authorization requests, sessions, counters of failures, and
 // old lines of the outbox and the audit log. It works in small transactions and
 // ends early with the context.
 func (db *DB) DeleteExpired(ctx context.Context, t core.TenantID, now time.Time) error {
-	events := db.opt.EventRetention
-	if events <= 0 {
-		events = eventsKept
-	}
 	err := db.sweep(ctx, t, directory, []sweep{
 		{"grants", "id", "expires <= $1", micros(now)},
 		{"codes", "hash", "expires <= $1", micros(now.Add(-codeKept))},
@@ -43,9 +39,12 @@ func (db *DB) DeleteExpired(ctx context.Context, t core.TenantID, now time.Time)
 		{"consents", "user_id || ' ' || client_id", "expires <= $1", micros(now)},
 		{"links", "hash", "expires <= $1", micros(now.Add(-linkKept))},
 		{"outbox", "seq", "at <= $1", micros(now.Add(-outboxKept))},
-		{"events", "id", "at <= $1", micros(now.Add(-events))},
+		{"events", "id", "at <= $1", micros(now.Add(-db.eventsKept()))},
 	})
 	if err != nil {
+		return err
+	}
+	if err := db.expireTokens(ctx, t, now); err != nil {
 		return err
 	}
 	err = db.write(ctx, t, directory, "delete expired answers", func(x *tx) error {

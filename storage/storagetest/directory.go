@@ -16,4 +16,5 @@ func TestDirectory(t *testing.T, open Open) {
 	run(t, open, policyTests())
 	run(t, open, tokenTests())
 	run(t, open, outboxTests())
+	run(t, open, eventTests())
 }

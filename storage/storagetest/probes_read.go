@@ -178,6 +178,16 @@ func readProbes() map[string]probe {
 			n, _, err := b.Failures(b.ctx, t, canary, time.Hour)
 			return shown(n, err)
 		},
+		"Event": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Event(b.ctx, t, canary)) },
+		"ListEvents": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return listed(b.ListEvents(b.ctx, t, api.Query{}))
+		},
+		"EventVolume": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.EventVolume(b.ctx, t, api.Query{}, time.Hour))
+		},
+		"TopApplications": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.TopApplications(b.ctx, t, core.EventLogin, 9))
+		},
 		"RecentEvents": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.RecentEvents(b.ctx, t, 9)) },
 		"Changes": func(b *bench, w *world, t core.TenantID) (string, error) {
 			list, err := b.Changes(b.ctx, t, 0, 1000)
