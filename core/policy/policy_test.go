@@ -133,7 +133,7 @@ func (w *world) bind(texts ...string) {
 	w.Invalidate("public", core.Change{Kind: "binding"})
 }
 
-var alice = core.User{ID: "alice", UserName: "alice", Active: true} //nolint:gochecknoglobals // read only
+var alice = core.User{ID: "alice", UserName: "alice", Active: true}
 
 func request(mode string) policy.Request {
 	u := alice

@@ -26,10 +26,10 @@ func TestDecideProperty(t *testing.T) {
 			}).Draw(r, "binding")
 			negate, failure := rapid.Bool().Draw(r, "negate"), rapid.Bool().Draw(r, "failure_result")
 			pass := results[text] != negate
-			switch {
-			case text == "policy:raise":
+			switch text {
+			case "policy:raise":
 				pass = failure
-			case text == "gone group:staff" || text == "gone policy:yes":
+			case "gone group:staff", "gone policy:yes":
 				pass = false
 			}
 			anyPass, allPass = anyPass || pass, allPass && pass
