@@ -135,6 +135,10 @@ func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 		switch {
 		case c.Kind == "keypair":
 			sh.ring.Drop(t, core.KeyPairID(c.ID))
+		case c.Kind == "former_key":
+			if id, err := strconv.ParseInt(c.ID, 10, 64); err == nil {
+				sh.ring.DropLeft(t, core.ProviderID(id))
+			}
 		case c.Kind == "session" && c.Op == "delete":
 			sh.sessions.Drop(t, core.SessionID(c.ID))
 		case c.Kind == "user" && c.Op == "delete":

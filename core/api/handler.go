@@ -76,6 +76,9 @@ type Handler struct {
 	AccessTokens AccessTokens
 	Recovery     Recovery // recovery
 	Policy       *policy.Engine
+	// KeyLead is how long a key that replaces another is published before it signs.
+	// Default: keys.DefaultLead.
+	KeyLead time.Duration
 	// Events is the audit log; nil: Store.
 	Events  core.Events
 	Now     func() time.Time

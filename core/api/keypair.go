@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -50,7 +51,7 @@ func keyPairs() resource[core.KeyPair] {
 		create: func(c *call, k *core.KeyPair) error { return c.Store.CreateKeyPair(c.ctx(), c.t, k) },
 		update: func(c *call, key string, change func(*core.KeyPair) error) (*core.KeyPair, error) {
 			id, _ := uuid(key)
-			return c.Store.UpdateKeyPair(c.ctx(), c.t, core.KeyPairID(id), change)
+			return c.Store.UpdateKeyPair(c.ctx(), c.t, core.KeyPairID(id), func(k *core.KeyPair) error { return c.succeed(k, change) })
 		},
 		remove: func(c *call, key string) error {
 			id, _ := uuid(key)
@@ -61,19 +62,72 @@ func keyPairs() resource[core.KeyPair] {
 			text(f, "name", rule{required: true, max: 255}, &k.Name)
 			text(f, "certificate_data", rule{required: true, lines: true, max: 256 << 10}, &k.Certificate)
 			text(f, "key_data", rule{blank: true, null: true, lines: true, max: 64 << 10}, &k.PrivateKey)
-			if len(f.errs) > 0 || !f.has("certificate_data") && !f.has("key_data") {
-				return
-			}
-			_, err := keys.Parse(k)
-			if field := (*core.FieldError)(nil); errors.As(err, &field) {
-				f.fail(field.Field, field.Message)
-			} else if err != nil {
-				f.fail("certificate_data", "The key pair cannot be read.")
+			if len(f.errs) == 0 && (f.has("certificate_data") || f.has("key_data")) {
+				_, err := keys.Parse(k)
+				keyPairFault(f, err)
 			}
 		},
+		check: checkKeyMaterial,
 		show:  showKeyPair,
 		label: func(k *core.KeyPair) (string, string) { return string(k.ID), k.Name },
 	}
+}
+
+// keyPairFault notes what is wrong with the two texts.
+func keyPairFault(f *fields, err error) {
+	if field := (*core.FieldError)(nil); errors.As(err, &field) {
+		f.fail(field.Field, field.Message)
+	} else if err != nil {
+		f.fail("certificate_data", "The key pair cannot be read.")
+	}
+}
+
+// checkKeyMaterial refuses a key that was revoked, and one that leaves a provider
+// without a key to sign with.
+func checkKeyMaterial(c *call, f *fields, k, old *core.KeyPair) error {
+	if len(f.errs) > 0 || old != nil && old.Certificate == k.Certificate && old.PrivateKey == k.PrivateKey {
+		return nil
+	}
+	parsed, err := keys.Parse(k)
+	if err != nil {
+		keyPairFault(f, err)
+		return nil
+	}
+	err = keys.Unrevoked(c.ctx(), c.Store, c.t, parsed)
+	if field := (*core.FieldError)(nil); errors.As(err, &field) {
+		if k.PrivateKey == "" {
+			field.Field = "certificate_data"
+		}
+		f.fail(field.Field, field.Message)
+		return nil
+	}
+	if err != nil || old == nil || parsed.Signer != nil {
+		return err
+	}
+	use, err := c.Store.KeyPairUse(c.ctx(), c.t, k.ID)
+	if err == nil && len(use.Signing) > 0 {
+		f.fail("key_data", fmt.Sprintf("The provider %q signs with this key pair: it needs a private key.", use.Signing[0]))
+	}
+	return err
+}
+
+// succeed applies a change to a key pair. Another key does not take the place of the
+// old one at once: see keys.Replace.
+func (c *call) succeed(k *core.KeyPair, change func(*core.KeyPair) error) error {
+	before := *k
+	if err := change(k); err != nil {
+		return err
+	}
+	certificate, private := k.Certificate, k.PrivateKey
+	if certificate == before.Certificate && private == before.PrivateKey {
+		return nil
+	}
+	k.Certificate, k.PrivateKey = before.Certificate, before.PrivateKey
+	lead := c.KeyLead
+	if lead == 0 {
+		lead = keys.DefaultLead
+	}
+	return keys.Replace(k, certificate, private, c.Now(), lead)
 }
 
 func findKeyPair(c *call, key string) (*core.KeyPair, error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/policy"
 )
 
@@ -112,6 +113,9 @@ type KeyPairStore interface {
 	CreateKeyPair(ctx context.Context, t core.TenantID, k *core.KeyPair) error
 	UpdateKeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID, change func(*core.KeyPair) error) (*core.KeyPair, error)
 	DeleteKeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID) error
+	KeyPairUse(ctx context.Context, t core.TenantID, id core.KeyPairID) (keys.Use, error)
+	// RevokedKey tells when a key was revoked: core.ErrNotFound for one that was not.
+	RevokedKey(ctx context.Context, t core.TenantID, kid string) (time.Time, error)
 }
 
 // TokenStore is the write side of API tokens.

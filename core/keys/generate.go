@@ -38,24 +38,32 @@ func Generate(alg, commonName string, sans []string, validity time.Duration, now
 	if err != nil {
 		return nil, err
 	}
+	template := &x509.Certificate{Subject: pkix.Name{
+		CommonName: commonName, Organization: []string{"authentik"}, OrganizationalUnit: []string{"Self-signed"},
+	}}
+	if err := addNames(template, sans); err != nil {
+		return nil, err
+	}
+	k, err := selfSign(signer, template, validity, now)
+	if err != nil {
+		return nil, err
+	}
+	k.Name = commonName
+	return k, nil
+}
+
+// selfSign makes the certificate of a new key, with the names of template.
+func selfSign(signer crypto.Signer, template *x509.Certificate, validity time.Duration, now time.Time) (*core.KeyPair, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		return nil, fmt.Errorf("choose a serial number: %w", err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: serial.Add(serial, big.NewInt(1)), // RFC 5280 §4.1.2.2: positive
-		Subject: pkix.Name{
-			CommonName: commonName, Organization: []string{"authentik"}, OrganizationalUnit: []string{"Self-signed"},
-		},
-		NotBefore: now.UTC().Truncate(time.Second),
-		NotAfter:  now.UTC().Truncate(time.Second).Add(validity),
-		KeyUsage:  x509.KeyUsageDigitalSignature,
-	}
-	if alg == "rsa" { // SAML encrypts to it too
+	template.SerialNumber = serial.Add(serial, big.NewInt(1)) // RFC 5280 §4.1.2.2: positive
+	template.NotBefore = now.UTC().Truncate(time.Second)
+	template.NotAfter = template.NotBefore.Add(validity)
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	if _, isRSA := signer.(*rsa.PrivateKey); isRSA { // SAML encrypts to it too
 		template.KeyUsage |= x509.KeyUsageKeyEncipherment
-	}
-	if err := addNames(template, sans); err != nil {
-		return nil, err
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, signer.Public(), signer)
 	if err != nil {
@@ -66,7 +74,7 @@ func Generate(alg, commonName string, sans []string, validity time.Duration, now
 		return nil, fmt.Errorf("encode the private key: %w", err)
 	}
 	return &core.KeyPair{
-		Name:        commonName,
+		Generated:   true,
 		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})),
 		PrivateKey:  core.Secret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
 	}, nil

@@ -231,6 +231,10 @@ func (s *store) KeyPair(_ context.Context, t core.TenantID, _ core.KeyPairID) (*
 	return nil, fmt.Errorf("key pair: %w", core.ErrNotFound)
 }
 
+func (s *store) FormerKeys(context.Context, core.TenantID, core.ProviderID) ([]core.FormerKey, error) {
+	return nil, nil
+}
+
 func TestRing(t *testing.T) {
 	now := clock()
 	a, err := keys.Generate("ecdsa", "a", nil, 0, now)

@@ -131,7 +131,7 @@ func (p *Provider) contents(ctx context.Context, token string) (*core.Client, []
 	if sign.encryption != nil { // its tokens are encrypted: this one was taken out of its wrapping
 		return nil, nil, errToken
 	}
-	payload, err := sign.verify(token)
+	payload, err := p.verify(ctx, client, sign, token)
 	return client, payload, err
 }
 

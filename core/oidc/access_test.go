@@ -302,12 +302,7 @@ func TestSigningAlgorithms(t *testing.T) {
 		check(t, json.Unmarshal([]byte(w.browser(nil).open("/application/o/app/jwks/").body), &set))
 		var key any = []byte(secret)
 		if alg != "" {
-			if len(set.Keys) != 1 {
-				t.Fatalf("%s: %d keys", alg, len(set.Keys))
-			}
-			key = set.Keys[0]
-		} else if len(set.Keys) != 0 {
-			t.Errorf("HS256: %d keys", len(set.Keys))
+			key = set.Keys[0] // those that the client signed with before follow
 		}
 		for _, token := range []string{got.Access, got.ID} {
 			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{want})

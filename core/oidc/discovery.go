@@ -87,7 +87,6 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 		ResponseModes:          []string{modeQuery, modeFragment, modeFormPost},
 		JWKSURI:                own + "jwks/",
 		GrantTypes:             []string{"authorization_code", "refresh_token"},
-		IDTokenSigningAlgs:     []string{string(sign.alg)},
 		SubjectTypes:           []string{"public"},
 		TokenEndpointAuth:      authMethods(to.client),
 		ACRValues:              []string{acrDefault},
@@ -96,6 +95,9 @@ func (p *Provider) discovery(w http.ResponseWriter, r *http.Request) {
 		CodeChallengeMethods:   []string{methodS256},
 		Prompts:                []string{"none", "login", "consent"},
 		AuthorizationResponseI: true,
+	}
+	for _, alg := range sign.algorithms() { // two while a key of another kind takes over
+		doc.IDTokenSigningAlgs = append(doc.IDTokenSigningAlgs, string(alg))
 	}
 	if sign.encryption != nil {
 		doc.EncryptionAlgs, doc.EncryptionContents = []string{string(keys.EncryptionAlgorithm)}, []string{string(keys.EncryptionContent)}
@@ -128,9 +130,9 @@ func supportedClaims(mappings []core.PropertyMapping) []string {
 	return out
 }
 
-// jwks is /application/o/<slug>/jwks/ (RFC 7517 §5): the public key that the
-// client's tokens are signed with, and the one that they are encrypted to. A client
-// of HS256 has no signing key.
+// jwks is /application/o/<slug>/jwks/ (RFC 7517 §5): the public keys that the
+// client's tokens are or were or will soon be signed with, the present one first, and
+// the one that they are encrypted to. A client of HS256 has no signing key.
 func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 	if p.preflight(w, r) {
 		return
@@ -154,8 +156,8 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, "jwks", err)
 		return
 	}
-	if sign.key != nil {
-		set.Keys = append(set.Keys, sign.key.JWK())
+	for _, key := range sign.published {
+		set.Keys = append(set.Keys, key.JWK())
 	}
 	if sign.encryption != nil {
 		set.Keys = append(set.Keys, sign.encryption.EncryptionJWK())
@@ -170,7 +172,7 @@ func (p *Provider) jwks(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Provider) writeKeySet(w http.ResponseWriter, r *http.Request, body []byte) {
-	w.Header().Set("Cache-Control", "public, max-age=300")
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(keys.JWKSLife.Seconds())))
 	p.writeDocument(w, r, body)
 }
 

@@ -55,8 +55,8 @@ func TestJWKS(t *testing.T) {
 	kp, err := keys.Generate("rsa", "rsa", nil, 0, w.clock.Now())
 	check(t, err)
 	check(t, w.db.CreateKeyPair(t.Context(), tenantID, kp))
-	w.updateClient(func(c *core.Client) { c.SigningKey = kp.ID })
-	a := w.browser(nil).open("/application/o/app/jwks/")
+	w.newClient("rsa", func(c *core.Client) { c.SigningKey = kp.ID })
+	a := w.browser(nil).open("/application/o/rsa/jwks/")
 	if a.Header.Get("Access-Control-Allow-Origin") != "*" || !strings.HasPrefix(a.Header.Get("Cache-Control"), "public, max-age=") {
 		t.Errorf("headers: %v", a.Header)
 	}
@@ -73,8 +73,8 @@ func TestJWKS(t *testing.T) {
 	if set.Keys[0]["alg"] != "RS256" || set.Keys[0]["use"] != "sig" || set.Keys[0]["kid"] == "" {
 		t.Errorf("%v", set.Keys[0])
 	}
-	w.updateClient(func(c *core.Client) { c.SigningKey = "" })
-	if a := w.browser(nil).open("/application/o/app/jwks/"); a.body != `{"keys":[]}` {
+	w.newClient("hs", func(c *core.Client) { c.SigningKey = "" })
+	if a := w.browser(nil).open("/application/o/hs/jwks/"); a.body != `{"keys":[]}` {
 		t.Errorf("without a key: %s", a.body)
 	}
 }

@@ -1,6 +1,10 @@
 package oidc
 
-import "github.com/postern-sso/postern/core"
+import (
+	"context"
+
+	"github.com/postern-sso/postern/core"
+)
 
 // MatchRedirect and MatchWhole are for fuzzing.
 func MatchRedirect(registered []core.RedirectURI, uri string) bool {
@@ -17,3 +21,12 @@ const RefreshGrace = refreshGrace
 
 // TakeQuota takes one of the events that strangers may cause in a tenant.
 func (p *Provider) TakeQuota(t core.TenantID) bool { return p.strangers.take(t, p.Now()) }
+
+// SessionOfHint is what an id_token_hint of an application says.
+func (p *Provider) SessionOfHint(ctx context.Context, hint, slug string) (string, error) {
+	to, err := p.targetBySlug(ctx, slug)
+	if err != nil {
+		return "", err
+	}
+	return p.sessionOfHint(ctx, hint, to)
+}

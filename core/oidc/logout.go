@@ -123,9 +123,12 @@ func (p *Provider) sessionOfHint(ctx context.Context, hint string, to *target) (
 	if err != nil {
 		return "", err
 	}
-	payload, err := sign.verify(hint)
-	if err != nil {
+	payload, err := p.verify(ctx, to.client, sign, hint)
+	if errors.Is(err, errToken) {
 		return "", nil
+	}
+	if err != nil {
+		return "", err
 	}
 	var c tokenClaims
 	if json.Unmarshal(payload, &c) != nil || c.Audience != to.client.ClientID || c.ID != "" ||

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -20,9 +21,17 @@ type tokenSigner struct {
 	key        *keys.Key
 	secret     core.Secret
 	encryption *keys.Key // nil: tokens are not encrypted
+	// published are the keys of the JWKS: the one that signs, the one that will, and
+	// those whose tokens have not expired.
+	published []*keys.Key
 }
 
 func (p *Provider) signer(ctx context.Context, client *core.Client) (*tokenSigner, error) {
+	return p.signerOf(ctx, client, false)
+}
+
+// signerOf reads the keys past what is cached where fresh.
+func (p *Provider) signerOf(ctx context.Context, client *core.Client, fresh bool) (*tokenSigner, error) {
 	t := core.Request(ctx).Tenant.ID
 	s := &tokenSigner{alg: jose.HS256, secret: client.Secret}
 	var err error
@@ -31,17 +40,49 @@ func (p *Provider) signer(ctx context.Context, client *core.Client) (*tokenSigne
 			return nil, fmt.Errorf("encryption key of provider %q: %w", client.Name, err)
 		}
 	}
-	if client.SigningKey == "" {
-		if client.Secret == "" {
-			return nil, errors.New("the provider has neither a signing key nor a client secret to sign with")
+	if client.SigningKey != "" {
+		read := p.Keys.Set
+		if fresh {
+			read = p.Keys.Reread
 		}
-		return s, nil
+		set, err := read(ctx, t, client.SigningKey)
+		if err != nil {
+			return nil, fmt.Errorf("signing key of provider %q: %w", client.Name, err)
+		}
+		s.key, s.alg, s.published = set.Signer, set.Signer.Algorithm, set.Published
+	} else if client.Secret == "" {
+		return nil, errors.New("the provider has neither a signing key nor a client secret to sign with")
 	}
-	if s.key, err = p.Keys.Key(ctx, t, client.SigningKey); err != nil {
-		return nil, fmt.Errorf("signing key of provider %q: %w", client.Name, err)
+	left, err := p.Keys.Left(ctx, t, client.ID, fresh)
+	if err != nil {
+		return nil, fmt.Errorf("former keys of provider %q: %w", client.Name, err)
 	}
-	s.alg = s.key.Algorithm
+	for _, key := range left {
+		if s.keyByID(key.KID) == nil {
+			s.published = append(s.published, key)
+		}
+	}
 	return s, nil
+}
+
+func (s *tokenSigner) keyByID(kid string) *keys.Key {
+	for _, key := range s.published {
+		if key.KID == kid {
+			return key
+		}
+	}
+	return nil
+}
+
+// algorithms are those that a token of the client may have, the present one first.
+func (s *tokenSigner) algorithms() []jose.SignatureAlgorithm {
+	out := []jose.SignatureAlgorithm{s.alg}
+	for _, key := range s.published {
+		if !slices.Contains(out, key.Algorithm) {
+			out = append(out, key.Algorithm)
+		}
+	}
+	return out
 }
 
 // encrypt wraps a signed token where the client has an encryption key.
@@ -93,22 +134,43 @@ func (s *tokenSigner) sign(claims map[string]any) (string, error) {
 
 var errToken = errors.New("the token is not one of ours")
 
-// verify takes only this client's own algorithm and key, by its ID: what a
-// token's header says beyond that (jwk, jku, x5u, another alg) is never looked at.
+// errUnknownKey: it names a key that the client does not have, or not any more.
+var errUnknownKey = fmt.Errorf("%w: it names another key", errToken)
+
+// verify checks a token of a client. Where it names a key that is not known here, the
+// keys are read again: another node may have begun to sign with it.
+func (p *Provider) verify(ctx context.Context, client *core.Client, sign *tokenSigner, token string) ([]byte, error) {
+	payload, err := sign.verify(token)
+	if !errors.Is(err, errUnknownKey) {
+		return payload, err
+	}
+	if sign, err = p.signerOf(ctx, client, true); err != nil {
+		return nil, err
+	}
+	return sign.verify(token)
+}
+
+// verify takes only this client's own keys, by their ID, each with its own algorithm:
+// what a token's header says beyond that (jwk, jku, x5u, another alg) is never looked
+// at.
 func (s *tokenSigner) verify(token string) ([]byte, error) {
 	if len(token) > maxToken {
 		return nil, errToken
 	}
-	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{s.alg})
+	jws, err := jose.ParseSignedCompact(token, s.algorithms())
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, errToken
 	}
-	var public any = []byte(s.secret)
-	kid := ""
-	if s.key != nil {
-		public, kid = s.key.Public, s.key.KID
-	}
-	if jws.Signatures[0].Header.KeyID != kid {
+	header := jws.Signatures[0].Header
+	var public any
+	switch key := s.keyByID(header.KeyID); {
+	case key != nil && header.Algorithm == string(key.Algorithm):
+		public = key.Public
+	case key == nil && header.KeyID == "" && s.key == nil && header.Algorithm == string(jose.HS256):
+		public = []byte(s.secret)
+	case key == nil && header.KeyID != "" && len(header.KeyID) <= maxKID:
+		return nil, errUnknownKey
+	default:
 		return nil, errToken
 	}
 	payload, err := jws.Verify(public)
@@ -117,3 +179,6 @@ func (s *tokenSigner) verify(token string) ([]byte, error) {
 	}
 	return payload, nil
 }
+
+// maxKID is longer than any kid of ours.
+const maxKID = 64

@@ -175,7 +175,7 @@ func (db *DB) CreateClient(ctx context.Context, t core.TenantID, v *core.Client)
 			return err
 		}
 		v.ProviderBase = base
-		return nil
+		return x.outlive(ctx, v)
 	})
 }
 
@@ -218,6 +218,14 @@ func (db *DB) UpdateClient(ctx context.Context, t core.TenantID, id core.Provide
 		}
 		if v.Secret != old.Secret { // whoever knew it may hold tokens that it opened
 			if err := x.deleteGrants(ctx, `provider_id = $1`, id); err != nil {
+				return err
+			}
+		}
+		if err := x.outlive(ctx, v); err != nil {
+			return err
+		}
+		if v.SigningKey != old.SigningKey {
+			if err := x.leaveKeyPair(ctx, id, old.SigningKey); err != nil {
 				return err
 			}
 		}

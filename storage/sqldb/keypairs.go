@@ -2,12 +2,14 @@ package sqldb
 
 import (
 	"context"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 )
 
-const keyPairColumns = `k.id, k.name, coalesce(k.managed, ''), k.certificate, k.private_key, k.created, k.updated`
+const keyPairColumns = `k.id, k.name, coalesce(k.managed, ''), k.certificate, k.private_key, k.generated,
+	k.signs_from, k.token_life, k.created, k.updated`
 
 const keyPurpose = "private key"
 
@@ -16,11 +18,12 @@ func keyPlace(id core.KeyPairID) string { return "key_pairs/private_key/" + stri
 func (c *conn) scanKeyPair(s scanner, more ...any) (*core.KeyPair, error) {
 	var k core.KeyPair
 	var sealed []byte
-	var created, updated int64
-	err := s.Scan(append([]any{&k.ID, &k.Name, &k.Managed, &k.Certificate, &sealed, &created, &updated}, more...)...)
+	var signs, life, created, updated int64
+	err := s.Scan(append([]any{&k.ID, &k.Name, &k.Managed, &k.Certificate, &sealed, &k.Generated, &signs, &life, &created, &updated}, more...)...)
 	if err != nil {
 		return nil, err
 	}
+	k.SignsFrom, k.TokenLife = fromMicros(signs), time.Duration(life)*time.Microsecond
 	k.Created, k.Updated = fromMicros(created), fromMicros(updated)
 	if sealed != nil {
 		k.PrivateKey, err = c.unseal(keyPurpose, keyPlace(k.ID), sealed)
@@ -29,7 +32,12 @@ func (c *conn) scanKeyPair(s scanner, more ...any) (*core.KeyPair, error) {
 }
 
 func (c *conn) keyPair(ctx context.Context, id core.KeyPairID, lock string) (*core.KeyPair, error) {
-	return c.scanKeyPair(c.row(ctx, `SELECT `+keyPairColumns+` FROM key_pairs k WHERE k.id = $1`+lock, id))
+	k, err := c.scanKeyPair(c.row(ctx, `SELECT `+keyPairColumns+` FROM key_pairs k WHERE k.id = $1`+lock, id))
+	if err != nil {
+		return nil, err
+	}
+	k.Former, err = c.formerKeys(ctx, `key_pair_id = $1`, id)
+	return k, err
 }
 
 // sealKey is the column of a private key: NULL where there is none.
@@ -40,7 +48,7 @@ func (x *tx) sealKey(k *core.KeyPair, id core.KeyPairID) []byte {
 	return x.seal(keyPurpose, keyPlace(id), k.PrivateKey)
 }
 
-// KeyPair finds a key pair by ID, with its private key.
+// KeyPair finds a key pair by ID, with its private key and those that it replaced.
 func (db *DB) KeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID) (k *core.KeyPair, err error) {
 	err = db.read(ctx, t, directory, "read key pair", func(q *conn) error {
 		k, err = q.keyPair(ctx, id, "")
@@ -78,7 +86,7 @@ func keyPairOrder(name string) (string, bool) {
 	return "", false
 }
 
-// ListKeyPairs lists key pairs: see api.Query.
+// ListKeyPairs lists key pairs, without the keys that they replaced: see api.Query.
 func (db *DB) ListKeyPairs(ctx context.Context, t core.TenantID, q api.Query) (out []core.KeyPair, total int, err error) {
 	r := &resource{filter: keyPairFilter, order: keyPairOrder, search: []string{"k.name_fold"}, pk: "k.id"}
 	clauses, args, err := r.list(q, "")
@@ -109,9 +117,9 @@ func (db *DB) CreateKeyPair(ctx context.Context, t core.TenantID, k *core.KeyPai
 
 func (x *tx) createKeyPair(ctx context.Context, k *core.KeyPair) error {
 	id, now := core.KeyPairID(x.db.newID()), x.db.stamp()
-	err := x.exec(ctx, `INSERT INTO key_pairs (id, name, name_fold, managed, certificate, private_key, created, updated)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $7)`,
-		id, k.Name, core.Fold(k.Name), orNull(k.Managed), k.Certificate, x.sealKey(k, id), micros(now))
+	err := x.exec(ctx, `INSERT INTO key_pairs (id, name, name_fold, managed, certificate, private_key, generated, created, updated)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)`,
+		id, k.Name, core.Fold(k.Name), orNull(k.Managed), k.Certificate, x.sealKey(k, id), k.Generated, micros(now))
 	if err != nil {
 		return x.taken(err)
 	}
@@ -123,23 +131,39 @@ func (x *tx) createKeyPair(ctx context.Context, k *core.KeyPair) error {
 // UpdateKeyPair loads a key pair, calls change and saves.
 func (db *DB) UpdateKeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID, change func(*core.KeyPair) error) (k *core.KeyPair, err error) {
 	err = db.write(ctx, t, directory, "update key pair", func(x *tx) error {
-		k, err = x.keyPair(ctx, id, db.engine.forUpdate())
-		if err != nil {
-			return err
-		}
-		created := k.Created
-		if err := change(k); err != nil {
-			return unwrapped{err}
-		}
-		k.ID, k.Created, k.Updated = id, created, db.stamp()
-		err := x.must(ctx, `UPDATE key_pairs SET name = $2, name_fold = $3, managed = $4, certificate = $5, private_key = $6, updated = $7 WHERE id = $1`,
-			id, k.Name, core.Fold(k.Name), orNull(k.Managed), k.Certificate, x.sealKey(k, id), micros(k.Updated))
-		x.changed("keypair", string(id), "update")
-		return x.taken(err)
+		k, err = x.updateKeyPair(ctx, id, change)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	return k, nil
+}
+
+func (x *tx) updateKeyPair(ctx context.Context, id core.KeyPairID, change func(*core.KeyPair) error) (*core.KeyPair, error) {
+	k, err := x.keyPair(ctx, id, x.db.engine.forUpdate())
+	if err != nil {
+		return nil, err
+	}
+	created := k.Created
+	if k.TokenLife, err = x.tokenLife(ctx, k); err != nil {
+		return nil, err
+	}
+	if err := change(k); err != nil {
+		return nil, unwrapped{err}
+	}
+	k.ID, k.Created, k.Updated = id, created, x.db.stamp()
+	err = x.must(ctx, `UPDATE key_pairs SET name = $2, name_fold = $3, managed = $4, certificate = $5, private_key = $6, generated = $7,
+			signs_from = $8, token_life = $9, updated = $10 WHERE id = $1`,
+		id, k.Name, core.Fold(k.Name), orNull(k.Managed), k.Certificate, x.sealKey(k, id), k.Generated,
+		micros(k.SignsFrom), k.TokenLife.Microseconds(), micros(k.Updated))
+	if err != nil {
+		return nil, x.taken(err)
+	}
+	if err := x.saveFormerKeys(ctx, k); err != nil {
+		return nil, err
+	}
+	x.changed("keypair", string(id), "update")
 	return k, nil
 }
 
