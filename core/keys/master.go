@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -21,21 +22,56 @@ const MinSecret = 32
 type Master struct {
 	id     uint32
 	secret []byte
+	// old open what they sealed, and seal nothing.
+	old []*Master
 }
 
 // ErrSealed: a ciphertext was made with another secret, for another tenant,
 // purpose or place, or was changed.
 var ErrSealed = errors.New("cannot be decrypted: sealed with another secret, for another place, or changed")
 
-// NewMaster takes the installation's secret, at least MinSecret bytes.
-func NewMaster(secret []byte) (*Master, error) {
+// NewMaster takes the installation's secret, at least MinSecret bytes, and those before
+// it, which go on opening what they sealed until it is sealed anew.
+func NewMaster(secret []byte, old ...[]byte) (*Master, error) {
 	if len(secret) < MinSecret {
 		return nil, fmt.Errorf("the master secret has %d bytes; it needs at least %d", len(secret), MinSecret)
 	}
 	m := &Master{secret: append([]byte(nil), secret...)}
 	sum := m.Derive("", "key-id")
 	m.id = binary.BigEndian.Uint32(sum[:4])
+	for i, before := range old {
+		o, err := NewMaster(before)
+		if err != nil {
+			return nil, fmt.Errorf("old secret %d: %w", i+1, err)
+		}
+		if subtle.ConstantTimeCompare(before, secret) == 0 {
+			if o.id == m.id { // one in four thousand millions
+				return nil, fmt.Errorf("old secret %d begins its ciphertext as the new one does: choose another new secret", i+1)
+			}
+			m.old = append(m.old, o)
+		}
+	}
 	return m, nil
+}
+
+// Old reports whether a fingerprint is that of a secret before this one.
+func (m *Master) Old(fingerprint string) bool {
+	for _, o := range m.old {
+		if fmt.Sprintf("%x", o.Fingerprint()) == fingerprint {
+			return true
+		}
+	}
+	return false
+}
+
+// HasOld reports whether there are secrets before this one.
+func (m *Master) HasOld() bool { return len(m.old) > 0 }
+
+// KeyID begins every ciphertext of this secret.
+func (m *Master) KeyID() [4]byte {
+	var id [4]byte
+	binary.BigEndian.PutUint32(id[:], m.id)
+	return id
 }
 
 // Derive returns the key of a tenant for a purpose.
@@ -62,16 +98,39 @@ func (m *Master) Seal(t core.TenantID, purpose, place string, plaintext []byte) 
 	return gcm.Seal(out, nil, plaintext, []byte(place)) //nolint:gosec // no nonce is given because this AEAD makes a random one
 }
 
-// Open is the inverse of Seal. Any mismatch is ErrSealed.
+// Open is the inverse of Seal, under this secret or one before it. Any mismatch is
+// ErrSealed.
 func (m *Master) Open(t core.TenantID, purpose, place string, sealed []byte) ([]byte, error) {
+	if plaintext, ok := m.open(t, purpose, place, sealed); ok {
+		return plaintext, nil
+	}
+	for _, o := range m.old {
+		if plaintext, ok := o.open(t, purpose, place, sealed); ok {
+			return plaintext, nil
+		}
+	}
+	return nil, ErrSealed
+}
+
+func (m *Master) open(t core.TenantID, purpose, place string, sealed []byte) ([]byte, bool) {
 	if len(sealed) < 4 || binary.BigEndian.Uint32(sealed) != m.id {
-		return nil, ErrSealed
+		return nil, false
 	}
 	plaintext, err := m.gcm(t, purpose).Open(nil, nil, sealed[4:], []byte(place))
-	if err != nil {
-		return nil, ErrSealed
+	return plaintext, err == nil
+}
+
+// Reseal seals anew what a secret before this one sealed. Of this one's own ciphertext,
+// changed is false.
+func (m *Master) Reseal(t core.TenantID, purpose, place string, sealed []byte) (anew []byte, changed bool, err error) {
+	if _, ok := m.open(t, purpose, place, sealed); ok {
+		return sealed, false, nil
 	}
-	return plaintext, nil
+	plaintext, err := m.Open(t, purpose, place, sealed)
+	if err != nil {
+		return nil, false, err
+	}
+	return m.Seal(t, purpose, place, plaintext), true, nil
 }
 
 func (m *Master) gcm(t core.TenantID, purpose string) cipher.AEAD {

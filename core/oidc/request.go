@@ -90,7 +90,7 @@ func (p *Provider) seal(ctx context.Context, purpose string, v any, expires time
 		return base64.RawURLEncoding.EncodeToString(p.Master.Seal(t, purpose, "url", plain)), nil
 	}
 	id := storedMark + core.RandomToken(24)
-	if err := p.Store.SaveAuthRequest(ctx, t, id, p.Master.Seal(t, purpose, "row/"+id, plain), expires); err != nil {
+	if err := p.Store.SaveAuthRequest(ctx, t, id, p.Master.Seal(t, purpose, RequestPlace(id), plain), expires); err != nil {
 		return "", fmt.Errorf("save a long request: %w", err)
 	}
 	return id, nil
@@ -107,7 +107,7 @@ func (p *Provider) unseal(ctx context.Context, purpose, token string, v any) err
 	case len(token) > 2*maxSealed:
 		return errResume
 	case strings.HasPrefix(token, storedMark):
-		place = "row/" + token
+		place = RequestPlace(token)
 		sealed, err = p.Store.AuthRequest(ctx, t, token)
 		if errors.Is(err, core.ErrNotFound) {
 			return errResume
@@ -132,6 +132,12 @@ func (p *Provider) unseal(ctx context.Context, purpose, token string, v any) err
 	}
 	return nil
 }
+
+// RequestPlace is the place for which a stored request is sealed.
+func RequestPlace(id string) string { return "row/" + id }
+
+// RequestPurposes are those that a stored request may be sealed for.
+func RequestPurposes() []string { return []string{purposeAuthorize, purposeLogout} }
 
 const purposeAuthorize = "authorization-request"
 

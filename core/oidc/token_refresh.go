@@ -19,7 +19,9 @@ import (
 // never forks: the answer is the one that was given, not a new one.
 const refreshGrace = 3 * time.Second
 
-const purposeRefresh = "refresh-answer"
+// PurposeRefresh is what the answer kept with a refresh token is sealed for; its place is
+// the token's hash in hex.
+const PurposeRefresh = "refresh-answer"
 
 // refresh is the refresh token grant (RFC 6749 §6) with rotation (RFC 9700
 // §4.14.2).
@@ -104,7 +106,7 @@ func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, 
 	if err != nil {
 		return nil, fmt.Errorf("encode the answer: %w", err)
 	}
-	sealed := p.Master.Seal(req.tenant, purposeRefresh, hex.EncodeToString(old[:]), plain)
+	sealed := p.Master.Seal(req.tenant, PurposeRefresh, hex.EncodeToString(old[:]), plain)
 	kept, err := p.Store.RotateRefresh(ctx, req.tenant, old, next, sealed, refreshGrace)
 	switch {
 	case errors.Is(err, core.ErrConsumed):
@@ -138,7 +140,7 @@ func (p *Provider) replayedRefresh(ctx context.Context, req *tokenRequest, old [
 // sameAnswer opens a kept answer. It is nil where the successor was used: then
 // whoever sends the old token is not the one who got the answer.
 func (p *Provider) sameAnswer(ctx context.Context, t core.TenantID, old [32]byte, kept []byte) (*tokenAnswer, error) {
-	plain, err := p.Master.Open(t, purposeRefresh, hex.EncodeToString(old[:]), kept)
+	plain, err := p.Master.Open(t, PurposeRefresh, hex.EncodeToString(old[:]), kept)
 	if err != nil {
 		return nil, fmt.Errorf("open the kept answer: %w", err)
 	}

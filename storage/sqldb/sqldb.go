@@ -40,7 +40,8 @@ type Options struct {
 	Dir string
 	// Product is the version that is running: snapshots name it.
 	Product string
-	// Master encrypts client secrets, private keys and token keys. Required.
+	// Master encrypts client secrets, private keys and token keys. Required. What
+	// secrets before it sealed is sealed anew when the directory is opened.
 	Master *keys.Master
 	// Now is the clock. Default: time.Now.
 	Now func() time.Time
@@ -85,6 +86,7 @@ type DB struct {
 	registry   atomic.Pointer[registry]
 	reload     sync.Mutex // held while the registry is read again
 	background sync.WaitGroup
+	rewrapped  int // set while it is opened
 
 	mu        sync.Mutex
 	listeners map[int]func(core.TenantID, []core.Change)
@@ -154,7 +156,8 @@ func (db *DB) start(ctx context.Context) error {
 	if err := db.engine.create(ctx, core.DefaultTenant); err != nil {
 		return err
 	}
-	if err := db.checkSecret(ctx); err != nil {
+	rewrap, err := db.checkSecret(ctx)
+	if err != nil {
 		return err
 	}
 	if err := db.registerDefault(ctx); err != nil {
@@ -162,6 +165,11 @@ func (db *DB) start(ctx context.Context) error {
 	}
 	if err := db.loadRegistry(ctx); err != nil {
 		return err
+	}
+	if rewrap {
+		if err := db.rewrap(ctx); err != nil {
+			return err
+		}
 	}
 	if err := db.seed(ctx, core.DefaultTenant); err != nil {
 		return err
@@ -218,27 +226,4 @@ func (db *DB) notify(t core.TenantID, changes []core.Change) {
 	for _, f := range call {
 		f(t, changes)
 	}
-}
-
-// checkSecret stores the master's fingerprint at first open and compares it
-// ever after.
-func (db *DB) checkSecret(ctx context.Context) error {
-	mine := fmt.Sprintf("%x", db.master.Fingerprint())
-	return db.rawWrite(ctx, core.DefaultTenant, directory, "check secret", func(x *tx) error {
-		if err := x.exec(ctx, `INSERT INTO meta (name, value) VALUES ('secret', $1) ON CONFLICT (name) DO NOTHING`, mine); err != nil {
-			return err
-		}
-		var stored string
-		if err := x.row(ctx, `SELECT value FROM meta WHERE name = 'secret'`).Scan(&stored); err != nil {
-			return err
-		}
-		return refuseOtherSecret(stored, mine)
-	})
-}
-
-func refuseOtherSecret(stored, mine string) error {
-	if stored == mine {
-		return nil
-	}
-	return fmt.Errorf("the data was %w: set `secret` (or AUTHENTIK_SECRET_KEY) to the one it was made with; nothing was changed", ErrOtherSecret)
 }
