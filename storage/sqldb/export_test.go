@@ -168,3 +168,32 @@ func (db *DB) Stray(ctx context.Context) error {
 	}
 	return nil
 }
+
+// SealedColumns are the columns that are sealed anew when the master secret changes.
+func SealedColumns() (out []string) {
+	for _, c := range sealedColumns() {
+		out = append(out, c.table+"."+c.column)
+	}
+	return out
+}
+
+// MigrationTexts are all migrations.
+func MigrationTexts() (out []string, err error) {
+	for _, dir := range []string{"migrations", "migrations/sessions"} {
+		entries, err := migrations.ReadDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				continue
+			}
+			text, err := migrations.ReadFile(dir + "/" + e.Name())
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, string(text))
+		}
+	}
+	return out, nil
+}

@@ -13,6 +13,7 @@ func TestDirectory(t *testing.T, open Open) {
 	run(t, open, providerTests())
 	run(t, open, mappingTests())
 	run(t, open, keyPairTests())
+	run(t, open, rotationTests())
 	run(t, open, policyTests())
 	run(t, open, tokenTests())
 	run(t, open, outboxTests())

@@ -111,7 +111,17 @@ func readProbes() map[string]probe {
 		"ListMappings": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return listed(b.ListMappings(b.ctx, t, core.MappingScope, api.Query{Search: canary}))
 		},
-		"KeyPair": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.KeyPair(b.ctx, t, w.key.ID)) },
+		"KeyPair":  func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.KeyPair(b.ctx, t, w.key.ID)) },
+		"KeyPairs": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.KeyPairs(b.ctx, t)) },
+		"KeyPairUse": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.KeyPairUse(b.ctx, t, w.used.ID))
+		},
+		"FormerKeys": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.FormerKeys(b.ctx, t, w.client.ID))
+		},
+		"RevokedKey": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.RevokedKey(b.ctx, t, canary))
+		},
 		"ListKeyPairs": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return listed(b.ListKeyPairs(b.ctx, t, where("name", canary)))
 		},

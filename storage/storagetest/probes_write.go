@@ -112,6 +112,15 @@ func writeProbes() map[string]probe {
 		"DeleteRole": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.DeleteRole(b.ctx, t, w.role.ID))
 		},
+		"RevokeKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(second(b.RevokeKeyPair(b.ctx, t, w.key.ID, []string{"x"}, func(k *core.KeyPair) error { k.Name = "x"; return nil })))
+		},
+		"WarnedOfKeyPair": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.WarnedOfKeyPair(b.ctx, t, w.key.ID, 7))
+		},
+		"EndAllSessions": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.EndAllSessions(b.ctx, t))
+		},
 		"DeleteToken": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.DeleteToken(b.ctx, t, canary))
 		},

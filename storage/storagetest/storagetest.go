@@ -12,6 +12,7 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/expression"
+	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/core/policy"
@@ -26,6 +27,8 @@ type Store interface {
 	session.Store
 	login.Store
 	expression.Directory
+	keys.Store
+	keys.Pairs
 	policy.Store
 
 	PolicyByName(ctx context.Context, t core.TenantID, name string) (*core.ExpressionPolicy, error)

@@ -21,6 +21,7 @@ type world struct {
 	proxy   *core.ProxyProvider
 	mapping *core.PropertyMapping
 	key     *core.KeyPair
+	used    *core.KeyPair // the client signs with it, and did with another
 	policy  *core.ExpressionPolicy
 	bound   *policy.Binding
 	title   *core.Entitlement
@@ -40,6 +41,11 @@ func newWorld(b *bench) *world {
 	w.group = b.groupWith(canary, nil, w.role)
 	w.user = b.user(canary, w.group.ID)
 	w.client = b.client(canary)
+	w.used = keyPair(b, "used "+canary)
+	for _, id := range []core.KeyPairID{keyPair(b, "left "+canary).ID, w.used.ID} {
+		b.ok(second(b.UpdateClient(b.ctx, b.t, w.client.ID, func(c *core.Client) error { c.SigningKey = id; return nil })))
+	}
+	b.ok(second(b.RevokeKeyPair(b.ctx, b.t, w.used.ID, []string{canary}, func(*core.KeyPair) error { return nil })))
 	w.proxy = &core.ProxyProvider{ProviderBase: core.ProviderBase{Name: "proxy " + canary}}
 	b.ok(b.CreateProxyProvider(b.ctx, b.t, w.proxy))
 	w.app = &core.Application{Slug: canary, Name: canary, Provider: w.client.ID}
