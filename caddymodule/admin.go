@@ -31,6 +31,8 @@ func init() {
 //	POST /postern/decisions/explain  {"id"}
 //	POST /postern/backup          {"passphrase", "without_sessions"}: the file
 //	POST /postern/dump            {}: all tables as text
+//	GET  /postern/keys            every key pair
+//	POST /postern/keys/<action>   {"name", …}: see keyring.actions
 //
 // Every POST has to be application/json: a page in a browser cannot send that to
 // another origin without being asked.
@@ -81,14 +83,14 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		return stream(r.Context(), app, w, body)
 	}
 	people := &people{store: app.core.shared.db, pages: app.core.pages, policies: app.core.shared.policies, tenant: app.core.defaultTenant}
-	if path == "users" || path == "groups" {
+	if path == "users" || path == "groups" || path == "keys" {
 		if r.Method == http.MethodGet {
 			path += "/list"
 		} else {
 			path += "/create"
 		}
 	}
-	run, ok := people.actions()[path]
+	run, ok := withKeys(people.actions(), app.core.shared, app.settings)[path]
 	if !ok {
 		return refuseAdmin(http.StatusNotFound, "there is nothing at this address")
 	}
@@ -147,7 +149,7 @@ func adminError(err error) error {
 		status = http.StatusBadRequest
 	case errors.Is(err, core.ErrNotFound):
 		status = http.StatusNotFound
-	case errors.Is(err, core.ErrExists):
+	case errors.Is(err, core.ErrExists), errors.Is(err, core.ErrStale):
 		status = http.StatusConflict
 	case errors.Is(err, context.Canceled):
 		status = http.StatusServiceUnavailable

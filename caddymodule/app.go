@@ -57,6 +57,15 @@ type App struct {
 	// AUTHENTIK_SECRET_KEY, else a random file `secret` in `data`, mode 0600.
 	Secret string `json:"secret,omitempty"`
 
+	// The master secret before this one. At the start, what it encrypted is encrypted
+	// anew under `secret`; then it opens nothing any more, and this is to be left out.
+	// Default: the environment's POSTERN_OLD_SECRET.
+	OldSecret string `json:"old_secret,omitempty"`
+
+	// How long a signing key that replaces another is published before it signs: as
+	// long as any relying party keeps a JWKS, from 5m to 30d. Default: 1h.
+	KeyLead caddy.Duration `json:"key_lead,omitempty"`
+
 	// Where uploaded icons are kept. Default: `<data>/media`.
 	Media *Media `json:"media,omitempty"`
 
@@ -191,8 +200,8 @@ func (a *App) newCore() error {
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
-		AccessTokens: op,
-		Policy:       sh.policies, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
+		AccessTokens: op, KeyLead: a.settings.keyLead,
+		Policy: sh.policies, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{
 		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: sh.policies, Master: sh.master,

@@ -36,6 +36,8 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //		data                 <directory>
 //		database             sqlite
 //		secret               <secret>
+//		old_secret           <secret>
+//		key_lead             <duration>
 //		media file           <directory>
 //		strict_hosts
 //		revocation_staleness <duration>
@@ -67,6 +69,17 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			err = one(d, &a.Sessions)
 		case "secret":
 			err = one(d, &a.Secret)
+		case "old_secret":
+			err = one(d, &a.OldSecret)
+		case "key_lead":
+			var text string
+			if err = one(d, &text); err == nil {
+				lead, perr := caddy.ParseDuration(text)
+				if perr != nil || lead <= 0 {
+					err = d.Errf("key_lead %q is not a duration: write for example 1h or 2d", text)
+				}
+				a.KeyLead = caddy.Duration(lead)
+			}
 		case "media":
 			err = a.parseMedia(d)
 		case "tenants":
@@ -90,7 +103,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			a.OutboundPrivate = append(a.OutboundPrivate, args...)
 		default:
-			err = d.Errf("postern has no option %q: it has origin, data, database, secret, media, strict_hosts, revocation_staleness and outbound_private", name)
+			err = d.Errf("postern has no option %q: it has origin, data, database, secret, old_secret, key_lead, media, strict_hosts, revocation_staleness and outbound_private", name)
 		}
 		if err != nil {
 			return err

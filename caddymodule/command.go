@@ -29,10 +29,10 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "postern",
-		Usage: "user <list|create|set-password|…>, group <list|create>, explain <decision>, backup, restore, rollback, dump",
+		Usage: "user <list|create|set-password|…>, group <list|create>, key <list|rotate|revoke|rewrap>, explain <decision>, backup, restore, rollback, dump",
 		Short: "Manages the identity provider",
 		Long: `
-Manages users and groups of the identity provider, explains its refusals,
+Manages users, groups and signing keys of the identity provider, explains its refusals,
 and keeps its backups.
 
 A running server is asked through Caddy's admin address (--address, or the one
@@ -50,7 +50,9 @@ command line, where other users of the machine could see them.`,
 			user.AddCommand(userCommands()...)
 			group := &cobra.Command{Use: "group", Short: "Lists and creates groups"}
 			group.AddCommand(groupCommands()...)
-			cmd.AddCommand(user, group, explainCommand())
+			key := &cobra.Command{Use: "key", Short: "Lists and replaces signing keys, and changes the master secret"}
+			key.AddCommand(keyCommands()...)
+			cmd.AddCommand(user, group, key, explainCommand())
 			cmd.AddCommand(backupCommands()...)
 		},
 	})
@@ -143,21 +145,26 @@ func groupCommands() []*cobra.Command {
 
 // run does an action of people, by the server or without one, and prints what it gives.
 func run(cmd *cobra.Command, name string, in any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("write the request: %w", err)
-	}
-	var flag [3]string
-	for i, f := range []string{"address", "config", "adapter"} {
-		if flag[i], err = cmd.Flags().GetString(f); err != nil {
-			return err
-		}
-	}
-	out, err := ask(cmd.Context(), flag[0], flag[1], flag[2], name, body)
+	out, err := request(cmd, name, in)
 	if err != nil {
 		return err
 	}
 	return show(cmd.OutOrStdout(), name, out)
+}
+
+// request does an action, by the server or without one, and gives its answer.
+func request(cmd *cobra.Command, name string, in any) ([]byte, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("write the request: %w", err)
+	}
+	var flag [3]string
+	for i, f := range []string{"address", "config", "adapter"} {
+		if flag[i], err = cmd.Flags().GetString(f); err != nil {
+			return nil, err
+		}
+	}
+	return ask(cmd.Context(), flag[0], flag[1], flag[2], name, body)
 }
 
 // ask asks the running server, or opens the database.
@@ -300,7 +307,7 @@ func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, n
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
 		Passwords: sh.passwords, Now: time.Now, Log: log,
 	}}
-	out, err := p.actions()[name](ctx, in)
+	out, err := withKeys(p.actions(), sh, s)[name](ctx, in)
 	if err != nil {
 		return nil, err
 	}

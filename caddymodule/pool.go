@@ -38,6 +38,7 @@ type shared struct {
 	recent      *cached.Directory // db, from memory where it can
 	master      *keys.Master
 	ring        *keys.Ring
+	rotation    *keys.Rotation
 	sessions    *session.Sessions
 	expressions *expression.Evaluator
 	policies    *policy.Engine
@@ -77,16 +78,14 @@ func release(key string) error {
 }
 
 func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, error) {
-	secret, err := masterSecret(s)
+	master, err := masterKeys(s)
 	if err != nil {
 		return nil, err
 	}
 	sh := &shared{passwords: &login.Hasher{}, guards: outpost.NewCache(), log: new(relay), swept: make(chan struct{}), run: core.RandomAlphanumeric(8)}
 	sh.log.to(logger)
 	log := slog.New(sh.log)
-	if sh.master, err = keys.NewMaster(secret); err != nil {
-		return nil, err
-	}
+	sh.master = master
 	sh.db, err = storage.OpenDirectory(ctx, "sqlite", sqldb.Options{
 		Dir: s.data, Master: sh.master, Now: time.Now, Log: log, Mappings: defaultMappings(ctx),
 		NewKeyPair: func() (*core.KeyPair, error) {
@@ -97,6 +96,12 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 		return nil, err
 	}
 	sh.recent = cached.New(sh.db)
+	if n := sh.db.Rewrapped(); n > 0 {
+		log.InfoContext(ctx, "the master secret was changed: everything is sealed anew; the secret before is needed no more", "sealed", n)
+	}
+	if err := forgetOldSecret(s); err != nil {
+		return nil, errors.Join(err, sh.db.Close())
+	}
 	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
 	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
@@ -104,6 +109,7 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	sh.expressions.Entitlements = sh.policies.Entitlements
 	sh.db.OnChange = sh.changed
 	ctx, sh.sweeping = context.WithCancel(ctx)
+	sh.rotation = &keys.Rotation{Pairs: sh.db, Events: sh.db, Now: time.Now, Log: log, Lead: s.keyLead}
 	go sh.sweep(ctx, log)
 	return sh, nil
 }
@@ -114,6 +120,7 @@ func (sh *shared) sweep(ctx context.Context, log *slog.Logger) {
 	defer close(sh.swept)
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
+	sh.tendKeys(ctx, log)
 	for {
 		select {
 		case <-ctx.Done():
@@ -122,7 +129,20 @@ func (sh *shared) sweep(ctx context.Context, log *slog.Logger) {
 			if err := sh.db.DeleteExpired(ctx, core.DefaultTenant, now); err != nil && ctx.Err() == nil {
 				log.ErrorContext(ctx, "remove what has expired", "error", err)
 			}
+			sh.tendKeys(ctx, log)
 		}
+	}
+}
+
+// tendKeys renews keys before their certificates expire, and forgets those that nothing
+// needs any more: see keys.Rotation.Tend.
+func (sh *shared) tendKeys(ctx context.Context, log *slog.Logger) {
+	all, err := sh.db.TenantIDs(ctx)
+	for _, t := range all {
+		err = errors.Join(err, sh.rotation.Tend(ctx, t))
+	}
+	if err != nil && ctx.Err() == nil {
+		log.ErrorContext(ctx, "look after the signing keys", "error", err)
 	}
 }
 

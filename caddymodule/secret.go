@@ -15,6 +15,28 @@ import (
 // secretFile is where the master secret is kept that nobody configured.
 const secretFile = "secret"
 
+// masterKeys are what the data is sealed with: the master secret, and those before it
+// that may still be needed.
+func masterKeys(s settings) (*keys.Master, error) {
+	secret, err := masterSecret(s)
+	if err != nil {
+		return nil, err
+	}
+	var old [][]byte
+	if s.oldSecret != "" {
+		old = append(old, []byte(s.oldSecret))
+	}
+	if s.secret == "" {
+		before, err := readSecret(filepath.Join(s.data, oldSecretFile))
+		if err == nil {
+			old = append(old, before)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return keys.NewMaster(secret, old...)
+}
+
 // masterSecret returns the configured secret, or that of the data directory,
 // which is made at the first start. It is never made beside data that was written
 // with another.
@@ -74,22 +96,31 @@ func createSecret(dir, path string) error {
 // writeSecret writes a secret under a name of its own and links it into place, so that
 // it is there whole or not at all, and only once.
 func writeSecret(dir, path, secret string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
-	}
-	f, err := os.CreateTemp(dir, ".secret-*") // mode 0600
+	name, err := tempSecret(dir, secret)
 	if err != nil {
-		return fmt.Errorf("make the secret: %w", err)
+		return err
 	}
-	defer os.Remove(f.Name()) // of no use any more, and harmless where it stays
-	_, err = f.WriteString(secret + "\n")
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("make the secret: %w", err)
-	}
-	if err := os.Link(f.Name(), path); err != nil {
+	defer os.Remove(name) // of no use any more, and harmless where it stays
+	if err := os.Link(name, path); err != nil {
 		return fmt.Errorf("make the secret: %w", err)
 	}
 	return syncDir(dir)
+}
+
+// tempSecret writes a secret into a file of its own.
+func tempSecret(dir, secret string) (name string, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the data directory: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".secret-*") // mode 0600
+	if err != nil {
+		return "", fmt.Errorf("make the secret: %w", err)
+	}
+	_, err = f.WriteString(secret + "\n")
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(fmt.Errorf("make the secret: %w", err), os.Remove(f.Name()))
+	}
+	return f.Name(), nil
 }
 
 // syncDir makes a new name durable.

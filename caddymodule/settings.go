@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -20,6 +21,8 @@ type settings struct {
 	origin      string // empty: found from the sites
 	data        string // absolute
 	secret      core.Secret
+	oldSecret   core.Secret   // the one before, while it changes
+	keyLead     time.Duration // how long a signing key is published before it signs
 	strictHosts bool
 	bootstrap   bootstrap
 }
@@ -53,6 +56,7 @@ func (a *App) resolve(env lookup) (settings, error) {
 		{"origin", a.Origin, "", &s.origin},
 		{"data", a.Data, "", &s.data},
 		{"secret", a.Secret, "AUTHENTIK_SECRET_KEY", (*string)(&s.secret)},
+		{"old_secret", a.OldSecret, "POSTERN_OLD_SECRET", (*string)(&s.oldSecret)},
 		{"AUTHENTIK_BOOTSTRAP_PASSWORD", "", "AUTHENTIK_BOOTSTRAP_PASSWORD", (*string)(&s.bootstrap.password)},
 		{"AUTHENTIK_BOOTSTRAP_TOKEN", "", "AUTHENTIK_BOOTSTRAP_TOKEN", (*string)(&s.bootstrap.token)},
 		{"AUTHENTIK_BOOTSTRAP_EMAIL", "", "AUTHENTIK_BOOTSTRAP_EMAIL", &s.bootstrap.email},
@@ -76,9 +80,12 @@ func (a *App) resolve(env lookup) (settings, error) {
 	if s.data, err = filepath.Abs(s.data); err != nil {
 		return s, fmt.Errorf("data: %w", err)
 	}
-	if err := checkSecret(string(s.secret)); err != nil {
-		return s, err
+	for name, value := range map[string]core.Secret{"secret": s.secret, "old_secret": s.oldSecret} {
+		if err := checkSecret(name, string(value)); err != nil {
+			return s, err
+		}
 	}
+	s.keyLead = time.Duration(a.KeyLead)
 	s.strictHosts = a.StrictHosts
 	return s, nil
 }
@@ -94,8 +101,13 @@ func (a *App) check() error {
 	if err := checkSessions(a.Sessions); err != nil && !isReference(a.Sessions) {
 		return err
 	}
-	if err := checkSecret(a.Secret); err != nil && !isReference(a.Secret) {
-		return err
+	for name, value := range map[string]string{"secret": a.Secret, "old_secret": a.OldSecret} {
+		if err := checkSecret(name, value); err != nil && !isReference(value) {
+			return err
+		}
+	}
+	if d := time.Duration(a.KeyLead); d != 0 && (d < keys.JWKSLife || d > keys.MaxLead) {
+		return fmt.Errorf("key_lead %s: a new signing key is published for %s to %s before it signs", d, keys.JWKSLife, keys.MaxLead)
 	}
 	if a.Origin != "" && !isReference(a.Origin) {
 		if _, err := parseOrigin(a.Origin); err != nil {
@@ -141,9 +153,9 @@ func checkSessions(value string) error {
 	return fmt.Errorf("sessions %s: %sleave `sessions` out, and sessions are kept durably beside the database", kind(value), notYet)
 }
 
-func checkSecret(value string) error {
+func checkSecret(name, value string) error {
 	if n := len(value); n > 0 && n < keys.MinSecret {
-		return fmt.Errorf("secret has %d bytes and needs at least %d: make one with `openssl rand -base64 48`, or leave it out to have a random one kept in the data directory", n, keys.MinSecret)
+		return fmt.Errorf("%s has %d bytes and needs at least %d: make one with `openssl rand -base64 48`, or leave it out to have a random one kept in the data directory", name, n, keys.MinSecret)
 	}
 	return nil
 }

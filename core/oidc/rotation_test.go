@@ -53,7 +53,7 @@ func (w *world) jwks(slug string) *jose.JSONWebKeySet {
 
 func kid(t testing.TB, token string) string {
 	t.Helper()
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA, jose.HS256})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.EdDSA, jose.HS256})
 	check(t, err)
 	return jws.Signatures[0].Header.KeyID
 }

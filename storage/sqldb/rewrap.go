@@ -65,10 +65,10 @@ func (db *DB) checkSecret(ctx context.Context) (rewrap bool, err error) {
 		}
 		known := func(fingerprint string) bool { return fingerprint == mine || db.master.Old(fingerprint) }
 		switch {
-		case next != "" && !(known(stored) && known(next)):
+		case next != "" && (!known(stored) || !known(next)):
 			return fmt.Errorf("the data was partly %w: the change from one secret to another was begun and has not ended; start with both, the new one as `secret` and the one before as `old_secret`, and it goes on where it stopped", ErrOtherSecret)
 		case !known(stored):
-			return fmt.Errorf("the data was %w: set `secret` (or AUTHENTIK_SECRET_KEY) to the one it was made with, or give that one as `old_secret` to change it; nothing was changed", ErrOtherSecret)
+			return refuseOtherSecret()
 		}
 		if rewrap = db.master.HasOld() || next != ""; !rewrap {
 			return nil
@@ -76,6 +76,10 @@ func (db *DB) checkSecret(ctx context.Context) (rewrap bool, err error) {
 		return x.exec(ctx, `INSERT INTO meta (name, value) VALUES ('secret_next', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, mine)
 	})
 	return rewrap, err
+}
+
+func refuseOtherSecret() error {
+	return fmt.Errorf("the data was %w: set `secret` (or AUTHENTIK_SECRET_KEY) to the one it was made with, or give that one as `old_secret` to change it; nothing was changed", ErrOtherSecret)
 }
 
 // rewrap seals anew, under the master secret, what one before it sealed: every tenant,

@@ -103,7 +103,10 @@ func sameSecret(ctx context.Context, s *source, m *keys.Master) error {
 	if err != nil {
 		return err
 	}
-	return refuseOtherSecret(stored, fmt.Sprintf("%x", m.Fingerprint()))
+	if mine := fmt.Sprintf("%x", m.Fingerprint()); stored != mine && !m.Old(stored) {
+		return refuseOtherSecret()
+	}
+	return nil
 }
 
 // sound looks for damage. PostgreSQL looks after itself.
