@@ -96,6 +96,9 @@ func (k *Key) JWK() jose.JSONWebKey {
 	return jwk
 }
 
+// maxRSA is the most bits that an RSA key may have, as in crypto/tls.
+const maxRSA = 8192
+
 // algorithmOf is the one algorithm a key signs with. One key, one algorithm: a
 // token that names another is refused without a look at its signature.
 func algorithmOf(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
@@ -103,6 +106,9 @@ func algorithmOf(public crypto.PublicKey) (jose.SignatureAlgorithm, error) {
 	case *rsa.PublicKey:
 		if pub.N.BitLen() < 2048 {
 			return "", &core.FieldError{Field: "key_data", Message: fmt.Sprintf("This RSA key has %d bits; it needs at least 2048.", pub.N.BitLen())}
+		}
+		if pub.N.BitLen() > maxRSA {
+			return "", &core.FieldError{Field: "key_data", Message: fmt.Sprintf("This RSA key has %d bits; more than %d make each signature too slow.", pub.N.BitLen(), maxRSA)}
 		}
 		return jose.RS256, nil
 	case *ecdsa.PublicKey:

@@ -180,6 +180,7 @@ func TestParseRefuses(t *testing.T) {
 		"broken certificate":   {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "", "certificate_data"},
 		"broken second":        {good.Certificate + "-----BEGIN CERTIFICATE-----\nAA", "", "certificate_data"},
 		"certificate as key":   {good.Certificate, good.Certificate, "key_data"},
+		"chain of strangers":   {good.Certificate + other.Certificate, "", "certificate_data"},
 		"someone else's key":   {good.Certificate, string(other.PrivateKey), "key_data"},
 		"not a key":            {"", "hello", "key_data"},
 		"curve":                {"", pkcs8(t, p224), "key_data"},

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
@@ -63,10 +64,20 @@ func parseCertificates(text string) ([]*x509.Certificate, error) {
 		if err != nil {
 			return nil, refuse("A certificate cannot be read: " + err.Error() + ".")
 		}
+		if len(out) > 0 && !vouches(cert, out[len(out)-1]) {
+			return nil, refuse(fmt.Sprintf("Certificate %d of the chain did not issue the one before it: put the one that belongs to the key first, and after each its issuer.", len(out)+1))
+		}
 		out = append(out, cert)
 		rest = bytes.TrimSpace(rest)
 	}
 	return out, nil
+}
+
+// vouches reports whether issuer signed cert. Whether it may is for whoever trusts the
+// chain to say.
+func vouches(issuer, cert *x509.Certificate) bool {
+	return bytes.Equal(issuer.RawSubject, cert.RawIssuer) &&
+		issuer.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) == nil
 }
 
 func parsePrivateKey(text string) (crypto.Signer, error) {

@@ -56,12 +56,14 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			recipe := regexp.MustCompile("(?s)\n### People and groups\n.*?```sh\n(.*?)```").FindSubmatch(readme)
-			if recipe == nil {
-				return errors.New("README.md has no recipe for people and groups")
-			}
-			if err := os.WriteFile(filepath.Join(env.WorkDir, "people.sh"), recipe[1], 0o600); err != nil {
-				return err
+			for file, title := range map[string]string{"people.sh": "People and groups", "keys.sh": "Signing keys and the master secret"} {
+				recipe := regexp.MustCompile("(?s)\n### " + title + "\n.*?```sh\n(.*?)```").FindSubmatch(readme)
+				if recipe == nil {
+					return errors.New("README.md has no recipe: " + title)
+				}
+				if err := os.WriteFile(filepath.Join(env.WorkDir, file), recipe[1], 0o600); err != nil {
+					return err
+				}
 			}
 			env.Defer(func() { s.end(syscall.SIGKILL) })
 			return os.WriteFile(filepath.Join(env.WorkDir, "Caddyfile.example"), example, 0o600)
