@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -172,6 +173,10 @@ func refused(t *testing.T, url string, m *keys.Master, why string) {
 	}
 	if !errors.Is(err, sqldb.ErrOtherSecret) || !strings.Contains(err.Error(), why) {
 		t.Errorf("refused with: %v", err)
+	}
+	// Nor is it read past the door: a backup that half of could not be opened is none.
+	if err := sqldb.Dump(t.Context(), opt, io.Discard); !errors.Is(err, sqldb.ErrOtherSecret) {
+		t.Errorf("a dump: %v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package sqldb
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -93,20 +92,25 @@ func (db *DB) preflight(ctx context.Context, to backup.Schema) (from backup.Sche
 	return from, tenants, nil
 }
 
-// sameSecret is checkSecret before anything may be written.
-func sameSecret(ctx context.Context, s *source, m *keys.Master) error {
-	var stored string
-	err := s.q.QueryRowContext(ctx, `SELECT value FROM `+s.prefix+`meta WHERE name = 'secret'`).Scan(&stored)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
+// sameSecret is checkSecret before anything may be written. While the secret changes,
+// there are two, and both must be known.
+func sameSecret(ctx context.Context, s *source, m *keys.Master) (err error) {
+	rows, err := s.q.QueryContext(ctx, `SELECT value FROM `+s.prefix+`meta WHERE name IN ('secret', 'secret_next')`)
 	if err != nil {
 		return err
 	}
-	if mine := fmt.Sprintf("%x", m.Fingerprint()); stored != mine && !m.Old(stored) {
-		return refuseOtherSecret()
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	mine := fmt.Sprintf("%x", m.Fingerprint())
+	for rows.Next() {
+		var stored string
+		if err := rows.Scan(&stored); err != nil {
+			return err
+		}
+		if stored != mine && !m.Old(stored) {
+			return refuseOtherSecret()
+		}
 	}
-	return nil
+	return rows.Err()
 }
 
 // sound looks for damage. PostgreSQL looks after itself.
