@@ -113,6 +113,9 @@ func plainError(w http.ResponseWriter, status int, message string) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "5")
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(message + "\n")) // the client may have gone
 }

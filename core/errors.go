@@ -17,6 +17,9 @@ var (
 	// ErrBusy: too much of the kind is under way. Trying again in some seconds is
 	// the remedy.
 	ErrBusy = errors.New("busy")
+	// ErrUnavailable: a store cannot be asked, or does not take writes, at the moment.
+	// Trying again in some seconds is the remedy.
+	ErrUnavailable = errors.New("unavailable")
 	// ErrInUse: it cannot be deleted while something refers to it.
 	ErrInUse = errors.New("in use")
 

@@ -115,6 +115,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		reply{status: http.StatusForbidden, body: object{"detail": errBeyond.detail}}.write(w, r)
 	case errors.Is(err, core.ErrInUse):
 		reply{status: http.StatusConflict, body: object{"detail": "It is still in use. Remove what refers to it first."}}.write(w, r)
+	case errors.Is(err, core.ErrUnavailable):
+		w.Header().Set("Retry-After", "5")
+		h.Log.ErrorContext(r.Context(), "API request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		reply{status: http.StatusServiceUnavailable, body: object{"detail": "The database cannot be reached at the moment. Try again in a few seconds."}}.write(w, r)
 	case errors.Is(err, core.ErrBusy):
 		w.Header().Set("Retry-After", "5")
 		reply{status: http.StatusServiceUnavailable, body: object{"detail": "Too much is under way at the moment. Try again in a few seconds."}}.write(w, r)

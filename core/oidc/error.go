@@ -27,7 +27,12 @@ const (
 	codeRequestNotSupported     = "request_not_supported"
 	codeRequestURINotSupported  = "request_uri_not_supported"
 	codeServerError             = "server_error"
+	codeUnavailable             = "temporarily_unavailable"
 )
+
+// retryAfter is what a client is asked to wait while a store is away, in seconds (RFC
+// 9110 §10.2.3).
+const retryAfter = "5"
 
 // Error is a protocol error: what a client is told. Err, where set, is the cause,
 // and goes only to the log.
@@ -76,6 +81,12 @@ func (p *Provider) protocolError(ctx context.Context, doing string, err error) *
 	}
 	id := core.Request(ctx).ID
 	p.Log.ErrorContext(ctx, "oidc: "+doing, "error", err, "request", id)
+	if errors.Is(err, core.ErrUnavailable) {
+		return &Error{
+			Code: codeUnavailable, Status: http.StatusServiceUnavailable, Err: err,
+			Description: "The server cannot answer at the moment. Try again in a few seconds. The request ID is " + id + ".",
+		}
+	}
 	return &Error{
 		Code: codeServerError, Status: http.StatusInternalServerError, Err: err,
 		Description: "The server could not answer. The request ID is " + id + ".",
@@ -89,6 +100,9 @@ func (p *Provider) writeError(w http.ResponseWriter, r *http.Request, doing stri
 	status := e.Status
 	if status == 0 {
 		status = http.StatusBadRequest
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
 	}
 	if e.Code == codeInvalidClient && e.Basic {
 		status = http.StatusUnauthorized // RFC 6749 §5.2
@@ -128,6 +142,12 @@ func (p *Provider) refuse(w http.ResponseWriter, r *http.Request, doing string, 
 	}
 	id := core.Request(r.Context()).ID
 	p.Log.ErrorContext(r.Context(), "oidc: "+doing, "error", err, "request", id)
+	if errors.Is(err, core.ErrUnavailable) {
+		w.Header().Set("Retry-After", retryAfter)
+		p.Login.Refuse(w, r, http.StatusServiceUnavailable, "Not available right now",
+			"Nobody can log in at the moment. Try again in a few seconds; if it goes on, tell your administrator the request ID "+id+".")
+		return
+	}
 	p.Login.Refuse(w, r, http.StatusInternalServerError, "Something went wrong",
 		"The server could not answer this request. Try again in a moment; if it happens again, tell your administrator the request ID "+id+".")
 }

@@ -29,7 +29,6 @@ func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) {
 		// The token may live on: the client must try again (RFC 7009 §2.2.1).
 		e := p.protocolError(r.Context(), "revoke", err)
 		e.Status = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", "1")
 		p.writeError(w, r, "revoke", e)
 	case err != nil:
 		p.writeError(w, r, "revoke", unauthorized(known))

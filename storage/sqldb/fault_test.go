@@ -1,8 +1,10 @@
 package sqldb_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +18,8 @@ import (
 
 // L-08: on a full disk reads go on, writes fail as a whole, and nothing is spoilt.
 func TestDiskFull(t *testing.T) {
-	db := open(t, sqldb.Options{Dir: t.TempDir()})
+	var log bytes.Buffer
+	db := open(t, sqldb.Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))})
 	ctx := t.Context()
 	must(t, db.CreateUser(ctx, "public", &core.User{UserName: "before", Active: true}))
 	must(t, db.FillDisk(ctx, "public", true))
@@ -33,6 +36,18 @@ func TestDiskFull(t *testing.T) {
 	if full == nil || errors.As(full, &fe) || errors.Is(full, core.ErrNotFound) || !strings.Contains(full.Error(), "full") {
 		t.Fatalf("error %v, want that the disk is full", full)
 	}
+	if !errors.Is(full, core.ErrUnavailable) {
+		t.Errorf("error %v, want one that says that another time will do", full)
+	}
+	for range 50 {
+		if err := db.CreateUser(ctx, "public", &core.User{UserName: "big", Attributes: map[string]any{"x": strings.Repeat("x", 90_000)}}); !errors.Is(err, core.ErrUnavailable) {
+			t.Fatal(err)
+		}
+	}
+	// One alarm, however many writes are refused, and one line at the end.
+	if n := strings.Count(log.String(), "takes no writes"); n != 1 || strings.Contains(log.String(), "writes again") {
+		t.Errorf("%d alarms in the log: %s", n, log.String())
+	}
 	u, err := db.UserByName(ctx, "public", "before")
 	must(t, err)
 	// A code is not given out that was not stored.
@@ -43,6 +58,10 @@ func TestDiskFull(t *testing.T) {
 		t.Error(err)
 	}
 	must(t, db.SaveGrant(ctx, "public", &oidc.Grant{User: u.ID, ClientID: "c", Expires: time.Now().Add(time.Hour)}))
+	if n := strings.Count(log.String(), "writes again"); n != 1 {
+		t.Errorf("%d lines tell that it is over: %s", n, log.String())
+	}
+	must(t, db.Ping(ctx))
 	checkFiles(t, db)
 }
 

@@ -87,6 +87,7 @@ type DB struct {
 	reload     sync.Mutex // held while the registry is read again
 	background sync.WaitGroup
 	rewrapped  int // set while it is opened
+	disk       disk
 
 	mu        sync.Mutex
 	listeners map[int]func(core.TenantID, []core.Change)
@@ -188,8 +189,12 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// Ping tells whether the directory answers.
+// Ping tells whether the directory answers, and, after a write that the disk refused,
+// whether it takes writes again.
 func (db *DB) Ping(ctx context.Context) error {
+	if err := db.writes(ctx); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
 	return db.read(ctx, core.DefaultTenant, directory, "ping", func(q *conn) error {
 		var n int
 		return q.row(ctx, `SELECT 1`).Scan(&n)

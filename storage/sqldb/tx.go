@@ -172,7 +172,7 @@ func (db *DB) readOnce(ctx context.Context, t core.TenantID, p part, f func(*con
 // rawWrite is write while a tenant is being readied.
 func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string, f func(*tx) error) error {
 	for i := 1; ; i++ {
-		changes, err := db.once(ctx, t, p, f)
+		changes, err := db.watched(ctx, t, p, f)
 		if err == nil {
 			db.notify(t, changes)
 			return nil
