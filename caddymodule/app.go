@@ -38,13 +38,23 @@ type App struct {
 	// `http://localhost:<port>` where that site takes any host.
 	Origin string `json:"origin,omitempty"`
 
-	// The directory of the database, the secret and the media. It is made where
-	// it is absent, for this user alone. One process at a time may have it open.
+	// The directory of the SQLite databases and of the secret, where none is configured.
+	// It is made where it is absent, for this user alone. One process at a time
+	// may have its databases open; with PostgreSQL nothing but the secret is kept there.
 	// Default: Caddy's data directory + `/postern`.
 	Data string `json:"data,omitempty"`
 
-	// Where the directory is kept. `sqlite`, one file per tenant below `data`, is the default
-	// and the only choice of this build.
+	// Where the directory is kept: `sqlite`, one file per tenant below `data`, or a
+	// `postgres://user:password@host:5432/database` URL, which any number of nodes
+	// may share. The password may be a reference inside of the URL, as in
+	// `postgres://postern:{env.DB_PASSWORD}@db/postern`. Beside PostgreSQL's own parameters
+	// (`sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `connect_timeout`,
+	// `target_session_attrs` and more than one host for a standby) the URL takes
+	// `search_path` (the schema of the default tenant, `public`), `pool_max_conns` (20),
+	// `pool_max_conn_lifetime` (1h), `pool_max_conn_idle_time` (5m), and `pgbouncer=true`
+	// where a pooler gives each transaction another connection. Default: the
+	// environment's AUTHENTIK_POSTGRESQL__HOST, PORT, NAME, USER, PASSWORD, SSLMODE and so
+	// on, where HOST is set; else `sqlite`.
 	Database string `json:"database,omitempty"`
 
 	// A `redis://` URL for sessions. Default: durable, beside the database, which is
@@ -54,7 +64,8 @@ type App struct {
 	// The master secret, at least 32 bytes, from which every key that encrypts
 	// something is derived. With another secret than the data was written with, start
 	// is refused; without it the data cannot be read. Default: the environment's
-	// AUTHENTIK_SECRET_KEY, else a random file `secret` in `data`, mode 0600.
+	// AUTHENTIK_SECRET_KEY, else a random file `secret` in `data`, mode 0600. Every
+	// node that shares a database needs the same.
 	Secret string `json:"secret,omitempty"`
 
 	// The master secret before this one. At the start, what it encrypted is encrypted
@@ -76,10 +87,12 @@ type App struct {
 	// tenant's.
 	StrictHosts bool `json:"strict_hosts,omitempty"`
 
-	// How long a guard may go on deciding from memory while the shared stores
-	// are out of reach. It has no meaning for stores of this process's own, which are the
-	// only ones of this build. Default: 60s.
-	RevocationStaleness caddy.Duration `json:"revocation_staleness,omitempty"`
+	// How long a guard may go on deciding from memory while PostgreSQL is out of
+	// reach, and discovery, key sets and userinfo may be answered from it: what was revoked
+	// on another node meanwhile is not known here. After it they answer 503; 0 means at once,
+	// which is some seconds after the database was last heard. It has no meaning
+	// for SQLite, which nobody else writes. Default: 60s.
+	RevocationStaleness *caddy.Duration `json:"revocation_staleness,omitempty"`
 
 	// Networks (CIDR) that may be called although they are private. Nothing in
 	// this build calls out.
@@ -144,6 +157,7 @@ func (a *App) Start() error {
 	if err := a.open(); err != nil {
 		return err
 	}
+	a.core.shared.staleness.Store(int64(a.settings.staleness))
 	a.core.started.Store(true)
 	return nil
 }
@@ -205,7 +219,7 @@ func (a *App) newCore() error {
 	}
 	guard := &outpost.Outpost{
 		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: sh.policies, Master: sh.master,
-		Cache: sh.guards, Now: time.Now, Log: a.log, Observe: a.counters.observe,
+		Cache: sh.guards, Fresh: sh.fresh, Now: time.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	a.core = &system{
 		settings: a.settings, shared: sh, sites: &a.sites, defaultTenant: tenant,

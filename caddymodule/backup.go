@@ -38,7 +38,7 @@ func streams() map[string]func(ctx context.Context, app *App, w http.ResponseWri
 			if err != nil {
 				return adminError(err)
 			}
-			secret, err := masterSecret(app.settings)
+			secret, _, err := masterSecret(app.settings)
 			if err != nil {
 				return adminError(err)
 			}
@@ -95,7 +95,7 @@ func writeOffline(ctx context.Context, s settings, name string, in []byte, w io.
 	if _, err := os.Stat(s.data); err != nil {
 		return fmt.Errorf("there is no data yet: %w", err)
 	}
-	secret, err := masterSecret(s)
+	secret, _, err := masterSecret(s)
 	if err != nil {
 		return err
 	}

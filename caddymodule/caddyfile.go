@@ -34,7 +34,7 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //	postern {
 //		origin               <scheme://host[:port]>
 //		data                 <directory>
-//		database             sqlite
+//		database             sqlite|<postgres:// URL>
 //		secret               <secret>
 //		old_secret           <secret>
 //		key_lead             <duration>
@@ -44,7 +44,7 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //		outbound_private     <networks…>
 //	}
 //
-// Another database, sessions, media s3 and tenants are names kept for later, and refused.
+// sessions, media s3 and tenants are names kept for later, and refused.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -94,7 +94,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 				if perr != nil || dur < 0 {
 					err = d.Errf("revocation_staleness %q is not a duration: write for example 60s, or 0 for never", text)
 				}
-				a.RevocationStaleness = caddy.Duration(dur)
+				staleness := caddy.Duration(dur)
+				a.RevocationStaleness = &staleness
 			}
 		case "outbound_private":
 			args := d.RemainingArgs()

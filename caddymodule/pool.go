@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,7 +34,7 @@ var pool = caddy.NewUsagePool() //nolint:gochecknoglobals // the one pool; modul
 // keyValidity is how long the certificate of a new tenant is valid.
 const keyValidity = 365 * 24 * time.Hour
 
-// shared is one open data directory and what is kept in memory of it.
+// shared is one open directory and what is kept in memory of it.
 type shared struct {
 	db          *sqldb.DB
 	recent      *cached.Directory // db, from memory where it can
@@ -45,6 +47,8 @@ type shared struct {
 	passwords   *login.Hasher
 	guards      *outpost.Cache
 	log         *relay
+	staleness   atomic.Int64 // time.Duration: of the configuration that started last
+	unfollow    func()
 
 	sweeping context.CancelFunc
 	swept    chan struct{} // closed when the sweeper has ended
@@ -78,7 +82,7 @@ func release(key string) error {
 }
 
 func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, error) {
-	master, err := masterKeys(s)
+	master, made, err := masterKeys(s)
 	if err != nil {
 		return nil, err
 	}
@@ -86,14 +90,22 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	sh.log.to(logger)
 	log := slog.New(sh.log)
 	sh.master = master
-	sh.db, err = storage.OpenDirectory(ctx, "sqlite", sqldb.Options{
+	sh.staleness.Store(int64(s.staleness))
+	sh.db, err = storage.OpenDirectory(ctx, string(s.database), sqldb.Options{
 		Dir: s.data, Master: sh.master, Now: time.Now, Log: log, Mappings: defaultMappings(ctx),
 		NewKeyPair: func() (*core.KeyPair, error) {
 			return keys.Generate("rsa", core.SelfSignedKeyPair, nil, keyValidity, time.Now())
 		},
 	})
 	if err != nil {
+		if made != "" && errors.Is(err, sqldb.ErrOtherSecret) {
+			// It was made for nothing, and would be in the way of the right one.
+			err = errors.Join(err, os.Remove(made))
+		}
 		return nil, err
+	}
+	if s.secret == "" && s.database != databaseSQLite {
+		log.WarnContext(ctx, "the master secret is a file of this node: set `secret` (or AUTHENTIK_SECRET_KEY) to what it holds, on this and on every other node of the database", "file", filepath.Join(s.data, secretFile))
 	}
 	sh.recent = cached.New(sh.db)
 	if n := sh.db.Rewrapped(); n > 0 {
@@ -102,12 +114,14 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	if err := forgetOldSecret(s); err != nil {
 		return nil, errors.Join(err, sh.db.Close())
 	}
-	sh.ring = &keys.Ring{Store: sh.db, Now: time.Now}
+	sh.recent.Fresh = sh.fresh
+	sh.ring = &keys.Ring{Store: sh.recent, Now: time.Now}
 	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
 	sh.policies = &policy.Engine{Store: sh.db, Expressions: sh.expressions, Events: sh.db, Now: time.Now, Log: log}
 	sh.expressions.Entitlements = sh.policies.Entitlements
 	sh.db.OnChange = sh.changed
+	sh.unfollow = sh.db.Follow(ctx)
 	ctx, sh.sweeping = context.WithCancel(ctx)
 	sh.rotation = &keys.Rotation{Pairs: sh.db, Events: sh.db, Now: time.Now, Log: log, Lead: s.keyLead}
 	go sh.sweep(ctx, log)
@@ -153,6 +167,10 @@ func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 	sh.guards.Invalidate(t, changes...)
 	for _, c := range changes {
 		switch {
+		case c.Kind == core.ChangedAny:
+			sh.recent.InvalidateAll(t)
+			sh.ring.Drop(t, "")
+			sh.sessions.DropAll(t)
 		case c.Kind == "keypair":
 			sh.ring.Drop(t, core.KeyPairID(c.ID))
 		case c.Kind == "former_key":
@@ -165,6 +183,16 @@ func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 			sh.sessions.DropUser(t, core.UserID(c.ID))
 		}
 	}
+}
+
+// fresh returns an error while what other nodes changed was not heard of for longer than
+// revocation_staleness allows.
+func (sh *shared) fresh() error {
+	behind, late := sh.db.Behind()
+	if limit := time.Duration(sh.staleness.Load()); late && behind > limit {
+		return fmt.Errorf("nothing was heard of the database for %s, and memory may be believed for %s: %w", behind.Round(time.Second), limit, core.ErrUnavailable)
+	}
+	return nil
 }
 
 // requestID names a request in the log and on error pages. It is not a secret.
@@ -185,6 +213,7 @@ func (sh *shared) hashUser(t core.TenantID, u *core.User) string {
 func (sh *shared) Destruct() error {
 	sh.sweeping()
 	<-sh.swept
+	sh.unfollow()
 	sh.sessions.Close()
 	if err := sh.db.Close(); err != nil {
 		return errors.Join(errors.New("the directory was not closed well"), err)

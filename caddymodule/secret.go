@@ -16,11 +16,11 @@ import (
 const secretFile = "secret"
 
 // masterKeys are what the data is sealed with: the master secret, and those before it
-// that may still be needed.
-func masterKeys(s settings) (*keys.Master, error) {
-	secret, err := masterSecret(s)
+// that may still be needed. made is the file of a secret that was made just now.
+func masterKeys(s settings) (m *keys.Master, made string, err error) {
+	secret, made, err := masterSecret(s)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var old [][]byte
 	if s.oldSecret != "" {
@@ -31,30 +31,36 @@ func masterKeys(s settings) (*keys.Master, error) {
 		if err == nil {
 			old = append(old, before)
 		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	return keys.NewMaster(secret, old...)
+	m, err = keys.NewMaster(secret, old...)
+	return m, made, err
 }
 
 // masterSecret returns the configured secret, or that of the data directory,
-// which is made at the first start. It is never made beside data that was written
-// with another.
-func masterSecret(s settings) ([]byte, error) {
+// which is made at the first start: then made is its path. It is never made beside data
+// that was written with another.
+func masterSecret(s settings) (secret []byte, made string, err error) {
 	if s.secret != "" {
-		return []byte(s.secret), nil
+		return []byte(s.secret), "", nil
 	}
 	path := secretPath(s)
 	for range 2 {
 		secret, err := readSecret(path)
 		if !errors.Is(err, fs.ErrNotExist) {
-			return secret, err
+			return secret, made, err
 		}
-		if err := createSecret(s.data, path); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
+		err = createSecret(s, path)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, "", err
+		}
+		if err == nil {
+			made = path
 		}
 	}
-	return readSecret(path)
+	secret, err = readSecret(path)
+	return secret, made, err
 }
 
 func secretPath(s settings) string { return filepath.Join(s.data, secretFile) }
@@ -82,12 +88,13 @@ func readSecret(path string) ([]byte, error) {
 }
 
 // createSecret makes a new secret.
-func createSecret(dir, path string) error {
+func createSecret(s settings, path string) error {
+	dir := s.data
 	old, err := filepath.Glob(filepath.Join(dir, "tenants", "*.db"))
 	if err != nil {
 		return fmt.Errorf("look into the data directory: %w", err)
 	}
-	if len(old) > 0 {
+	if len(old) > 0 && s.database == databaseSQLite {
 		return fmt.Errorf("%s is missing, and %s was written with a secret: put the file of your backup there, or set `secret` to the one it was written with", path, old[0])
 	}
 	return writeSecret(dir, path, core.RandomToken(48))

@@ -18,8 +18,10 @@ import (
 
 // settings are the app's values with every reference resolved.
 type settings struct {
-	origin      string // empty: found from the sites
-	data        string // absolute
+	origin      string      // empty: found from the sites
+	data        string      // absolute
+	database    core.Secret // "sqlite", or a postgres:// URL with its password
+	staleness   time.Duration
 	secret      core.Secret
 	oldSecret   core.Secret   // the one before, while it changes
 	keyLead     time.Duration // how long a signing key is published before it signs
@@ -34,7 +36,9 @@ type bootstrap struct {
 }
 
 // poolKey names what two configurations share.
-func (s settings) poolKey() string { return s.data + "\x00" + string(s.secret) }
+func (s settings) poolKey() string {
+	return s.data + "\x00" + string(s.database) + "\x00" + string(s.secret)
+}
 
 // lookup reads the environment: os.LookupEnv.
 type lookup func(name string) (string, bool)
@@ -86,6 +90,13 @@ func (a *App) resolve(env lookup) (settings, error) {
 		}
 	}
 	s.keyLead = time.Duration(a.KeyLead)
+	if s.database, err = a.resolveDatabase(env); err != nil {
+		return s, err
+	}
+	s.staleness = defaultStaleness
+	if a.RevocationStaleness != nil {
+		s.staleness = time.Duration(*a.RevocationStaleness)
+	}
 	s.strictHosts = a.StrictHosts
 	return s, nil
 }
@@ -95,7 +106,7 @@ const notYet = "this build does not have it yet: "
 // check refuses what this build does not have, and what is wrong, as far as it is written
 // out: isReference tells what only the start knows.
 func (a *App) check() error {
-	if err := checkDatabase(a.Database); err != nil && !isReference(a.Database) {
+	if err := checkDatabase(a.Database); err != nil {
 		return err
 	}
 	if err := checkSessions(a.Sessions); err != nil && !isReference(a.Sessions) {
@@ -128,7 +139,7 @@ func (a *App) check() error {
 			return fmt.Errorf("outbound_private %q is not a network: write for example 10.0.0.0/8", cidr)
 		}
 	}
-	if a.RevocationStaleness < 0 {
+	if a.RevocationStaleness != nil && *a.RevocationStaleness < 0 {
 		return fmt.Errorf("revocation_staleness must not be negative")
 	}
 	return nil
@@ -137,13 +148,6 @@ func (a *App) check() error {
 // isReference reports whether a value stands for another, which is read at the start.
 func isReference(value string) bool {
 	return strings.Contains(value, "{") || strings.HasPrefix(value, "env://") || strings.HasPrefix(value, "file://")
-}
-
-func checkDatabase(value string) error {
-	if value == "" || value == "sqlite" {
-		return nil
-	}
-	return fmt.Errorf("database %s: %sleave `database` out, and the directory is kept in SQLite below `data`", kind(value), notYet)
 }
 
 func checkSessions(value string) error {
@@ -177,7 +181,7 @@ func (a *App) unsupported(env lookup) error {
 	for _, f := range []struct {
 		name, value string
 		check       func(string) error
-	}{{"database", a.Database, checkDatabase}, {"sessions", a.Sessions, checkSessions}} {
+	}{{"sessions", a.Sessions, checkSessions}} {
 		value, err := reference(env, f.name, f.value)
 		if err == nil {
 			err = f.check(value)
@@ -191,10 +195,8 @@ func (a *App) unsupported(env lookup) error {
 			return fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", name, v, v, notYet)
 		}
 	}
-	for _, name := range []string{"AUTHENTIK_POSTGRESQL__HOST", "AUTHENTIK_REDIS__HOST"} {
-		if envValue(env, name) != "" {
-			return fmt.Errorf("the environment's %s: %sunset the variable; the directory and the sessions are kept in SQLite below `data`", name, notYet)
-		}
+	if name := "AUTHENTIK_REDIS__HOST"; envValue(env, name) != "" {
+		return fmt.Errorf("the environment's %s: %sunset the variable; sessions are kept durably beside the database", name, notYet)
 	}
 	enabled, err := envBool(env, "AUTHENTIK_TENANTS__ENABLED")
 	if err != nil {

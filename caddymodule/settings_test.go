@@ -31,14 +31,37 @@ func TestResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("POSTERN_TEST_SECRET", longSecret)
+	t.Setenv("POSTERN_TEST_PASSWORD", "p@ss/w:rd %?#")
+	t.Setenv("POSTERN_TEST_HOST", "db.test:5433")
+	urlFile := filepath.Join(t.TempDir(), "url")
+	if err := os.WriteFile(urlFile, []byte("postgres://a:b@db/x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		app  *App
 		env  lookup
 		want settings
 	}{
-		"nothing":                        {want: settings{}},
-		"origin":                         {app: &App{Origin: "https://Auth.Example.com:443/"}, want: settings{origin: "https://auth.example.com"}},
-		"a database by env://":           {app: &App{Database: "env://X"}, env: environment("X", "sqlite")},
+		"nothing":              {want: settings{}},
+		"origin":               {app: &App{Origin: "https://Auth.Example.com:443/"}, want: settings{origin: "https://auth.example.com"}},
+		"a database by env://": {app: &App{Database: "env://X"}, env: environment("X", "sqlite")},
+		"PostgreSQL": {app: &App{Database: "postgresql://postern:hunter@db/x?sslmode=disable"},
+			want: settings{database: "postgresql://postern:hunter@db/x?sslmode=disable"}},
+		"PostgreSQL by file://": {app: &App{Database: "file://" + urlFile}, want: settings{database: "postgres://a:b@db/x"}},
+		"a password by placeholder": {app: &App{Database: "postgres://postern:{env.POSTERN_TEST_PASSWORD}@{env.POSTERN_TEST_HOST}/x?sslmode=disable"},
+			want: settings{database: "postgres://postern:p%40ss%2Fw%3Ard%20%25%3F%23@db.test:5433/x?sslmode=disable"}},
+		"a password by parameter": {app: &App{Database: "postgres://postern@db/x?password=env://X"}, env: environment("X", "p@&"),
+			want: settings{database: "postgres://postern@db/x?password=p%40%26"}},
+		"a password by a file placeholder": {app: &App{Database: "postgres://postern:{file." + file + "}@db/x"},
+			want: settings{database: core.Secret("postgres://postern:" + longSecret + "@db/x")}},
+		"authentik's variables": {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__PASSWORD", "env://X  # where it is", "X", "p@ss"),
+			want: settings{database: "postgres://authentik:p%40ss@db:5432/authentik"}},
+		"all of authentik's variables": {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__PORT", "5433", "AUTHENTIK_POSTGRESQL__NAME", "sso",
+			"AUTHENTIK_POSTGRESQL__USER", "me", "AUTHENTIK_POSTGRESQL__PASSWORD", `"123"`, "AUTHENTIK_POSTGRESQL__SSLMODE", "verify-full", "AUTHENTIK_POSTGRESQL__SSLROOTCERT", "/ca.pem",
+			"AUTHENTIK_POSTGRESQL__DEFAULT_SCHEMA", "sso", "AUTHENTIK_POSTGRESQL__CONN_MAX_AGE", "60", "AUTHENTIK_POSTGRESQL__USE_PGBOUNCER", "true"),
+			want: settings{database: "postgres://me:123@db:5433/sso?pgbouncer=true&pool_max_conn_lifetime=1m0s&search_path=sso&sslmode=verify-full&sslrootcert=%2Fca.pem"}},
+		"the Caddyfile's database wins":  {app: &App{Database: "sqlite"}, env: environment("AUTHENTIK_POSTGRESQL__HOST", "db")},
+		"never from memory":              {app: &App{RevocationStaleness: new(caddy.Duration)}},
 		"a secret":                       {app: &App{Secret: longSecret}, want: settings{secret: longSecret}},
 		"a secret by placeholder":        {app: &App{Secret: "{env.POSTERN_TEST_SECRET}"}, want: settings{secret: longSecret}},
 		"a secret by env://":             {app: &App{Secret: "env://X"}, env: environment("X", longSecret), want: settings{secret: longSecret}},
@@ -61,6 +84,12 @@ func TestResolve(t *testing.T) {
 			}
 			c.app.Data = t.TempDir()
 			c.want.data = c.app.Data
+			if c.want.database == "" {
+				c.want.database = databaseSQLite
+			}
+			if c.app.RevocationStaleness == nil {
+				c.want.staleness = time.Minute
+			}
 			got, err := c.app.resolve(c.env)
 			if err != nil || got != c.want {
 				t.Errorf("got %+v, %v", got, err)
@@ -82,20 +111,35 @@ func TestResolveRefuses(t *testing.T) {
 		"secret: open":                                                {app: &App{Secret: "file:///nowhere"}},
 		"secret: evaluated":                                           {app: &App{Secret: "{env.POSTERN_TEST_NOT_SET}"}},
 		"secret: unrecognized":                                        {app: &App{Secret: "{nothing.such}"}},
-		"database postgres: this build does not":                      {app: &App{Database: "postgres://a:hunter@db/x"}},
-		"database mysql":                                              {app: &App{Database: "mysql://a:hunter@db/x"}},
-		"database mysql: this build does not":                         {app: &App{Database: "env://DB"}, env: environment("DB", "mysql://a:hunter@db/x")},
+		"database mysql is not one":                                   {app: &App{Database: "mysql://a:hunter@db/x"}},
+		"database mysql is not one that":                              {app: &App{Database: "env://DB"}, env: environment("DB", "mysql://a:hunter@db/x")},
 		"database of another kind":                                    {app: &App{Database: "host=db password=hunter"}},
+		"database postgres is not known":                              {app: &App{Database: "postgres"}},
+		"database: the URL cannot be read":                            {app: &App{Database: "postgres://a:hunter%@db/x"}},
+		"database: the URL names no host":                             {app: &App{Database: "postgres:///x"}},
+		"database: the port":                                          {app: &App{Database: "postgres://a:hunter@db:99999/x"}},
+		"database: sslmode is not one of disable":                     {app: &App{Database: "postgres://a:hunter@db/x?sslmode=maybe"}},
+		"database: pool_max_conns":                                    {app: &App{Database: "postgres://a:hunter@db/x?pool_max_conns=many"}},
+		"database: pgbouncer is neither":                              {app: &App{Database: "postgres://a:hunter@db/x?pgbouncer=maybe"}},
+		"database: search_path names":                                 {app: &App{Database: "postgres://a:hunter@db/x?search_path=a,b"}},
+		"database: evaluated":                                         {app: &App{Database: "postgres://a:{env.POSTERN_TEST_NOT_SET}@db/x"}},
+		"database: the environment variable NOT_SET":                  {app: &App{Database: "env://NOT_SET"}},
+		"database: password: the environment variable NOT_SET":        {app: &App{Database: "postgres://a@{file./etc/hostname}/x?password=env://NOT_SET"}},
 		"sessions redis: this build does not":                         {app: &App{Sessions: "redis://a:hunter@cache"}},
 		"media s3: this build does not":                               {app: &App{Media: &Media{Backend: "s3"}}},
 		`media "gcs" is not known`:                                    {app: &App{Media: &Media{Backend: "gcs"}}},
 		"tenants: this build does not":                                {app: &App{Tenants: &Tenants{APIKey: "hunter"}}},
 		`outbound_private "10.0.0.1"`:                                 {app: &App{OutboundPrivate: []string{"10.0.0.1"}}},
-		"revocation_staleness":                                        {app: &App{RevocationStaleness: caddy.Duration(-time.Second)}},
+		"revocation_staleness":                                        {app: &App{RevocationStaleness: new(caddy.Duration(-time.Second))}},
 		"AUTHENTIK_STORAGE__MEDIA__BACKEND=s3":                        {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3")},
 		"AUTHENTIK_TENANTS__ENABLED: this build":                      {env: environment("AUTHENTIK_TENANTS__ENABLED", "true")},
 		"AUTHENTIK_TENANTS__ENABLED is neither":                       {env: environment("AUTHENTIK_TENANTS__ENABLED", "hunter")},
-		"AUTHENTIK_POSTGRESQL__HOST: this build":                      {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db")},
+		"AUTHENTIK_POSTGRESQL__HOST is not: set HOST":                 {env: environment("AUTHENTIK_POSTGRESQL__PASSWORD", "hunter")},
+		"AUTHENTIK_POSTGRESQL__PORT is not a port":                    {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__PORT", "hunter")},
+		"AUTHENTIK_POSTGRESQL__CONN_OPTIONS: this build":              {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__CONN_OPTIONS", "hunter")},
+		"AUTHENTIK_POSTGRESQL__CONN_MAX_AGE is not":                   {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__CONN_MAX_AGE", "hunter")},
+		"AUTHENTIK_POSTGRESQL__…: sslmode":                            {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__SSLMODE", "hunter")},
+		"AUTHENTIK_POSTGRESQL__PASSWORD: open":                        {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__PASSWORD", "file:///nowhere")},
 		"AUTHENTIK_REDIS__HOST: this build":                           {env: environment("AUTHENTIK_REDIS__HOST", "cache")},
 		"DISABLE_EMBEDDED_OUTPOST is neither":                         {env: environment("AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "hunter")},
 		"AUTHENTIK_BOOTSTRAP_TOKEN: the environment variable NOT_SET": {env: environment("AUTHENTIK_BOOTSTRAP_TOKEN", "env://NOT_SET")},
@@ -113,13 +157,18 @@ func TestResolveRefuses(t *testing.T) {
 	}
 }
 
+func secretOf(s settings) ([]byte, error) {
+	secret, _, err := masterSecret(s)
+	return secret, err
+}
+
 func TestMasterSecret(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	first, err := masterSecret(settings{data: dir})
+	first, err := secretOf(settings{database: databaseSQLite, data: dir})
 	if err != nil || len(first) < 60 {
 		t.Fatalf("%d bytes, %v", len(first), err)
 	}
-	again, err := masterSecret(settings{data: dir})
+	again, err := secretOf(settings{database: databaseSQLite, data: dir})
 	if err != nil || string(again) != string(first) {
 		t.Errorf("another secret at the second start: %v", err)
 	}
@@ -131,7 +180,7 @@ func TestMasterSecret(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, ".secret-*")); len(left) > 0 {
 		t.Errorf("left over: %v", left)
 	}
-	configured, err := masterSecret(settings{data: dir, secret: longSecret})
+	configured, err := secretOf(settings{database: databaseSQLite, data: dir, secret: longSecret})
 	if err != nil || string(configured) != longSecret {
 		t.Errorf("the configured one does not win: %v", err)
 	}
@@ -141,7 +190,7 @@ func TestMasterSecret(t *testing.T) {
 	made := make(chan string, 8)
 	for range cap(made) {
 		go func() {
-			s, err := masterSecret(settings{data: both})
+			s, err := secretOf(settings{database: databaseSQLite, data: both})
 			if err != nil {
 				t.Error(err)
 			}
@@ -176,7 +225,7 @@ func TestMasterSecret(t *testing.T) {
 		if err := damage(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := masterSecret(settings{data: dir}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := secretOf(settings{database: databaseSQLite, data: dir}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

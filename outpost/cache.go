@@ -71,7 +71,8 @@ func (c *Cache) tenant(t core.TenantID) *tenantState {
 	return s.(*tenantState)
 }
 
-// Invalidate drops what changes made stale. It returns when no later request
+// Invalidate drops what changes made stale; what it does not know, such as
+// core.ChangedAny, may concern anyone. It returns when no later request
 // can see it.
 func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 	s := c.tenant(t)

@@ -77,6 +77,13 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 		return Decision{Status: http.StatusNoContent}, nil
 	}
 
+	if err := o.fresh(); err != nil {
+		// What the configuration says is not from memory.
+		if !ours && skips(q.Guard.SkipPath, q.Info.Origin(), q.Info.URI) {
+			return Decision{Allow: true}, nil
+		}
+		return Decision{}, err
+	}
 	skipped := !ours && skips(tg.skip, q.Info.Origin(), q.Info.URI)
 	who, stale, err := o.login(ctx, q, s, tg)
 	if err != nil {
@@ -123,6 +130,14 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 		d.still = o.still(q.Info, tg, who.session)
 	}
 	return d, nil
+}
+
+// fresh reports whether memory may be believed.
+func (o *Outpost) fresh() error {
+	if o.Fresh == nil {
+		return nil
+	}
+	return o.Fresh()
 }
 
 // login finds whom the request's cookie stands for. None, or one that is no longer

@@ -36,7 +36,7 @@ type Issuer interface {
 	Redeem(ctx context.Context, t core.TenantID, clientID, redirectURI, code string, p core.Pending) (core.SessionID, core.UserID, error)
 }
 
-// Outpost is the guard. All fields but Recheck and Observe are required.
+// Outpost is the guard. All fields but Fresh, Recheck and Observe are required.
 type Outpost struct {
 	Applications core.Applications
 	Users        core.Users
@@ -47,6 +47,10 @@ type Outpost struct {
 	Cache        *Cache
 	Now          func() time.Time
 	Log          *slog.Logger
+	// Fresh returns an error while what is in memory is older than it may be, because
+	// the store that tells of changes is out of reach: then nothing is decided from
+	// it. Nil: nobody else changes the store.
+	Fresh func() error
 	// Recheck is how often an open stream's right to go on is looked at. Zero:
 	// half a second.
 	Recheck time.Duration

@@ -28,6 +28,9 @@ func staysOpen(r *http.Request) bool {
 func (o *Outpost) still(info *core.RequestInfo, tg *target, sess *core.Session) func(context.Context) (bool, error) {
 	t := info.Tenant.ID
 	return func(ctx context.Context) (bool, error) {
+		if o.fresh() != nil {
+			return false, nil // as a new request would be refused
+		}
 		for _, id := range []core.SessionID{sess.ID, sess.Parent} {
 			if id == "" {
 				continue

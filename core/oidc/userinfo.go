@@ -105,6 +105,9 @@ func (p *Provider) refuseBearer(w http.ResponseWriter, r *http.Request, err erro
 	if status == 0 {
 		status = http.StatusBadRequest
 	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
 	if status < 500 {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="userinfo", error="`+e.Code+`", error_description="`+e.Description+`"`)
 	}

@@ -108,3 +108,15 @@ func (c *cache) dropUser(t core.TenantID, u core.UserID, keep core.SessionID) {
 		}
 	}
 }
+
+// dropAll walks all that is cached, too.
+func (c *cache) dropAll(t core.TenantID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drops++
+	for ref := range c.sessions.All() {
+		if ref.tenant == t {
+			c.sessions.Invalidate(ref)
+		}
+	}
+}

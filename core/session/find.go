@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/postern-sso/postern/core"
@@ -33,18 +34,39 @@ func (m *Sessions) byID(ctx context.Context, t core.TenantID, id core.SessionID)
 	return m.cache.addByID(generation, t, s), nil
 }
 
-// use returns the session of e if it is alive, and notes that it was seen. One
-// that is over is ended for good, so that a clock that jumps back does not
-// revive it.
-func (m *Sessions) use(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
+// alive returns the session of e where it lives, else core.ErrNotFound. Memory knows of
+// its use here alone: one that has rested too long here is looked up again, as
+// another node may have seen it since. One that is over is ended for good, so that a
+// clock that jumps back does not revive it.
+func (m *Sessions) alive(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
 	now := m.now()
 	s := e.session.Load()
-	if !s.Alive(now) {
-		if err := m.end(ctx, t, s.ID); err != nil {
-			m.log().Warn("end a session that is over", "session", s.ID, "error", err)
-		}
-		return nil, fmt.Errorf("session is over: %w", core.ErrNotFound)
+	if s.Alive(now) {
+		return s, nil
 	}
+	if now.Before(s.Expires) {
+		stored, err := m.Store.SessionByID(ctx, t, s.ID)
+		switch {
+		case err == nil && stored.LastSeen.After(s.LastSeen) && stored.Alive(now):
+			e.session.CompareAndSwap(s, stored)
+			return stored, nil
+		case err != nil && !errors.Is(err, core.ErrNotFound):
+			return nil, fmt.Errorf("look up a session that rests: %w", err)
+		}
+	}
+	if err := m.end(ctx, t, s.ID); err != nil {
+		m.log().Warn("end a session that is over", "session", s.ID, "error", err)
+	}
+	return nil, fmt.Errorf("session is over: %w", core.ErrNotFound)
+}
+
+// use returns the session of e if it is alive, and notes that it was seen.
+func (m *Sessions) use(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
+	s, err := m.alive(ctx, t, e)
+	if err != nil {
+		return nil, err
+	}
+	now := m.now()
 	if now.Sub(s.LastSeen) < touchEvery {
 		return s, nil
 	}

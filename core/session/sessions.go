@@ -154,11 +154,7 @@ func (m *Sessions) SessionByID(ctx context.Context, t core.TenantID, id core.Ses
 	if err != nil {
 		return nil, err
 	}
-	s := e.session.Load()
-	if !s.Alive(m.now()) {
-		return nil, fmt.Errorf("session is over: %w", core.ErrNotFound)
-	}
-	return s, nil
+	return m.alive(ctx, t, e)
 }
 
 // End ends the login of the browser that sent r, with its children, and takes
@@ -224,6 +220,13 @@ func (m *Sessions) Drop(t core.TenantID, ids ...core.SessionID) {
 func (m *Sessions) DropUser(t core.TenantID, u core.UserID) {
 	m.init()
 	m.cache.dropUser(t, u, "")
+}
+
+// DropAll forgets all that is in memory of a tenant's sessions, where nobody knows
+// which of them were changed.
+func (m *Sessions) DropAll(t core.TenantID) {
+	m.init()
+	m.cache.dropAll(t)
 }
 
 func (m *Sessions) end(ctx context.Context, t core.TenantID, id core.SessionID) error {

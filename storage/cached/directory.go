@@ -28,6 +28,11 @@ const (
 // What it gives is shared, but for the outermost struct: nobody may write into its maps and slices.
 type Directory struct {
 	*sqldb.DB
+	// Fresh returns an error while nobody can say what other nodes changed: then
+	// nothing is answered from memory. Nil: there are no other nodes. It is set
+	// before the first use.
+	Fresh func() error
+
 	people  *otter.Cache[key, *person]
 	objects *otter.Cache[key, entry]
 	tenants sync.Map // core.TenantID to *generation
@@ -59,6 +64,8 @@ const (
 	applicationByProvider
 	provider
 	mappings
+	keyPair // these are answered from memory only while the directory is away
+	grant
 )
 
 // person is a user, and their groups once they were asked for.
@@ -118,7 +125,12 @@ func (d *Directory) Invalidate(t core.TenantID, changes ...core.Change) {
 			d.people.Invalidate(key{t, user, c.ID})
 		case "keypair":
 			g.keys.Add(1)
-		case "session", "grant", "token":
+			g.all.Add(1)
+			d.objects.Invalidate(key{t, keyPair, c.ID})
+		case "grant":
+			g.all.Add(1)
+			d.objects.Invalidate(key{t, grant, c.ID})
+		case "session", "token":
 			// Nothing of these is here.
 		default:
 			g.all.Add(1)
@@ -152,7 +164,7 @@ func (d *Directory) Generation(t core.TenantID) uint64 {
 func recall[T any](d *Directory, k key, ask func() (T, error)) (T, error) {
 	g := d.generation(k.tenant)
 	shape := g.shape.Load()
-	if e, ok := d.objects.GetIfPresent(k); ok && e.shape == shape {
+	if e, ok := d.objects.GetIfPresent(k); ok && e.shape == shape && d.fresh() {
 		return e.value.(T), nil
 	}
 	v, err := ask()
@@ -221,7 +233,7 @@ func (d *Directory) User(ctx context.Context, t core.TenantID, id core.UserID) (
 func (d *Directory) person(ctx context.Context, t core.TenantID, id core.UserID) (*person, error) {
 	g, k := d.generation(t), key{t, user, string(id)}
 	all := g.all.Load()
-	if p, ok := d.people.GetIfPresent(k); ok {
+	if p, ok := d.people.GetIfPresent(k); ok && d.fresh() {
 		return p, nil
 	}
 	u, err := d.DB.User(ctx, t, id)
@@ -238,7 +250,7 @@ func (d *Directory) UserGroups(ctx context.Context, t core.TenantID, id core.Use
 	g := d.generation(t)
 	all, shape := g.all.Load(), g.shape.Load()
 	p, remembered := d.people.GetIfPresent(key{t, user, string(id)})
-	if remembered {
+	if remembered && d.fresh() {
 		if in := p.groups.Load(); in != nil && in.shape == shape {
 			return slices.Clone(in.list), nil
 		}

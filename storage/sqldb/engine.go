@@ -34,6 +34,16 @@ type engine interface {
 	// conn gives a connection on which the tenant's tables of a part are found
 	// by their bare names. release must be called once.
 	conn(ctx context.Context, t core.TenantID, p part, write bool) (c *sql.Conn, release func(), err error)
+	// pooled reports whether a connection is known to stay the same only inside a
+	// transaction, which must begin with enter.
+	pooled() bool
+	// enter makes a transaction see the tenant's tables, where pooled.
+	enter(ctx context.Context, q queryer, t core.TenantID) error
+	// writable reads "off" where the database takes writes.
+	writable() string
+	// announce tells other nodes, at the transaction's commit, that the tenant's
+	// outbox has grown. It is a hint: the outbox itself is the truth.
+	announce(ctx context.Context, q queryer, t core.TenantID) error
 	// shared reports whether other processes write here too.
 	shared() bool
 	// joined reports whether both parts are in one database, so that one
@@ -48,6 +58,11 @@ type engine interface {
 	// lost reports whether the connection is gone, without a word on whether a
 	// transaction that was just being committed was.
 	lost(err error) bool
+	// away reports whether the database could not be asked, or did not take a write
+	// that it will take at another time.
+	away(err error) bool
+	// spoil throws a connection away whose error says that it leads to the wrong place.
+	spoil(c *sql.Conn, err error)
 	// unique names the "table.column" of a violated unique constraint; of several
 	// columns, joined by "_".
 	unique(err error) (string, bool)

@@ -73,6 +73,15 @@ func (db *DB) AgeRegistry() {
 	db.registry.Store(&r)
 }
 
+// Trace hears of every statement. It is set before the first use.
+func (db *DB) Trace(f func(core.TenantID, string, []any)) { db.trace = f }
+
+// FollowBy says, before Follow, how often the outbox is looked at, and switches off that
+// notifications are listened to, or that anything is read.
+func (db *DB) FollowBy(every time.Duration, deaf, blind bool) {
+	db.follower.every, db.follower.deaf, db.follower.blind = every, deaf, blind
+}
+
 // Connections bounds the pool of a PostgreSQL directory.
 func (db *DB) Connections(n int) { db.engine.(*postgresEngine).pool.SetMaxOpenConns(n) }
 

@@ -51,5 +51,8 @@ func (x *tx) appendOutbox(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	if len(x.changes) == 0 {
+		return nil
+	}
+	return x.db.engine.announce(x.statement(ctx), x.q, x.tenant)
 }

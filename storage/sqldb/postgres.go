@@ -6,8 +6,12 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
+	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,61 +21,71 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// postgresConns bounds the connections of one process.
-const postgresConns = 20
-
 // postgresEngine keeps each tenant in a schema of its own, named as the tenant.
 // One pool serves all: a connection's search_path is set when it changes tenant.
 type postgresEngine struct {
-	config *pgx.ConnConfig
-	pool   *sql.DB
-	more   fs.FS // see migrationSet
+	postgresURL
+	pool *sql.DB
+	more fs.FS // see migrationSet
+	// down is set while whoever follows the outbox finds no database: then nobody
+	// else tries either, and waits, until it is found again.
+	down atomic.Bool
 }
 
+// errDown is what a call gets while the database is known to be away.
+var errDown = fmt.Errorf("the database does not answer: %w", core.ErrUnavailable)
+
 func openPostgres(ctx context.Context, opt Options) (engine, error) {
-	config, err := pgx.ParseConfig(opt.URL)
+	read, err := readURL(opt.URL)
 	if err != nil {
-		// pgx takes the password out of its message.
 		return nil, fmt.Errorf("read database URL: %w", err)
 	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 10 * time.Second
-	}
 	if opt.offline {
-		config.RuntimeParams["application_name"] = offlineName
+		read.config.RuntimeParams["application_name"] = offlineName
 	}
-	e := &postgresEngine{config: config, pool: stdlib.OpenDB(*config), more: opt.more}
-	e.pool.SetMaxOpenConns(postgresConns)
-	e.pool.SetMaxIdleConns(postgresConns)
-	e.pool.SetConnMaxIdleTime(5 * time.Minute)
-	if err := e.refuseForeign(ctx); err != nil {
-		return nil, errors.Join(err, e.pool.Close())
+	e := &postgresEngine{postgresURL: *read, pool: stdlib.OpenDB(*read.config), more: opt.more}
+	e.pool.SetMaxOpenConns(e.conns)
+	e.pool.SetMaxIdleConns(e.conns)
+	e.pool.SetConnMaxIdleTime(e.idle)
+	e.pool.SetConnMaxLifetime(e.lifetime)
+	if err := e.reach(ctx); err != nil {
+		return nil, errors.Join(e.explain(err), e.pool.Close())
 	}
 	return e, nil
 }
 
-// refuseForeign looks for authentik's own tables, in any schema, and changes
-// nothing.
-func (e *postgresEngine) refuseForeign(ctx context.Context) (err error) {
-	rows, err := e.pool.QueryContext(ctx, `SELECT schemaname || '.' || tablename FROM pg_catalog.pg_tables
-		WHERE tablename LIKE 'authentik!_%' ESCAPE '!' ORDER BY tablename <> 'authentik_core_user', 1 LIMIT 3`)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	var found []string
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
-			return err
+const (
+	// startWait is how long a start waits for a database that is not there yet.
+	startWait = 10 * time.Second
+	// migrateWait bounds what makes a tenant's tables, which waits for other nodes
+	// that do the same.
+	migrateWait = 5 * time.Minute
+)
+
+// reach looks whether the database is one that may be used. One that does not answer yet
+// is waited for a little: servers are often started together.
+func (e *postgresEngine) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	for {
+		err := e.refuseForeign(ctx)
+		var refused *net.OpError
+		if err == nil || sqlState(err) != "57P03" && !errors.As(err, &refused) { // cannot_connect_now
+			return flat(err)
 		}
-		found = append(found, name)
+		pause(ctx, pollEvery)
+		if ctx.Err() != nil {
+			return flat(err)
+		}
 	}
-	if err := rows.Err(); err != nil || len(found) == 0 {
-		return err
+}
+
+// schemaOf names the schema of a tenant whose ID was checked.
+func (e *postgresEngine) schemaOf(t core.TenantID) string {
+	if t == core.DefaultTenant {
+		return e.schema
 	}
-	return fmt.Errorf("the database %q %w (%s, …): give Postern a database of its own; nothing was changed",
-		e.config.Database, ErrForeign, strings.Join(found, ", "))
+	return string(t)
 }
 
 func (*postgresEngine) name() string { return "postgres" }
@@ -82,7 +96,7 @@ func (e *postgresEngine) exists(ctx context.Context, t core.TenantID) (bool, err
 	}
 	var n int
 	err := e.pool.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename IN ($2, $3)`,
-		string(t), directory.versionTable(), sessions.versionTable()).Scan(&n)
+		e.schemaOf(t), directory.versionTable(), sessions.versionTable()).Scan(&n)
 	return n == int(parts), err
 }
 
@@ -91,24 +105,55 @@ func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error
 	if !validTenant(t) {
 		return core.ErrNotFound
 	}
-	if t != core.DefaultTenant {
-		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{string(t)}.Sanitize() //nolint:gosec // validTenant let it pass, and it is quoted
+	if e.down.Load() {
+		return errDown
+	}
+	ctx, cancel := context.WithTimeout(ctx, migrateWait)
+	defer cancel()
+	schema := e.schemaOf(t)
+	if e.pooled() {
+		return e.migrated(ctx, schema)
+	}
+	if schema != "public" {
+		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{schema}.Sanitize()
 		_, err := e.pool.ExecContext(ctx, query)
 		if _, twice := e.unique(err); twice {
 			// Another node made it between PostgreSQL's look and its insert.
 			_, err = e.pool.ExecContext(ctx, query)
 		}
 		if err != nil {
-			return fmt.Errorf("create schema: %w", err)
+			return fmt.Errorf("create schema: %w", e.explain(err))
 		}
 	}
 	config := e.config.Copy()
-	config.RuntimeParams["search_path"] = string(t)
+	config.RuntimeParams["search_path"] = schema
+	config.RuntimeParams["statement_timeout"] = "0" // a migration may take long
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	for p := range parts {
 		if err := migrate(ctx, db, postgresDialect, migrationSet{part: p, more: e.more}); err != nil {
+			return e.explain(err)
+		}
+	}
+	return nil
+}
+
+// migrated refuses to go on where a migration is due, which a pooler in transaction
+// mode cannot carry.
+func (e *postgresEngine) migrated(ctx context.Context, schema string) error {
+	for p := range parts {
+		_, newest, err := migrationFiles(postgresDialect, migrationSet{part: p, more: e.more})
+		if err != nil {
 			return err
+		}
+		var version sql.NullInt64
+		table := pgx.Identifier{schema, p.versionTable()}.Sanitize()
+		err = e.pool.QueryRowContext(ctx, `SELECT max(version_id) FROM `+table).Scan(&version) //nolint:gosec // both names are checked and quoted
+		if sqlState(err) == "42P01" || err == nil && version.Int64 < newest {                  // undefined_table
+			return fmt.Errorf("the tables in schema %q have to be made or brought up to date, which cannot be done through a pooler: start once with a URL that leads to PostgreSQL itself, without pgbouncer=true", schema)
+		}
+		if err != nil {
+			return e.explain(err)
 		}
 	}
 	return nil
@@ -118,6 +163,9 @@ func (e *postgresEngine) conn(ctx context.Context, t core.TenantID, _ part, _ bo
 	if !validTenant(t) {
 		return nil, nil, core.ErrNotFound
 	}
+	if e.down.Load() {
+		return nil, nil, errDown
+	}
 	c, err := e.pool.Conn(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -125,7 +173,10 @@ func (e *postgresEngine) conn(ctx context.Context, t core.TenantID, _ part, _ bo
 	release := func() {
 		c.Close() //nolint:gosec // gives the connection back; it has no error to tell
 	}
-	if err := turnTo(ctx, c, t); err != nil {
+	if e.pooled() {
+		return c, release, nil
+	}
+	if err := turnTo(ctx, c, e.schemaOf(t)); err != nil {
 		release()
 		return nil, nil, err
 	}
@@ -134,8 +185,8 @@ func (e *postgresEngine) conn(ctx context.Context, t core.TenantID, _ part, _ bo
 
 // turnTo makes a connection see one tenant's schema and no other. A connection of
 // which that is not certain is thrown away.
-func turnTo(ctx context.Context, c *sql.Conn, t core.TenantID) error {
-	const key = "postern tenant"
+func turnTo(ctx context.Context, c *sql.Conn, schema string) error {
+	const key = "postern schema"
 	var failed error
 	err := c.Raw(func(dc any) error {
 		sc, ok := dc.(*stdlib.Conn)
@@ -144,23 +195,23 @@ func turnTo(ctx context.Context, c *sql.Conn, t core.TenantID) error {
 			return driver.ErrBadConn
 		}
 		pc := sc.Conn()
-		if pc.PgConn().CustomData()[key] == t {
+		if pc.PgConn().CustomData()[key] == schema {
 			return nil
 		}
 		delete(pc.PgConn().CustomData(), key)
-		var schema string
-		_, err := pc.Exec(ctx, `SELECT set_config('search_path', $1, false)`, string(t))
+		var seen string
+		_, err := pc.Exec(ctx, `SELECT set_config('search_path', $1, false)`, schema)
 		if err == nil {
-			err = pc.QueryRow(ctx, `SELECT coalesce(current_schema(), '')`).Scan(&schema)
+			err = pc.QueryRow(ctx, `SELECT coalesce(current_schema(), '')`).Scan(&seen)
 		}
-		if err == nil && schema != string(t) {
-			err = fmt.Errorf("schema %q: %w", t, core.ErrNotFound)
+		if err == nil && seen != schema {
+			err = fmt.Errorf("schema %q: %w", schema, core.ErrNotFound)
 		}
 		if err != nil {
 			failed = err
 			return driver.ErrBadConn
 		}
-		pc.PgConn().CustomData()[key] = t
+		pc.PgConn().CustomData()[key] = schema
 		return nil
 	})
 	if failed != nil {
@@ -169,11 +220,52 @@ func turnTo(ctx context.Context, c *sql.Conn, t core.TenantID) error {
 	return err
 }
 
+// enter does for one transaction what turnTo does for a connection.
+func (e *postgresEngine) enter(ctx context.Context, q queryer, t core.TenantID) error {
+	schema := e.schemaOf(t)
+	var seen string
+	_, err := q.ExecContext(ctx, `SELECT set_config('search_path', $1, true), set_config('statement_timeout', $2, true),
+		set_config('idle_in_transaction_session_timeout', $3, true)`, schema, milliseconds(statementTimeout), milliseconds(abandonedTimeout))
+	if err == nil {
+		err = q.QueryRowContext(ctx, `SELECT coalesce(current_schema(), '')`).Scan(&seen)
+	}
+	if err == nil && seen != schema {
+		err = fmt.Errorf("schema %q: %w", schema, core.ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("set search_path: %w", err)
+	}
+	return nil
+}
+
+// changesChannel is what nodes listen to. A notification names the tenant.
+const changesChannel = "postern_changes"
+
+func (e *postgresEngine) announce(ctx context.Context, q queryer, t core.TenantID) error {
+	_, err := q.ExecContext(ctx, `SELECT pg_notify($1, $2)`, changesChannel, e.schemaOf(t))
+	return err
+}
+
+// spoil gives up connections to a server that takes no writes any more: after a failover
+// another one of the URL's hosts does.
+func (e *postgresEngine) spoil(c *sql.Conn, err error) {
+	if sqlState(err) != "25006" { // read_only_sql_transaction
+		return
+	}
+	_ = c.Raw(func(any) error { return driver.ErrBadConn }) // gives back what was said
+	e.forgetIdle()
+}
+
 func (e *postgresEngine) close() error { return e.pool.Close() }
 
-func (*postgresEngine) shared() bool      { return true }
-func (*postgresEngine) joined() bool      { return true }
-func (*postgresEngine) forUpdate() string { return " FOR UPDATE" }
+func (e *postgresEngine) pooled() bool   { return e.postgresURL.pooled }
+func (*postgresEngine) writable() string { return `SELECT current_setting('transaction_read_only')` }
+func (*postgresEngine) shared() bool     { return true }
+func (*postgresEngine) joined() bool     { return true }
+
+// A foreign key that refers to the row does not wait for this lock, as it would for FOR
+// UPDATE: two that refer to each other would meet in a deadlock.
+func (*postgresEngine) forUpdate() string { return " FOR NO KEY UPDATE" }
 
 // The classes are those of PostgreSQL's manual, appendix A.
 func (*postgresEngine) busy(err error) bool {
@@ -186,10 +278,61 @@ func (*postgresEngine) busy(err error) bool {
 
 func (*postgresEngine) lost(err error) bool {
 	switch sqlState(err) {
-	case "57P01", "57P02", "57P03": // admin_shutdown, crash_shutdown, cannot_connect_now
+	case "57P01", "57P02", "57P03", "25P03": // admin_shutdown, crash_shutdown, cannot_connect_now, idle_in_transaction_session_timeout
 		return true
 	}
 	return errors.Is(err, driver.ErrBadConn) || pgconn.SafeToRetry(err)
+}
+
+// away is whatever PostgreSQL does not say as an answer to the query itself.
+func (e *postgresEngine) away(err error) bool {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return false
+	}
+	if state := sqlState(err); state != "" {
+		switch state {
+		case "25006", "57014": // read_only_sql_transaction, query_canceled
+			return true
+		}
+		switch state[:2] {
+		case "08", "53", "57", "58": // connection, resources, operator intervention, system
+			return true
+		}
+		return e.busy(err)
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) || e.lost(err) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) ||
+		errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) || errors.Is(err, sql.ErrConnDone)
+}
+
+// explain adds to what went wrong at the start what would be right.
+func (e *postgresEngine) explain(err error) error {
+	state := sqlState(err)
+	hint := ""
+	switch {
+	case err == nil || errors.Is(err, ErrForeign):
+	case state == "28P01" || state == "28000": // invalid_password, invalid_authorization_specification
+		hint = "PostgreSQL refused the user or the password: look at both, and at pg_hba.conf"
+	case state == "3D000": // invalid_catalog_name
+		hint = fmt.Sprintf("make the database with `createdb -O %s %s`", e.config.User, e.config.Database)
+	case state == "42501": // insufficient_privilege
+		hint = fmt.Sprintf("the user must be allowed to create tables and schemas: make it the owner, with `ALTER DATABASE %s OWNER TO %s` and `ALTER SCHEMA %s OWNER TO %s`",
+			e.config.Database, e.config.User, e.schema, e.config.User)
+	case state == "53300": // too_many_connections
+		hint = fmt.Sprintf("this node asks for up to %d connections and two more: lower pool_max_conns in the URL, or raise max_connections", e.conns)
+	case state == "25006": // read_only_sql_transaction
+		hint = "the database takes no writes: where it has a standby, name all hosts in the URL and add target_session_attrs=read-write"
+	case strings.Contains(err.Error(), "tls") || strings.Contains(err.Error(), "x509") || strings.Contains(err.Error(), "refused TLS"):
+		hint = "look at sslmode and sslrootcert in the URL, and at the server's certificate"
+	case e.away(err):
+		hint = "look whether PostgreSQL runs there, and whether a firewall is in between"
+	}
+	if hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", flat(err), hint)
 }
 
 func (*postgresEngine) unique(err error) (string, bool) {

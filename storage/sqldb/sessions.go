@@ -107,14 +107,16 @@ func (db *DB) SaveSession(ctx context.Context, t core.TenantID, key [32]byte, s 
 }
 
 // TouchSessions writes when each was last seen. An earlier time never replaces
-// a later one.
+// a later one, and one that had rested too long by then is not revived.
 func (db *DB) TouchSessions(ctx context.Context, t core.TenantID, seen map[core.SessionID]time.Time) error {
 	if len(seen) == 0 {
 		return nil
 	}
 	return db.write(ctx, t, sessions, "touch sessions", func(x *tx) error {
 		for id, at := range seen {
-			if err := x.exec(ctx, `UPDATE sessions SET last_seen = $2 WHERE id = $1 AND last_seen < $2 AND ended = 0`, id, micros(at)); err != nil {
+			err := x.exec(ctx, `UPDATE sessions SET last_seen = $2 WHERE id = $1 AND last_seen < $2 AND ended = 0
+				AND (idle = 0 OR last_seen + idle > $2)`, id, micros(at))
+			if err != nil {
 				return err
 			}
 		}
@@ -135,22 +137,33 @@ func (db *DB) DeleteUserSessions(ctx context.Context, t core.TenantID, u core.Us
 	return db.end(ctx, t, `user_id = $1 AND id <> $2 AND parent_id <> $2`, u, keep)
 }
 
-// end ends the sessions that a condition finds, for good, and then tells it in
-// the outbox. Ended first: whoever reads the line and looks again finds none.
+// end ends the sessions that a condition finds, for good, and tells it in the outbox:
+// in one transaction, where both are in one database. Else they end first: whoever
+// reads the line and looks again finds none.
 func (db *DB) end(ctx context.Context, t core.TenantID, where string, args ...any) (ids []core.SessionID, err error) {
 	err = db.write(ctx, t, sessions, "end sessions", func(x *tx) error {
 		ids, err = x.endRows(ctx, where, args...)
+		if err == nil && db.engine.joined() {
+			x.endedSessions(ids)
+		}
 		return err
 	})
-	if err != nil || len(ids) == 0 {
+	if err != nil {
 		return nil, err
 	}
+	if len(ids) == 0 || db.engine.joined() {
+		return ids, nil
+	}
 	return ids, db.write(ctx, t, directory, "tell of ended sessions", func(x *tx) error {
-		for _, id := range ids {
-			x.changed("session", string(id), "delete")
-		}
+		x.endedSessions(ids)
 		return nil
 	})
+}
+
+func (x *tx) endedSessions(ids []core.SessionID) {
+	for _, id := range ids {
+		x.changed("session", string(id), "delete")
+	}
 }
 
 // endRows marks sessions ended. The row stays for a while, without what it told
@@ -180,9 +193,7 @@ func (x *tx) endSessions(ctx context.Context, u core.UserID) (err error) {
 			return err
 		})
 	}
-	for _, id := range ids {
-		x.changed("session", string(id), "delete")
-	}
+	x.endedSessions(ids)
 	return err
 }
 

@@ -93,6 +93,9 @@ type DB struct {
 	listeners map[int]func(core.TenantID, []core.Change)
 	nextID    int
 	tenants   map[core.TenantID]*tenantState
+
+	follower follower
+	trace    func(core.TenantID, string, []any) // for tests: hears of every statement
 }
 
 // tenantState remembers that a tenant was migrated and seeded by this process.
@@ -123,7 +126,8 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 		return nil, errors.New("open directory: no master secret given")
 	}
 	db := &DB{opt: opt, now: opt.Now, log: opt.Log, master: opt.Master,
-		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{}}
+		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{},
+		follower: follower{places: map[core.TenantID]place{}}}
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -176,7 +180,7 @@ func (db *DB) start(ctx context.Context) error {
 		return err
 	}
 	db.tenants[core.DefaultTenant] = &tenantState{ready: true}
-	return nil
+	return db.followFrom(ctx, core.DefaultTenant)
 }
 
 // Close expects that callers have ended their work. What was committed is on the
@@ -189,15 +193,21 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// Ping tells whether the directory answers, and, after a write that the disk refused,
-// whether it takes writes again.
+// Now is the directory's clock.
+func (db *DB) Now() time.Time { return db.now() }
+
+// Ping tells whether the directory answers, and whether it takes writes.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.writes(ctx); err != nil {
 		return fmt.Errorf("ping: %w", err)
 	}
 	return db.read(ctx, core.DefaultTenant, directory, "ping", func(q *conn) error {
-		var n int
-		return q.row(ctx, `SELECT 1`).Scan(&n)
+		var readOnly string
+		err := q.row(ctx, db.engine.writable()).Scan(&readOnly)
+		if err == nil && readOnly != "off" {
+			return fmt.Errorf("the database is read-only: %w", core.ErrUnavailable)
+		}
+		return err
 	})
 }
 

@@ -294,6 +294,8 @@ func (e *sqliteEngine) closeFiles() error {
 	return errors.Join(errs...)
 }
 
+func (*sqliteEngine) pooled() bool      { return false }
+func (*sqliteEngine) writable() string  { return `SELECT 'off'` }
 func (*sqliteEngine) shared() bool      { return false }
 func (*sqliteEngine) joined() bool      { return false }
 func (*sqliteEngine) forUpdate() string { return "" }
@@ -327,6 +329,15 @@ func (*sqliteEngine) unique(err error) (string, bool) {
 
 // A file has no connection to lose.
 func (*sqliteEngine) lost(error) bool { return false }
+
+func (*sqliteEngine) away(error) bool { return false }
+
+func (*sqliteEngine) spoil(*sql.Conn, error) {}
+
+func (*sqliteEngine) enter(context.Context, queryer, core.TenantID) error { return nil }
+
+// announce has nobody to tell.
+func (*sqliteEngine) announce(context.Context, queryer, core.TenantID) error { return nil }
 
 // SQLite's indexes take any length.
 func (*sqliteEngine) tooLong(error) bool { return false }

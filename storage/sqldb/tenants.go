@@ -120,6 +120,9 @@ func (db *DB) ready(ctx context.Context, id core.TenantID) error {
 	if err := db.seed(ctx, id); err != nil {
 		return err
 	}
+	if err := db.followFrom(ctx, id); err != nil {
+		return err
+	}
 	state.ready = true
 	return nil
 }
@@ -207,14 +210,20 @@ func (db *DB) loadRegistry(ctx context.Context) error {
 
 // readRegistry does it for whoever holds the lock.
 func (db *DB) readRegistry(ctx context.Context) error {
-	r := &registry{byID: map[core.TenantID]*core.Tenant{}, byHost: map[string]*core.Tenant{}, read: time.Now()}
-	c, release, err := db.engine.conn(ctx, core.DefaultTenant, directory, false)
+	var r *registry
+	err := db.rawRead(ctx, core.DefaultTenant, directory, "read registry", func(q *conn) error {
+		r = &registry{byID: map[core.TenantID]*core.Tenant{}, byHost: map[string]*core.Tenant{}, read: time.Now()}
+		return r.fill(ctx, q)
+	})
 	if err != nil {
 		return err
 	}
-	defer release()
-	q := &conn{q: c, tenant: core.DefaultTenant, db: db}
-	err = q.each(ctx, func(s scanner) error {
+	db.registry.Store(r)
+	return nil
+}
+
+func (r *registry) fill(ctx context.Context, q *conn) error {
+	err := q.each(ctx, func(s scanner) error {
 		var t core.Tenant
 		var brand string
 		if err := s.Scan(&t.ID, &t.UUID, &t.Name, &brand); err != nil {
@@ -226,7 +235,7 @@ func (db *DB) readRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = q.each(ctx, func(s scanner) error {
+	return q.each(ctx, func(s scanner) error {
 		var domain string
 		var id core.TenantID
 		var primary bool
@@ -241,9 +250,4 @@ func (db *DB) readRegistry(ctx context.Context) error {
 		}
 		return nil
 	}, `SELECT domain, tenant_id, is_primary FROM domains ORDER BY id`)
-	if err != nil {
-		return err
-	}
-	db.registry.Store(r)
-	return nil
 }

@@ -14,6 +14,27 @@ import (
 // tries bounds how often a transaction that met another one is run.
 const tries = 8
 
+// callWait bounds a call on a database that other processes and a network stand
+// before, where the caller sets no limit.
+const callWait = 4 * time.Second
+
+// bounded gives a call that has no deadline one.
+func (db *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has || !db.engine.shared() {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, callWait)
+}
+
+// told says what a call was doing, and core.ErrUnavailable where the database could not
+// be asked and asker still waits for the answer.
+func (db *DB) told(asker context.Context, what string, err error) error {
+	if asker.Err() == nil && db.engine.away(err) && !errors.Is(err, core.ErrUnavailable) {
+		return fmt.Errorf("%s: %w: %w", what, core.ErrUnavailable, flat(err))
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
 // errText: a text that no database can hold alike. A lookup finds nothing by it,
 // a write is refused.
 var errText = errors.New("text holds a NUL character or is not UTF-8")
@@ -30,6 +51,24 @@ type conn struct {
 	q      queryer
 	tenant core.TenantID
 	db     *DB
+	call   context.Context //nolint:containedctx // the caller's, with the call's deadline
+}
+
+// statement is the context of one statement: the call's, which ends sooner than the
+// one that its function has.
+func (c *conn) statement(ctx context.Context) context.Context {
+	if c.call != nil {
+		return c.call
+	}
+	return ctx
+}
+
+// query is the last stop of every statement.
+func (c *conn) query(query string, args []any) ([]any, error) {
+	if c.db.trace != nil {
+		c.db.trace(c.tenant, query, args)
+	}
+	return plain(args)
 }
 
 // row is one row, or the reason for none.
@@ -50,20 +89,20 @@ func (r row) Scan(dest ...any) error {
 
 // row returns the first row. Where there is none, Scan gives core.ErrNotFound.
 func (c *conn) row(ctx context.Context, query string, args ...any) row {
-	args, err := plain(args)
+	args, err := c.query(query, args)
 	if err != nil {
 		return row{err: err}
 	}
-	return row{Row: c.q.QueryRowContext(ctx, query, args...)}
+	return row{Row: c.q.QueryRowContext(c.statement(ctx), query, args...)}
 }
 
 // each calls scan for every row.
 func (c *conn) each(ctx context.Context, scan func(scanner) error, query string, args ...any) (err error) {
-	args, err = plain(args)
+	args, err = c.query(query, args)
 	if err != nil {
 		return err
 	}
-	rows, err := c.q.QueryContext(ctx, query, args...)
+	rows, err := c.q.QueryContext(c.statement(ctx), query, args...)
 	if err != nil {
 		return err
 	}
@@ -94,11 +133,11 @@ func (x *tx) exec(ctx context.Context, query string, args ...any) error {
 
 // count runs a statement and returns how many rows it touched.
 func (x *tx) count(ctx context.Context, query string, args ...any) (int64, error) {
-	args, err := plain(args)
+	args, err := x.query(query, args)
 	if err != nil {
 		return 0, err
 	}
-	res, err := x.q.ExecContext(ctx, query, args...)
+	res, err := x.q.ExecContext(x.statement(ctx), query, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -146,6 +185,9 @@ func (db *DB) write(ctx context.Context, t core.TenantID, p part, what string, f
 
 // rawRead is read while a tenant is being readied.
 func (db *DB) rawRead(ctx context.Context, t core.TenantID, p part, what string, f func(*conn) error) error {
+	asker := ctx
+	ctx, cancel := db.bounded(ctx)
+	defer cancel()
 	err := db.readOnce(ctx, t, p, f)
 	for i := 1; i < tries && err != nil && db.engine.lost(err) && ctx.Err() == nil; i++ {
 		// The server closed idle connections; others may lie in the pool.
@@ -155,7 +197,7 @@ func (db *DB) rawRead(ctx context.Context, t core.TenantID, p part, what string,
 		err = core.ErrNotFound
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		return db.told(asker, what, err)
 	}
 	return nil
 }
@@ -166,11 +208,24 @@ func (db *DB) readOnce(ctx context.Context, t core.TenantID, p part, f func(*con
 		return err
 	}
 	defer release()
-	return f(&conn{q: c, tenant: t, db: db})
+	if !db.engine.pooled() {
+		return f(&conn{q: c, tenant: t, db: db, call: ctx})
+	}
+	x, err := c.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	if err := db.engine.enter(ctx, x, t); err != nil {
+		return rollback(x, err)
+	}
+	return rollback(x, f(&conn{q: x, tenant: t, db: db, call: ctx}))
 }
 
 // rawWrite is write while a tenant is being readied.
 func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string, f func(*tx) error) error {
+	asker := ctx
+	ctx, cancel := db.bounded(ctx)
+	defer cancel()
 	for i := 1; ; i++ {
 		changes, err := db.watched(ctx, t, p, f)
 		if err == nil {
@@ -190,13 +245,11 @@ func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string
 			if db.engine.tooLong(err) {
 				err = &core.FieldError{Field: "non_field_errors", Message: "A name or an identifier is too long."}
 			}
-			return fmt.Errorf("%s: %w", what, err)
+			return db.told(asker, what, err)
 		}
-		pause := time.Duration(i) * time.Duration(1+rand.IntN(10)) * time.Millisecond //nolint:gosec // a pause is no secret
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", what, ctx.Err())
-		case <-time.After(pause):
+		pause(ctx, time.Duration(i)*time.Duration(1+rand.IntN(10))*time.Millisecond) //nolint:gosec // a pause is no secret
+		if ctx.Err() != nil {
+			return db.told(asker, what, ctx.Err())
 		}
 	}
 }
@@ -211,26 +264,39 @@ func (db *DB) once(ctx context.Context, t core.TenantID, p part, f func(*tx) err
 	if err != nil {
 		return nil, err
 	}
-	x := &tx{conn: conn{q: t2, tenant: t, db: db}}
-	var l *limits
-	if p == directory {
-		if l, err = x.limit(ctx); err != nil {
+	if db.engine.pooled() {
+		if err := db.engine.enter(ctx, t2, t); err != nil {
 			return nil, rollback(t2, err)
 		}
 	}
-	if err := f(x); err != nil {
-		return nil, rollback(t2, err)
-	}
-	if err := x.within(ctx, l); err != nil {
-		return nil, rollback(t2, err)
-	}
-	if err := x.appendOutbox(ctx); err != nil {
-		return nil, rollback(t2, err)
+	x := &tx{conn: conn{q: t2, tenant: t, db: db, call: ctx}}
+	if err := x.run(ctx, p, f); err != nil {
+		err = rollback(t2, err)
+		db.engine.spoil(c, err)
+		return nil, err
 	}
 	if err := t2.Commit(); err != nil {
 		return nil, commitError{err}
 	}
 	return x.changes, nil
+}
+
+// run does the work of the transaction and what each one owes.
+func (x *tx) run(ctx context.Context, p part, f func(*tx) error) error {
+	var l *limits
+	if p == directory {
+		var err error
+		if l, err = x.limit(ctx); err != nil {
+			return err
+		}
+	}
+	if err := f(x); err != nil {
+		return err
+	}
+	if err := x.within(ctx, l); err != nil {
+		return err
+	}
+	return x.appendOutbox(ctx)
 }
 
 // rollback keeps err, the reason: a rollback that fails leaves a dead connection,
