@@ -86,7 +86,7 @@ func (e *Engine) rules(ctx context.Context, t core.TenantID) (*snapshot, error) 
 func (e *Engine) Invalidate(t core.TenantID, changes ...core.Change) {
 	for _, c := range changes {
 		switch c.Kind {
-		case "policy", "binding", "entitlement", "application", "group":
+		case "policy", "binding", "entitlement", "application", "group", core.ChangedAny:
 			e.tenant(t).generation.Add(1)
 		case "user":
 			r := e.tenant(t)

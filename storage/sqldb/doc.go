@@ -16,8 +16,10 @@
 //	snapshots/                  backups from before upgrades and restores
 //	restore.tmp/, restored/     a backup that is being loaded; one that was, see restore_sqlite.go
 //
-// PostgreSQL: the same tables in the schemas public and t_…; a connection's
-// search_path is set to one schema, and checked, before it serves a tenant.
+// PostgreSQL: the same tables in the schemas public (or the one that search_path in the
+// URL names) and t_…; a connection's search_path is set to one schema, and checked,
+// before it serves a tenant. Sessions are tables beside the others: one transaction
+// ends a session and tells it in the outbox.
 //
 // # Rules
 //
@@ -34,6 +36,13 @@
 // a late write cannot bring it back; a session is saved first and its user looked
 // up afterwards, while a deactivation commits first and ends sessions afterwards,
 // so that one of the two meets the other.
+//
+// # Other nodes
+//
+// On PostgreSQL, Follow reads what other nodes change; see there. A call without a
+// deadline has one of four seconds, and none is made while Follow finds no
+// database. When sessions were last seen is written in batches, a minute apart for each:
+// a node that finds a session resting too long looks it up before it believes it.
 //
 // # Migrations
 //
