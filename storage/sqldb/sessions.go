@@ -3,7 +3,6 @@ package sqldb
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -102,8 +101,10 @@ func (db *DB) SaveSession(ctx context.Context, t core.TenantID, key [32]byte, s 
 	if err == nil {
 		err = fmt.Errorf("save session: %w", core.ErrDenied)
 	}
-	_, derr := db.DeleteSession(context.WithoutCancel(ctx), t, s.ID)
-	return errors.Join(err, derr)
+	if _, derr := db.DeleteSession(context.WithoutCancel(ctx), t, s.ID); derr != nil {
+		err = fmt.Errorf("%w, and the session was not ended: %w", err, derr)
+	}
+	return err
 }
 
 // TouchSessions writes when each was last seen. An earlier time never replaces
