@@ -87,7 +87,7 @@ func spool(w http.ResponseWriter, dir string, write func(io.Writer) error) (err 
 // without a server.
 func directoryOptions(s settings, secret []byte) (sqldb.Options, error) {
 	m, err := keys.NewMaster(secret)
-	return sqldb.Options{Dir: s.data, Master: m, Product: Version}, err
+	return sqldb.Options{URL: string(s.database), Dir: s.data, Master: m, Product: Version}, err
 }
 
 // writeOffline writes a backup or a dump of a directory that no server has open.
