@@ -92,8 +92,10 @@ func directoryOptions(s settings, secret []byte) (sqldb.Options, error) {
 
 // writeOffline writes a backup or a dump of a directory that no server has open.
 func writeOffline(ctx context.Context, s settings, name string, in []byte, w io.Writer) error {
-	if _, err := os.Stat(s.data); err != nil {
-		return fmt.Errorf("there is no data yet: %w", err)
+	if s.database == databaseSQLite {
+		if _, err := os.Stat(s.data); err != nil {
+			return fmt.Errorf("there is no data yet: %w", err)
+		}
 	}
 	secret, _, err := masterSecret(s)
 	if err != nil {
