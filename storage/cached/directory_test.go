@@ -50,7 +50,7 @@ func TestChangesAreSeen(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		d, ctx := opened(t, time.Now), t.Context()
 		if !told {
-			d.DB.OnChange = nil
+			d.OnChange = nil
 		}
 		alice := &core.User{UserName: "alice", Active: true}
 		must(t, d.CreateUser(ctx, "public", alice))

@@ -52,6 +52,8 @@ type engine interface {
 	// forUpdate ends a SELECT whose rows must not change until the end of the
 	// transaction. SQLite has one writer and needs none.
 	forUpdate() string
+	// commits joins the writes of a part; nil where the database does so itself.
+	commits(t core.TenantID, p part) *commits
 	// busy reports whether the transaction failed because of another one and may
 	// be tried again.
 	busy(err error) bool

@@ -34,6 +34,14 @@ type sqliteEngine struct {
 	mu   sync.Mutex
 	open map[core.TenantID]*sqliteFiles
 	tick int64 // grows with each use: the least recent is closed first
+
+	writers sync.Map // file to *commits
+}
+
+// file is one of a tenant's.
+type file struct {
+	tenant core.TenantID
+	part   part
 }
 
 // sqliteFiles are a tenant's open files.
@@ -294,10 +302,19 @@ func (e *sqliteEngine) closeFiles() error {
 	return errors.Join(errs...)
 }
 
-func (*sqliteEngine) pooled() bool      { return false }
-func (*sqliteEngine) writable() string  { return `SELECT 'off'` }
-func (*sqliteEngine) shared() bool      { return false }
-func (*sqliteEngine) joined() bool      { return false }
+func (*sqliteEngine) pooled() bool     { return false }
+func (*sqliteEngine) writable() string { return `SELECT 'off'` }
+func (*sqliteEngine) shared() bool     { return false }
+func (*sqliteEngine) joined() bool     { return false }
+func (e *sqliteEngine) commits(t core.TenantID, p part) *commits {
+	k := file{t, p}
+	if g, ok := e.writers.Load(k); ok {
+		return g.(*commits)
+	}
+	g, _ := e.writers.LoadOrStore(k, new(commits))
+	return g.(*commits)
+}
+
 func (*sqliteEngine) forUpdate() string { return "" }
 
 func (*sqliteEngine) busy(err error) bool {

@@ -255,6 +255,14 @@ func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string
 }
 
 func (db *DB) once(ctx context.Context, t core.TenantID, p part, f func(*tx) error) ([]core.Change, error) {
+	if g := db.engine.commits(t, p); g != nil {
+		return g.write(ctx, db, t, p, f)
+	}
+	return db.alone(ctx, t, p, f)
+}
+
+// alone runs f in a transaction of its own.
+func (db *DB) alone(ctx context.Context, t core.TenantID, p part, f func(*tx) error) ([]core.Change, error) {
 	c, release, err := db.engine.conn(ctx, t, p, true)
 	if err != nil {
 		return nil, err
