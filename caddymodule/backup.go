@@ -92,16 +92,15 @@ func directoryOptions(s settings, secret []byte) (sqldb.Options, error) {
 
 // writeOffline writes a backup or a dump of a directory that no server has open.
 func writeOffline(ctx context.Context, s settings, name string, in []byte, w io.Writer) error {
-	if s.database == databaseSQLite {
-		if _, err := os.Stat(s.data); err != nil {
-			return fmt.Errorf("there is no data yet: %w", err)
-		}
-	}
-	secret, _, err := masterSecret(s)
+	// A secret is not made here: there would be nothing that it opens.
+	secret, err := new(restoreInput).known(s)
 	if err != nil {
 		return err
 	}
-	opt, err := directoryOptions(s, secret)
+	if secret == "" {
+		return fmt.Errorf("there is no data yet, or its secret is missing: neither is `secret` set, nor is there %s", secretPath(s))
+	}
+	opt, err := directoryOptions(s, []byte(secret))
 	if err != nil {
 		return err
 	}
@@ -112,7 +111,7 @@ func writeOffline(ctx context.Context, s settings, name string, in []byte, w io.
 	if err := json.Unmarshal(in, &asked); err != nil {
 		return err
 	}
-	bo, err := asked.options(core.Secret(secret))
+	bo, err := asked.options(secret)
 	if err != nil {
 		return err
 	}

@@ -83,8 +83,11 @@ func TestRevokedKeyIsRefused(t *testing.T) {
 	e.must(err)
 	path := fmt.Sprintf("crypto/certificatekeypairs/%v/", made["pk"])
 	for name, send := range map[string]func() answer{
-		"back":         func() answer { return e.send(e.root, "PUT", path, body) },
-		"another name": func() answer { body["name"] = "other"; return e.send(e.root, "POST", "crypto/certificatekeypairs/", body) },
+		"back": func() answer { return e.send(e.root, "PUT", path, body) },
+		"another name": func() answer {
+			body["name"] = "other"
+			return e.send(e.root, "POST", "crypto/certificatekeypairs/", body)
+		},
 	} {
 		if a := send(); a.status != 400 || !strings.Contains(string(a.body), "This key was revoked on 2026-11-22: make a new one.") {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
