@@ -217,7 +217,7 @@ func (db *DB) lookAt(ctx context.Context, e *postgresEngine, c *pgx.Conn, tenant
 // see that it is still the same.
 func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t core.TenantID, from, newest place) error {
 	query := fmt.Sprintf(`SELECT seq, kind, object_id, op, at FROM %s.outbox WHERE seq >= $1 ORDER BY seq LIMIT %d`,
-		pgx.Identifier{e.schemaOf(t)}.Sanitize(), pollBatch) //nolint:gosec // the name is checked and quoted
+		pgx.Identifier{e.schemaOf(t)}.Sanitize(), pollBatch)
 	for {
 		rows, err := c.Query(ctx, query, from.seq)
 		if err != nil {

@@ -115,7 +115,7 @@ func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error
 		return e.migrated(ctx, schema)
 	}
 	if schema != "public" {
-		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{schema}.Sanitize()
+		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{schema}.Sanitize() //nolint:gosec // the name is checked and quoted
 		_, err := e.pool.ExecContext(ctx, query)
 		if _, twice := e.unique(err); twice {
 			// Another node made it between PostgreSQL's look and its insert.
@@ -148,8 +148,8 @@ func (e *postgresEngine) migrated(ctx context.Context, schema string) error {
 		}
 		var version sql.NullInt64
 		table := pgx.Identifier{schema, p.versionTable()}.Sanitize()
-		err = e.pool.QueryRowContext(ctx, `SELECT max(version_id) FROM `+table).Scan(&version) //nolint:gosec // both names are checked and quoted
-		if sqlState(err) == "42P01" || err == nil && version.Int64 < newest {                  // undefined_table
+		err = e.pool.QueryRowContext(ctx, `SELECT max(version_id) FROM `+table).Scan(&version)
+		if sqlState(err) == "42P01" || err == nil && version.Int64 < newest { // undefined_table
 			return fmt.Errorf("the tables in schema %q have to be made or brought up to date, which cannot be done through a pooler: start once with a URL that leads to PostgreSQL itself, without pgbouncer=true", schema)
 		}
 		if err != nil {
