@@ -14,9 +14,20 @@ import (
 // command runs `caddy postern …` on a Caddyfile, for a server that is stopped.
 func (p *postern) command(t *testing.T, args ...string) string {
 	t.Helper()
+	return p.postern(t, append(args, "--config", p.caddyfile)...)
+}
+
+// online is command, for the server that runs.
+func (p *postern) online(t *testing.T, args ...string) string {
+	t.Helper()
+	return p.postern(t, append(args, "--address", "localhost:"+p.admin)...)
+}
+
+func (p *postern) postern(t *testing.T, args ...string) string {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, counterpart(t, "POSTERN_TEST_CADDY"), append(append([]string{"postern"}, args...), "--config", p.caddyfile)...)
+	cmd := exec.CommandContext(ctx, counterpart(t, "POSTERN_TEST_CADDY"), append([]string{"postern"}, args...)...)
 	cmd.Env = append(os.Environ(), p.env...)
 	var failed strings.Builder
 	cmd.Stderr = &failed
