@@ -115,7 +115,7 @@ type Client struct {
 
 	RedirectURIs []RedirectURI
 
-	CodeValidity    Timedelta // default minutes=1
+	CodeValidity    Timedelta // default minutes=1; above minutes=10 it counts as that
 	AccessValidity  Timedelta // default hours=1
 	RefreshValidity Timedelta // default days=30
 	// RefreshThreshold: a refresh token with more than this left is returned

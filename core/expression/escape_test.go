@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/expression"
@@ -53,6 +54,16 @@ func TestEscapes(t *testing.T) {
 	} {
 		if v, err := e.Eval(t.Context(), "public", src, env); err == nil {
 			t.Errorf("%s gives %v", src, v)
+		}
+	}
+	// The control: beside each kind of escape stands what is allowed, and that works.
+	for _, src := range []string{
+		"return user.name", "return getattr(user, 'name')", "return getattr(user, '_meta', 'none')", "return '{0}'.format(user.name)", "return '{x[name]}'.format(x={'name': 1})", "return f'{user.name}'", "return '%(name)s' % {'name': 1}",
+		"return provider.client_id", "return (lambda: 0)()", "import datetime\nreturn datetime.datetime(2026, 2, 28).isoformat()", "from datetime import datetime, timedelta\nreturn (datetime(2026, 1, 1) + timedelta(days=1)).year",
+		"return now(ZoneInfo('Europe/Berlin')).year", "def f():\n    return 1\nreturn f()", "a = dict(user.attributes)\na['x'] = 1\nreturn a['x']", "return [g.name for g in user.ak_groups.all()]", "return str(ValueError('x'))", "return len([0 for x in [1]])",
+	} {
+		if _, err := e.Eval(t.Context(), "public", src, env); err != nil {
+			t.Errorf("control: %s: %v", src, err)
 		}
 	}
 }
@@ -188,6 +199,76 @@ func TestErrorsHoldNoValues(t *testing.T) {
 	_, err := broken.Eval(t.Context(), "public", "return ak_user_by(username='x')", env)
 	if err == nil || strings.Contains(err.Error(), secret) || !strings.Contains(log.String(), secret) {
 		t.Errorf("error %v, log %s", err, log.String())
+	}
+}
+
+// E-05: dates and durations are values: no run changes one that another holds, and none
+// reads a clock, a zone or a file but those it is given.
+func TestDatesAreValues(t *testing.T) {
+	d := people()
+	at := time.Date(2026, 11, 23, 8, 30, 0, 0, time.UTC)
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Now: func() time.Time { return at }}
+	env := d.env(t, "jo")
+	for _, src := range []string{
+		"now().year = 1999", "datetime.now = 5", "datetime.year = 1", "timedelta.days = 1", "d = now()\nd.hour += 1", "user.date_joined.year = 1", "del now().year", "ZoneInfo.key = 'x'", "d = date(2026, 1, 1)\nd.day = 2",
+		"return ZoneInfo('/usr/share/zoneinfo/UTC')", "return ZoneInfo('../UTC')", "return ZoneInfo('Europe/../UTC')", "return ZoneInfo('./UTC')", "return ZoneInfo('file:UTC')", "return ZoneInfo('UTC\\x00')", "return ZoneInfo('x' * 100000)", "return ZoneInfo('localtime')",
+		"return datetime.strptime('x', '%s')", "return datetime.fromtimestamp(10 ** 30)", "return timedelta(days=10 ** 12)", "return datetime.min - timedelta(days=1)", "return date(2026, 13, 1)", "return datetime(10 ** 20, 1, 1)",
+	} {
+		if v, err := e.Eval(t.Context(), "public", src, env); err == nil {
+			t.Errorf("%s gives %v", src, v)
+		} else if strings.Contains(err.Error(), "internal") || strings.Contains(err.Error(), "/usr/") {
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+	for range 2 { // the second run sees what the first one saw
+		got, err := e.Eval(t.Context(), "public", "d = now()\ne = d\nd += timedelta(hours=1)\nreturn [d.hour, e.hour, now().hour, d.replace(year=1999).year, d.year]", env)
+		if err != nil || fmt.Sprint(got) != "[9 8 8 1999 2026]" {
+			t.Errorf("%v, %v", got, err)
+		}
+	}
+	at = at.Add(2 * time.Hour) // the control: it is this clock that is read
+	if got, err := e.Eval(t.Context(), "public", "return now().hour", env); err != nil || got != int64(10) {
+		t.Errorf("control: %v, %v", got, err)
+	}
+}
+
+// E-08: a policy that raises, runs too long or is no program is an error, and never a yes.
+func TestPoliciesFailClosed(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Policies: policies{"yes": "return True", "fails": "raise ValueError('x')"}}
+	env := d.env(t, "jo")
+	for _, src := range []string{
+		"raise ValueError('x')", "return 1 / 0", "return True\n)", "return nobody", "while True:\n    pass", "return ak_call_policy('fails')", "return not ak_call_policy('fails').passing", "return ak_call_policy('yes') and ak_call_policy('nobody')",
+		"ak_message('x')\nraise ValueError('x')", "return not [x for x in range(10 ** 9)]", "return now() < datetime.nope", "raise SkipObject", "return user.nope or True", "return True or {}['x'] if {}['x'] else True",
+	} {
+		if passed, _, err := e.EvaluatePolicy(t.Context(), "public", src, env); err == nil || passed {
+			t.Errorf("%s: %v, %v", src, passed, err)
+		}
+	}
+	if passed, _, err := e.EvaluatePolicy(t.Context(), "public", "return ak_call_policy('yes').passing", env); err != nil || !passed { // the control
+		t.Errorf("control: %v, %v", passed, err)
+	}
+}
+
+// E-10, for policies: each run has its own context and messages. Run with -race.
+func TestPoliciesInParallel(t *testing.T) {
+	d := people()
+	e := &expression.Evaluator{Directory: d, Log: quiet(), Policies: policies{"adds": "context['n'] = context.get('n', 0) + 1\nak_message('called')\nreturn True"}}
+	env := d.env(t, "jo")
+	env.Context = m{"given": l{int64(1)}}
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			src := "ak_message('hello ' + user.username)\ncontext['given'].append(2)\nreturn ak_call_policy('adds') and ak_call_policy('adds') and context['n'] == 2 and len(context['given']) == 2"
+			passed, said, err := e.EvaluatePolicy(context.Background(), "public", src, env)
+			if err != nil || !passed || len(said) == 0 || said[0] != "hello jo" {
+				t.Errorf("%v %v, %v", passed, said, err)
+			}
+		})
+	}
+	wg.Wait()
+	if fmt.Sprint(env.Context) != "map[given:[1]]" {
+		t.Errorf("the runs share their context: %v", env.Context)
 	}
 }
 

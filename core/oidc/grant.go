@@ -17,6 +17,10 @@ const (
 	defaultRefreshLife = 30 * 24 * time.Hour
 )
 
+// maxCodeLife bounds a code's life, whatever is set (RFC 6749 §4.1.2): it travels in
+// URLs, and a client redeems it at once.
+const maxCodeLife = 10 * time.Minute
+
 // lifetimes are a client's, with defaults in place of what is empty or not above
 // zero.
 type lifetimes struct{ code, access, refresh time.Duration }
@@ -32,7 +36,7 @@ func lifetimesOf(c *core.Client) lifetimes {
 		return def
 	}
 	return lifetimes{
-		code:    positive(c.CodeValidity, defaultCodeLife),
+		code:    min(positive(c.CodeValidity, defaultCodeLife), maxCodeLife),
 		access:  positive(c.AccessValidity, defaultAccessLife),
 		refresh: positive(c.RefreshValidity, defaultRefreshLife),
 	}

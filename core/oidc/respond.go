@@ -110,12 +110,16 @@ var formPostPage = template.Must(template.New("form_post").Parse(`<!doctype html
 
 // formPost answers by a form that the browser posts to the client. The policy
 // has no form-action: browsers apply it to the redirects that follow a post too,
-// and those are the client's own.
+// and those are the client's own. Nor has the page an opener policy: a client may have
+// opened the login in a window of its own, and waits there for the answer.
 func (p *Provider) formPost(w http.ResponseWriter, r *http.Request, a *AuthRequest, to *target, fields []field) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
+	if core.Request(r.Context()).Scheme == "https" {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 	err := formPostPage.Execute(w, map[string]any{
 		"Application": to.app.Name, "Script": prefix + "form-post.js", "Action": a.RedirectURI, "Fields": fields,
 	})
