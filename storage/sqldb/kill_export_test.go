@@ -15,17 +15,18 @@ import (
 // Invariants that hold whatever process ended when: each query finds what breaks one.
 var directoryInvariants = []string{
 	`SELECT 'name twice: ' || username_fold FROM users GROUP BY username_fold HAVING count(*) > 1`,
-	`SELECT 'user without a line in the outbox: ' || username FROM users WHERE NOT EXISTS
-		(SELECT 1 FROM outbox WHERE kind = 'user' AND object_id = users.id AND op = 'create')`,
+	// NOT IN, and no NOT EXISTS: it is looked for in thousands of lines, and SQLite makes an index for the first.
+	`SELECT 'user without a line in the outbox: ' || username FROM users WHERE id NOT IN
+		(SELECT object_id FROM outbox WHERE kind = 'user' AND op = 'create')`,
 	`SELECT 'line without its user: ' || object_id FROM outbox WHERE kind = 'user' AND op = 'create'
-		AND NOT EXISTS (SELECT 1 FROM users WHERE id = outbox.object_id)
-		AND NOT EXISTS (SELECT 1 FROM outbox d WHERE d.kind = 'user' AND d.object_id = outbox.object_id AND d.op = 'delete')`,
-	`SELECT 'deleted and there: ' || username FROM users WHERE EXISTS
-		(SELECT 1 FROM outbox WHERE kind = 'user' AND object_id = users.id AND op = 'delete')`,
-	`SELECT 'revoked and there: ' || id FROM grants WHERE EXISTS
-		(SELECT 1 FROM outbox WHERE kind = 'grant' AND object_id = grants.id AND op = 'delete')`,
-	`SELECT 'group without a line in the outbox: ' || name FROM groups WHERE NOT EXISTS
-		(SELECT 1 FROM outbox WHERE kind = 'group' AND object_id = groups.id AND op = 'create')`,
+		AND object_id NOT IN (SELECT id FROM users)
+		AND object_id NOT IN (SELECT object_id FROM outbox WHERE kind = 'user' AND op = 'delete')`,
+	`SELECT 'deleted and there: ' || username FROM users WHERE id IN
+		(SELECT object_id FROM outbox WHERE kind = 'user' AND op = 'delete')`,
+	`SELECT 'revoked and there: ' || id FROM grants WHERE id IN
+		(SELECT object_id FROM outbox WHERE kind = 'grant' AND op = 'delete')`,
+	`SELECT 'group without a line in the outbox: ' || name FROM groups WHERE id NOT IN
+		(SELECT object_id FROM outbox WHERE kind = 'group' AND op = 'create')`,
 	`SELECT 'user without its group: ' || username FROM users WHERE NOT EXISTS (SELECT 1 FROM memberships WHERE user_id = users.id)`,
 	`SELECT 'user without its attribute: ' || username FROM users WHERE attributes <> '{}' AND NOT EXISTS
 		(SELECT 1 FROM user_attributes WHERE user_id = users.id)`,
