@@ -23,14 +23,14 @@ import (
 func TestPostgresKilled(t *testing.T) {
 	k := newKiller(t, "", startPostgres(t).create(t))
 	k.prepare()
-	k.rounds(kills(t, 40))
+	k.rounds(kills(t, 20))
 }
 
 // L-09: killed in its first start, while it migrates the schemas in place.
 func TestPostgresKilledInFirstStart(t *testing.T) {
 	s := startPostgres(t)
 	k := newKiller(t, "", "")
-	for range max(1, kills(t, 20)/4) { // making a database takes most of the time
+	for range max(1, kills(t, 12)/4) { // making a database takes most of the time
 		k.opt.URL = s.create(t)
 		var promised []string
 		for range 1 + k.rand.IntN(3) {
@@ -49,7 +49,7 @@ func TestPostgresServerKilled(t *testing.T) {
 	k := newKiller(t, "", s.address)
 	k.outage = true
 	k.prepare()
-	for i := range max(2, kills(t, 20)/5) {
+	for i := range max(2, kills(t, 10)/5) {
 		names := k.round("write", 0, func(cmd *exec.Cmd) {
 			s.crash(i%2 == 0)
 			sigkill(cmd)

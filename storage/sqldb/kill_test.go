@@ -255,7 +255,7 @@ func (k *killer) rounds(n int) {
 func TestKilled(t *testing.T) {
 	k := newKiller(t, t.TempDir(), "")
 	k.prepare()
-	k.rounds(kills(t, 100))
+	k.rounds(kills(t, 50))
 }
 
 // The control: a process that acknowledges before it commits is found out.
@@ -308,7 +308,7 @@ func TestKilledSeesDamage(t *testing.T) {
 // tenants, leaves nothing that the next start cannot use.
 func TestKilledInFirstStart(t *testing.T) {
 	k := newKiller(t, "", "")
-	for range kills(t, 20) {
+	for range kills(t, 10) {
 		k.opt.Dir = filepath.Join(t.TempDir(), "data")
 		var promised []string
 		for range 1 + k.rand.IntN(3) { // the second start may be killed, too
@@ -369,7 +369,7 @@ func TestKilledInMigration(t *testing.T) {
 		must(t, live(t.Context(), db, "k-0-0-1", false, func(...any) {}))
 	})
 	k.said["k-0-0-1"] = &progress{tried: 15, done: 15}
-	for range kills(t, 20) {
+	for range kills(t, 10) {
 		for _, name := range []string{"tenants/public.db", "tenants/t_two.db", "template.db"} {
 			must(t, sqldb.Downgrade(t.Context(), filepath.Join(k.opt.Dir, name)))
 		}

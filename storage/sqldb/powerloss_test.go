@@ -89,7 +89,7 @@ func TestPowerCut(t *testing.T) {
 	d := newDisk(t)
 	k := newKiller(t, filepath.Join(d.mount, "data"), "")
 	k.prepare()
-	n := kills(t, 15)
+	n := kills(t, 10)
 	for range n {
 		names := k.round("write", 0, sigkill)
 		d.cut()
