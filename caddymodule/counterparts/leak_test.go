@@ -22,35 +22,42 @@ func (f footprint) String() string {
 // footprint asks the process itself, after a collection.
 func (p *postern) footprint(t *testing.T) (f footprint) {
 	t.Helper()
-	number := func(path, pattern string) int {
-		t.Helper()
-		// A connection of its own each: an idle one would be counted.
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		resp, err := client.Get("http://localhost:" + p.admin + "/debug/pprof/" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := regexp.MustCompile(pattern).FindSubmatch(text)
-		if m == nil {
-			t.Fatalf("%s says no number: %s", path, tail(string(text), 300))
-		}
-		n, _ := strconv.Atoi(string(m[1]))
-		return n
-	}
-	number("heap?gc=1&debug=1", `# HeapAlloc = (\d+)`) // what finalizers let go of is collected by the next
-	f.heap = number("heap?gc=1&debug=1", `# HeapAlloc = (\d+)`)
-	f.goroutines = number("goroutine?debug=1", `total (\d+)`)
+	p.profile(t, "heap?gc=1&debug=1", `# HeapAlloc = (\d+)`) // what finalizers let go of is collected by the next
+	f.heap = p.profile(t, "heap?gc=1&debug=1", `# HeapAlloc = (\d+)`)
+	f.goroutines = p.goroutines(t)
 	files, err := os.ReadDir(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd"))
 	if err != nil {
 		t.Skip("did not run: there is no /proc here")
 	}
 	f.files = len(files)
 	return f
+}
+
+func (p *postern) goroutines(t *testing.T) int {
+	t.Helper()
+	return p.profile(t, "goroutine?debug=1", `total (\d+)`)
+}
+
+// profile finds a number in what Caddy's admin endpoint tells of the process.
+func (p *postern) profile(t *testing.T, path, pattern string) int {
+	t.Helper()
+	// A connection of its own each: an idle one would be counted.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	resp, err := client.Get("http://localhost:" + p.admin + "/debug/pprof/" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(pattern).FindSubmatch(text)
+	if m == nil {
+		t.Fatalf("%s says no number: %s", path, tail(string(text), 300))
+	}
+	n, _ := strconv.Atoi(string(m[1]))
+	return n
 }
 
 // settled waits until the process holds no more than before, or gives what it holds in the end.

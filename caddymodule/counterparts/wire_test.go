@@ -21,6 +21,7 @@ type wire struct {
 
 type wireState struct {
 	hangs bool          // nothing arrives, and nobody is told
+	mute  bool          // what the server says does not arrive
 	cut   bool          // connections are reset, and no new one is taken
 	slow  time.Duration // each piece of data takes so long
 	deaf  bool          // LISTEN leads nowhere: no notification comes
@@ -115,7 +116,7 @@ func (w *wire) copy(to, from net.Conn, up bool) {
 		n, err := from.Read(buf)
 		if n > 0 {
 			w.mu.Lock()
-			for w.state.hangs {
+			for w.state.hangs || w.state.mute && !up {
 				w.moved.Wait()
 			}
 			s := w.state
