@@ -36,7 +36,7 @@ func (db *DB) DeleteExpired(ctx context.Context, t core.TenantID, now time.Time)
 		{"grants", "id", "expires <= $1", micros(now)},
 		{"codes", "hash", "expires <= $1", micros(now.Add(-codeKept))},
 		{"refresh_tokens", "hash", "expires <= $1", micros(now)},
-		{"consents", "user_id || ' ' || client_id", "expires <= $1", micros(now)},
+		{"consents", "user_id, client_id", "expires <= $1", micros(now)},
 		{"links", "hash", "expires <= $1", micros(now.Add(-linkKept))},
 		{"outbox", "seq", "at <= $1", micros(now.Add(-outboxKept))},
 		{"events", "id", "at <= $1", micros(now.Add(-db.eventsKept()))},
@@ -60,7 +60,7 @@ func (db *DB) DeleteExpired(ctx context.Context, t core.TenantID, now time.Time)
 
 func (db *DB) sweep(ctx context.Context, t core.TenantID, p part, list []sweep) error {
 	for _, s := range list {
-		query := fmt.Sprintf(`DELETE FROM %s WHERE %s IN (SELECT %[2]s FROM %[1]s WHERE %[3]s LIMIT $2)`, s.table, s.key, s.where)
+		query := fmt.Sprintf(`DELETE FROM %s WHERE (%s) IN (SELECT %[2]s FROM %[1]s WHERE %[3]s LIMIT $2)`, s.table, s.key, s.where)
 		for {
 			var n int64
 			err := db.write(ctx, t, p, "delete expired "+s.table, func(x *tx) (err error) {

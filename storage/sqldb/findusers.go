@@ -79,7 +79,11 @@ func findCondition(b *builder, key string, value any) (string, error) {
 	}
 	switch lookup {
 	case "":
-		return exact + " = " + b.add(text), nil
+		cond := exact + " = " + b.add(text)
+		if exact != fold { // what is equal is equal when folded, which has the index
+			cond += " AND " + fold + " = " + b.add(core.Fold(text))
+		}
+		return cond, nil
 	case "iexact":
 		return fold + " = " + b.add(core.Fold(text)), nil
 	case "startswith":

@@ -115,7 +115,7 @@ func groupFilter(name string) (filter, bool) {
 	case "members_by_username":
 		return folded(`g.id IN (SELECT m.group_id FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.username_fold`).close(), true
 	case "attributes":
-		return filter{asPairs, `EXISTS (SELECT 1 FROM group_attributes a WHERE a.group_id = g.id AND a.pair = %s)`}, true
+		return filter{asPairs, `g.id IN (SELECT a.group_id FROM group_attributes a WHERE a.pair = %s)`}, true
 	}
 	return filter{}, false
 }

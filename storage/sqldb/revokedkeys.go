@@ -72,8 +72,8 @@ func (db *DB) RevokeKeyPair(ctx context.Context, t core.TenantID, id core.KeyPai
 		}
 		before := len(x.changes)
 		// A provider that left the pair may still have tokens of it.
-		err = x.deleteGrants(ctx, `provider_id IN (SELECT provider_id FROM oauth2_clients WHERE signing_key = $1)
-			OR provider_id IN (SELECT provider_id FROM former_keys WHERE provider_id IS NOT NULL AND left_pair = $1)`, id)
+		err = x.deleteGrants(ctx, `provider_id IN (SELECT provider_id FROM oauth2_clients WHERE signing_key = $1
+			UNION SELECT provider_id FROM former_keys WHERE provider_id IS NOT NULL AND left_pair = $1)`, id)
 		if err != nil {
 			return err
 		}

@@ -17,14 +17,15 @@ func (db *DB) Rights(ctx context.Context, t core.TenantID, u core.UserID) (r cor
 	return r, err
 }
 
-// up are the groups that the user $1 is in, direct and inherited.
+// up are the groups that the user $1 is in, direct and inherited. CROSS JOIN after it
+// makes SQLite begin with these few, and is any join to PostgreSQL.
 const up = `WITH RECURSIVE up (id) AS (
 		SELECT group_id FROM memberships WHERE user_id = $1
 		UNION SELECT p.parent_id FROM group_parents p JOIN up ON up.id = p.group_id
 	) `
 
 func (c *conn) rights(ctx context.Context, u core.UserID) (r core.Rights, err error) {
-	err = c.row(ctx, up+`SELECT count(*) > 0 FROM groups g JOIN up ON up.id = g.id WHERE g.superuser`, u).Scan(&r.Superuser)
+	err = c.row(ctx, up+`SELECT count(*) > 0 FROM up CROSS JOIN groups g WHERE g.id = up.id AND g.superuser`, u).Scan(&r.Superuser)
 	if err != nil {
 		return core.Rights{}, err
 	}
@@ -33,8 +34,8 @@ func (c *conn) rights(ctx context.Context, u core.UserID) (r core.Rights, err er
 		err := s.Scan(&p)
 		r.Permissions = append(r.Permissions, p)
 		return err
-	}, up+`SELECT DISTINCT rp.permission FROM up JOIN group_roles gr ON gr.group_id = up.id
-		JOIN role_permissions rp ON rp.role_id = gr.role_id ORDER BY 1`, u)
+	}, up+`SELECT DISTINCT rp.permission FROM up CROSS JOIN group_roles gr
+		CROSS JOIN role_permissions rp WHERE gr.group_id = up.id AND rp.role_id = gr.role_id ORDER BY 1`, u)
 	return r, err
 }
 

@@ -27,7 +27,7 @@ func (db *DB) expireTokens(ctx context.Context, t core.TenantID, now time.Time) 
 					over = append(over, *k)
 				}
 				return err
-			}, `SELECT `+tokenColumns+` FROM tokens k WHERE k.expiring AND k.expires <= $1 ORDER BY k.id LIMIT $2`+db.engine.forUpdate(), micros(now), int64(sweepBatch))
+			}, `SELECT `+tokenColumns+` FROM tokens k WHERE k.expiring AND k.expires <= $1 ORDER BY k.expires, k.id LIMIT $2`+db.engine.forUpdate(), micros(now), int64(sweepBatch))
 			if err != nil {
 				return err
 			}

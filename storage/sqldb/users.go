@@ -121,11 +121,12 @@ func (db *DB) UserByLogin(ctx context.Context, t core.TenantID, login string) (*
 // UserGroups lists the groups that a user is in, direct and inherited.
 func (db *DB) UserGroups(ctx context.Context, t core.TenantID, id core.UserID) (out []core.Group, err error) {
 	err = db.read(ctx, t, directory, "read user's groups", func(q *conn) error {
-		// UNION, not UNION ALL: a group that was met is not followed again.
+		// UNION, not UNION ALL: a group that was met is not followed again. CROSS JOIN
+		// makes SQLite begin with the few that were found.
 		out, _, err = q.groups(ctx, `WITH RECURSIVE up (id) AS (
 				SELECT group_id FROM memberships WHERE user_id = $1
 				UNION SELECT p.parent_id FROM group_parents p JOIN up ON up.id = p.group_id
-			) SELECT `+groupColumns+`, 0 FROM groups g JOIN up ON up.id = g.id ORDER BY g.name_fold, g.pk`, id)
+			) SELECT `+groupColumns+`, 0 FROM up CROSS JOIN groups g WHERE g.id = up.id ORDER BY g.name_fold, g.pk`, id)
 		if err != nil || len(out) > 0 {
 			return err
 		}
@@ -183,7 +184,7 @@ func userFilter(name string) (filter, bool) {
 	case "groups_by_pk":
 		return equals(`u.id IN (SELECT m.user_id FROM memberships m WHERE m.group_id`).close(), true
 	case "attributes":
-		return filter{asPairs, `EXISTS (SELECT 1 FROM user_attributes a WHERE a.user_id = u.id AND a.pair = %s)`}, true
+		return filter{asPairs, `u.id IN (SELECT a.user_id FROM user_attributes a WHERE a.pair = %s)`}, true
 	}
 	return filter{}, false
 }
