@@ -287,6 +287,17 @@ func TestRefusalPage(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
+	// Strict-Transport-Security is the application's own to say, on its own host.
+	for name, want := range map[string]string{
+		"X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8",
+	} {
+		if got := res.Header.Get(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	if csp := res.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("policy: %s", csp)
+	}
 	b.get(app + "/")
 	if len(w.events) != 1 {
 		t.Errorf("%d events for one verdict", len(w.events))

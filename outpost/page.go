@@ -29,6 +29,7 @@ func (o *Outpost) page(w http.ResponseWriter, r *http.Request, info *core.Reques
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	w.WriteHeader(d.Status)
 	if r.Method == http.MethodHead {
 		return
