@@ -81,7 +81,7 @@ func TestGoldenClaims(t *testing.T) {
 }
 
 // A mapping of the admin's own that fails takes all of the admin's own along:
-// one that narrows must not be left out alone.
+// one that narrows must not be left out alone (E-08).
 func TestFailingMapping(t *testing.T) {
 	for _, fails := range []string{"a", "b", "c"} { // first, between, last
 		w := newWorld(t)
