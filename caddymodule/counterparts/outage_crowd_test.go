@@ -23,7 +23,11 @@ func (o *outage) steadily(clients int, d time.Duration, targets []func() *http.R
 	var answers atomic.Int64
 	for i := range clients {
 		wg.Go(func() {
+			// Connections are kept, so that clients that wait for nothing count as well.
+			transport := o.inside.client.Transport.(*http.Transport).Clone()
+			defer transport.CloseIdleConnections()
 			client := o.crowd.oneShot(o.inside)
+			client.Transport = transport
 			client.Timeout = []time.Duration{outageWait, 500 * time.Millisecond}[i%2]
 			for n := i / 2; ctx.Err() == nil; n++ {
 				resp, err := client.Do(targets[n%len(targets)]().WithContext(ctx))
