@@ -39,10 +39,39 @@ func must(t testing.TB, err error) {
 }
 
 // It does all that the directory itself must do.
-func TestDirectory(t *testing.T)  { storagetest.TestDirectory(t, open) }
-func TestTokens(t *testing.T)     { storagetest.TestTokens(t, open) }
-func TestContention(t *testing.T) { storagetest.TestContention(t, open) }
-func TestTenants(t *testing.T)    { storagetest.TestTenants(t, open) }
+func TestDirectory(t *testing.T) { storagetest.TestDirectory(t, open) }
+
+// What one tenant asked for is not another's answer.
+func TestTenantsApart(t *testing.T) {
+	d, ctx := opened(t, time.Now), t.Context()
+	_, err := d.CreateTenant(ctx, "t_b", "B")
+	must(t, err)
+	for _, tenant := range []core.TenantID{"public", "t_b"} {
+		must(t, d.CreateApplication(ctx, tenant, &core.Application{Name: "wiki of " + string(tenant), Slug: "wiki"}))
+	}
+	alice := &core.User{UserName: "alice", Active: true}
+	must(t, d.CreateUser(ctx, "public", alice))
+	for range 2 { // asked for, then remembered
+		_, err := d.User(ctx, "public", alice.ID)
+		must(t, err) // control
+		if u, err := d.User(ctx, "t_b", alice.ID); !errors.Is(err, core.ErrNotFound) {
+			t.Errorf("alice in another tenant: %+v, %v", u, err)
+		}
+		for _, tenant := range []core.TenantID{"public", "t_b"} {
+			a, err := d.ApplicationBySlug(ctx, tenant, "wiki")
+			must(t, err)
+			if a.Name != "wiki of "+string(tenant) {
+				t.Errorf("%s was given the %s", tenant, a.Name)
+			}
+		}
+	}
+	// A change in one tenant leaves what the other remembers.
+	before := d.Generation("t_b")
+	must(t, d.CreateApplication(ctx, "public", &core.Application{Name: "more", Slug: "more"}))
+	if d.Generation("t_b") != before || d.Generation("public") == 0 {
+		t.Error("a change was counted in another tenant")
+	}
+}
 
 // What was remembered is what is there, after any change; without word of the changes
 // it is not: that is the control.
