@@ -14,6 +14,7 @@ func TestFirstLight(t *testing.T) {
 	counterpart(t, "POSTERN_TEST_CHROMIUM")
 	p := startPostern(t)
 	ran(t, "caddy")
+	p.tells(t, "First start: ")
 	link := regexp.MustCompile(`(?m)^First start: set the administrator's password at (\S+)$`).FindStringSubmatch(p.out.String())
 	if link == nil {
 		t.Fatalf("no set-up link in:\n%s", p.out)

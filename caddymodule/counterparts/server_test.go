@@ -116,6 +116,18 @@ func (p *process) answers(t testing.TB, url string, statuses ...int) {
 	t.Fatalf("%s did not answer: %s\n%s", url, last, tail(p.out.String(), 8000))
 }
 
+// tells waits until the program has printed a text: what it prints comes by a pipe, and may
+// be later than its answer.
+func (p *process) tells(t testing.TB, text string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(p.out.String(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("%s did not print %q", filepath.Base(p.cmd.Path), text)
+			return
+		}
+	}
+}
+
 func tail(s string, n int) string {
 	if len(s) > n {
 		return "…" + s[len(s)-n:]

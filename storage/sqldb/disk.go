@@ -27,6 +27,7 @@ type disk struct {
 	err    error // the last refusal; nil: writes are taken
 	since  time.Time
 	told   time.Time
+	alarm  bool // the log was told of these refusals
 	probed time.Time
 	count  int
 }
@@ -54,16 +55,18 @@ func (db *DB) watched(ctx context.Context, t core.TenantID, p part, f func(*tx) 
 	now := time.Now() // the real clock: it paces the log
 	switch {
 	case err == nil && d.err != nil:
-		db.log.WarnContext(ctx, "the disk takes writes again", "refused", d.count, "for", now.Sub(d.since).Round(time.Second))
-		d.err, d.count = nil, 0
+		if d.alarm {
+			db.log.WarnContext(ctx, "the disk takes writes again", "refused", d.count, "for", now.Sub(d.since).Round(time.Second))
+		}
+		d.err, d.count, d.alarm = nil, 0, false
 	case err != nil && diskRefuses(err):
 		if d.err == nil {
-			d.since, d.told = now, time.Time{}
+			d.since = now
 		}
 		d.err = err
 		d.count++
 		if now.Sub(d.told) >= alarmEvery {
-			d.told = now
+			d.told, d.alarm = now, true
 			db.log.ErrorContext(ctx, "the disk takes no writes: nobody can log in until it does; make room, or mend it", "refused", d.count, "error", err)
 		}
 		err = fmt.Errorf("%w: %w", core.ErrUnavailable, err)
