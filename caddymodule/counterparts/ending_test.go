@@ -91,7 +91,7 @@ func TestSIGTERM(t *testing.T) {
 	if resp.StatusCode != http.StatusFound && resp.StatusCode != http.StatusSeeOther {
 		t.Errorf("the login under way: %s", resp.Status)
 	}
-	close(g.release)
+	g.let()
 	if got := <-slow; got != "200 for alice <nil>" {
 		t.Errorf("the request under way ended with %s", got)
 	}

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,16 +21,37 @@ import (
 	"github.com/postern-sso/postern/core/api/apitest"
 )
 
-// freePort returns a TCP port that was free a moment ago.
+// freePort returns a TCP port that is free, and stays the test's own: two servers of ours
+// could listen on one port without an error, as Caddy's sockets share theirs, and each would get
+// some of the other's requests. It is none that the system gives out by itself, and locked
+// against other tests, those of other processes too.
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+	dir := filepath.Join(os.TempDir(), "postern-test-ports")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	for range 1000 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		taken, err := os.OpenFile(filepath.Join(dir, port), os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Flock(int(taken.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			taken.Close()
+			continue
+		}
+		l, err := net.Listen("tcp", ":"+port)
+		if err != nil {
+			taken.Close()
+			continue
+		}
+		l.Close()
+		t.Cleanup(func() { taken.Close() })
+		return port
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // output collects what a program prints while it runs.
