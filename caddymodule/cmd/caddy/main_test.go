@@ -90,6 +90,7 @@ type script struct {
 }
 
 func of(ts *testscript.TestScript) *script { return ts.Value("script").(*script) }
+
 // freePort returns a TCP port that is free, and stays the test's own: two servers of ours
 // could listen on one port without an error, as Caddy's sockets share theirs, and each would get
 // some of the other's requests. It is none that the system gives out by itself, and locked
