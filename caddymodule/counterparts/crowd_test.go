@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -56,6 +57,7 @@ func newCrowd(t testing.TB, p *postern, app string) *crowd {
 func (c *crowd) person() *browser {
 	c.t.Helper()
 	b := newBrowser(c.t)
+	b.client.Transport = &patient{b.client.Transport.(*http.Transport), c}
 	if page := b.login(c.app+"/", "alice"); page.body != "for alice" {
 		c.t.Fatalf("logged in, the page is %d %q", page.status, tail(page.body, 500))
 	}
@@ -95,8 +97,16 @@ func (c *crowd) oneShot(b *browser) *http.Client {
 	return &http.Client{Jar: b.client.Jar, Transport: c.fresh(b), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
+// transport is the browser's own, without anybody's patience.
+func (b *browser) transport() *http.Transport {
+	if p, ok := b.client.Transport.(*patient); ok {
+		return p.transport
+	}
+	return b.client.Transport.(*http.Transport)
+}
+
 func (c *crowd) fresh(b *browser) http.RoundTripper {
-	transport := b.client.Transport.(*http.Transport).Clone()
+	transport := b.transport().Clone()
 	transport.DisableKeepAlives = true
 	return &patient{transport, c}
 }
@@ -112,8 +122,11 @@ type patient struct {
 
 func (p *patient) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := p.transport.RoundTrip(r)
-	for try := 0; try < 5 && err != nil && !p.crowd.ending.Load() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)); try++ {
+	for try := 0; try < 10 && err != nil && !p.crowd.ending.Load() && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)); try++ {
 		p.crowd.cut.Add(1)
+		// On a busy machine the old socket takes a while to go, and the next connection may
+		// be put into its queue again.
+		time.Sleep(time.Duration(try) * 20 * time.Millisecond)
 		if r.GetBody != nil {
 			body, berr := r.GetBody()
 			if berr != nil {

@@ -24,7 +24,7 @@ func (o *outage) steadily(clients int, d time.Duration, targets []func() *http.R
 	for i := range clients {
 		wg.Go(func() {
 			// Connections are kept, so that clients that wait for nothing count as well.
-			transport := o.inside.client.Transport.(*http.Transport).Clone()
+			transport := o.inside.transport().Clone()
 			defer transport.CloseIdleConnections()
 			client := o.crowd.oneShot(o.inside)
 			client.Transport = transport
