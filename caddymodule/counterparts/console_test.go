@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
 )
 
 // A person clicks the single sign-on button of MinIO's console and lands in
@@ -13,9 +15,9 @@ func TestMinIOConsole(t *testing.T) {
 	counterpart(t, "POSTERN_TEST_MINIO")
 	p := startPostern(t, bootstrapped()...)
 	p.addUser(t, "alice")
-	console := "127.0.0.1:" + freePort(t)
+	console := "127.0.0.1:" + porttest.Free(t)
 	a := p.seedApplication(t, "minio", "http://"+console+"/oauth_callback", `return {"policy": "consoleAdmin"}`)
-	m := startMinIO(t, &minioServer{address: "127.0.0.1:" + freePort(t), console: console, dir: t.TempDir()}, openID(a)...)
+	m := startMinIO(t, &minioServer{address: "127.0.0.1:" + porttest.Free(t), console: console, dir: t.TempDir()}, openID(a)...)
 	m.seed(t)
 	ran(t, "minio-console")
 

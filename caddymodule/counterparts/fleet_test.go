@@ -18,6 +18,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/postern-sso/postern/caddymodule/porttest"
 	"github.com/postern-sso/postern/core"
 )
 
@@ -89,7 +90,7 @@ func newFleet(t *testing.T) *fleet {
 		_, _ = io.Copy(conn, rw)
 	}))
 	t.Cleanup(upstream.Close)
-	return &fleet{port: freePort(t), upstream: upstream.URL}
+	return &fleet{port: porttest.Free(t), upstream: upstream.URL}
 }
 
 // add starts a node. options are more lines of its postern block, guard those of its
@@ -97,7 +98,7 @@ func newFleet(t *testing.T) *fleet {
 func (f *fleet) add(t *testing.T, database *url.URL, options, guard string) *fleetNode {
 	t.Helper()
 	n := &fleetNode{fleet: f, address: fmt.Sprintf("127.0.0.%d", len(f.nodes)+1)}
-	n.postern = &postern{port: f.port, admin: freePort(t), data: t.TempDir()}
+	n.postern = &postern{port: f.port, admin: porttest.Free(t), data: t.TempDir()}
 	n.caddyfile = filepath.Join(t.TempDir(), "Caddyfile")
 	config := fmt.Sprintf(`{
 	admin localhost:%s

@@ -13,6 +13,8 @@ import (
 	"github.com/minio/madmin-go/v3"
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
 )
 
 const (
@@ -30,7 +32,7 @@ type minioServer struct {
 func startMinIO(t *testing.T, m *minioServer, env ...string) *minioServer {
 	t.Helper()
 	if m == nil {
-		m = &minioServer{address: "127.0.0.1:" + freePort(t), console: "127.0.0.1:" + freePort(t), dir: t.TempDir()}
+		m = &minioServer{address: "127.0.0.1:" + porttest.Free(t), console: "127.0.0.1:" + porttest.Free(t), dir: t.TempDir()}
 	}
 	env = append([]string{"MINIO_ROOT_USER=" + minioUser, "MINIO_ROOT_PASSWORD=" + minioPassword, "MINIO_CI_CD=1", "MINIO_BROWSER_REDIRECT=off", "HOME=" + t.TempDir()}, env...)
 	m.process = run(t, env, counterpart(t, "POSTERN_TEST_MINIO"), "server", "--address", m.address, "--console-address", m.console, m.dir)

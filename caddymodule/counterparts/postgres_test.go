@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
 )
 
 // ownPostgres is a PostgreSQL server that a test may stop and change.
@@ -35,7 +37,7 @@ func (s *ownPostgres) under(t *testing.T) {
 // initdb and pg_ctl.
 func startOwnPostgres(t *testing.T) *ownPostgres {
 	t.Helper()
-	s := &ownPostgres{t: t, bin: counterpart(t, "POSTERN_TEST_POSTGRES_BIN"), port: freePort(t)}
+	s := &ownPostgres{t: t, bin: counterpart(t, "POSTERN_TEST_POSTGRES_BIN"), port: porttest.Free(t)}
 	parent, err := os.MkdirTemp("", "postern-pg-") //nolint:usetesting // PostgreSQL's user has to get there
 	if err != nil {
 		t.Fatal(err)

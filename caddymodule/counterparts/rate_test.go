@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
 )
 
 // BenchmarkRate measures requests a second over sockets, as an application's users
@@ -181,7 +183,7 @@ func needBinary(b *testing.B) {
 // startConfig runs the binary with a Caddyfile of the test's own.
 func startConfig(b *testing.B, caddyfile, ready string, env ...string) *postern {
 	b.Helper()
-	p := &postern{port: freePort(b), admin: freePort(b), data: b.TempDir(), caddyfile: filepath.Join(b.TempDir(), "Caddyfile")}
+	p := &postern{port: porttest.Free(b), admin: porttest.Free(b), data: b.TempDir(), caddyfile: filepath.Join(b.TempDir(), "Caddyfile")}
 	if err := os.WriteFile(p.caddyfile, []byte(caddyfile), 0o600); err != nil {
 		b.Fatal(err)
 	}

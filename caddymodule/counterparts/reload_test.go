@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
 )
 
 // times is how often a test does something: the number that a variable gives, or so many
@@ -73,7 +75,7 @@ func (g *guarded) let() { g.once.Do(func() { close(g.release) }) }
 // startGuarded runs the real binary with one guarded site and global options of the test's.
 func startGuarded(t *testing.T, g *guarded, data, options string) *postern {
 	t.Helper()
-	p := &postern{port: freePort(t), admin: freePort(t), data: data}
+	p := &postern{port: porttest.Free(t), admin: porttest.Free(t), data: data}
 	p.caddyfile = filepath.Join(t.TempDir(), "Caddyfile")
 	// Without keepalive: the connections that Caddy keeps to an application outlive its reloads by two
 	// minutes, and would be counted as leaks.

@@ -5,54 +5,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/postern-sso/postern/caddymodule/porttest"
 	"github.com/postern-sso/postern/core/api/apitest"
 )
-
-// freePort returns a TCP port that is free, and stays the test's own: two servers of ours
-// could listen on one port without an error, as Caddy's sockets share theirs, and each would get
-// some of the other's requests. It is none that the system gives out by itself, and locked
-// against other tests, those of other processes too.
-func freePort(t testing.TB) string {
-	t.Helper()
-	dir := filepath.Join(os.TempDir(), "postern-test-ports")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for range 1000 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		taken, err := os.OpenFile(filepath.Join(dir, port), os.O_CREATE|os.O_RDWR, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Flock(int(taken.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			taken.Close()
-			continue
-		}
-		l, err := net.Listen("tcp", ":"+port)
-		if err != nil {
-			taken.Close()
-			continue
-		}
-		l.Close()
-		t.Cleanup(func() { taken.Close() })
-		return port
-	}
-	t.Fatal("no port is free")
-	return ""
-}
 
 // output collects what a program prints while it runs.
 type output struct {
@@ -178,7 +143,7 @@ func (p *postern) url() string { return "http://localhost:" + p.port }
 // directory, akadmin's password and an API token set by environment.
 func startPostern(t testing.TB, env ...string) *postern {
 	t.Helper()
-	p := &postern{port: freePort(t), admin: freePort(t), data: t.TempDir(), caddyfile: "../../Caddyfile.example"}
+	p := &postern{port: porttest.Free(t), admin: porttest.Free(t), data: t.TempDir(), caddyfile: "../../Caddyfile.example"}
 	p.env = append([]string{
 		"POSTERN_PORT=" + p.port, "POSTERN_ADMIN=localhost:" + p.admin, "POSTERN_DATA=" + p.data,
 		"XDG_DATA_HOME=" + t.TempDir(), "XDG_CONFIG_HOME=" + t.TempDir(),

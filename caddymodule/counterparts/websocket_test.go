@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
 )
 
 // F-22, T-26: through the real proxy, a websocket of a person who is deactivated is
@@ -33,7 +35,7 @@ func TestWebsocketOfDeactivatedUser(t *testing.T) {
 		_, _ = io.Copy(conn, rw) // echo
 	}))
 	defer upstream.Close()
-	p := &postern{port: freePort(t), admin: freePort(t), data: t.TempDir()}
+	p := &postern{port: porttest.Free(t), admin: porttest.Free(t), data: t.TempDir()}
 	p.caddyfile = filepath.Join(t.TempDir(), "Caddyfile")
 	config := fmt.Sprintf("{\n\tadmin localhost:%s\n\tpostern {\n\t\tdata %s\n\t}\n}\n\nhttp://app.localhost:%s {\n\tpostern_auth\n\treverse_proxy %s\n}\n\nhttp://:%s {\n\tpostern\n}\n",
 		p.admin, p.data, p.port, upstream.URL, p.port)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -12,13 +11,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
 )
 
 // The test binary is caddy: each script runs the program that people run.
@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 			s := &script{jars: map[string]*cookiejar.Jar{}}
 			env.Values["script"] = s
 			for _, name := range []string{"POSTERN_PORT", "ADMIN_PORT", "OTHER_PORT"} {
-				env.Setenv(name, freePort(t))
+				env.Setenv(name, porttest.Free(t))
 			}
 			env.Setenv("POSTERN_ADMIN", "localhost:"+env.Getenv("ADMIN_PORT"))
 			env.Setenv("POSTERN_DATA", filepath.Join(env.WorkDir, "data"))
@@ -90,39 +90,6 @@ type script struct {
 }
 
 func of(ts *testscript.TestScript) *script { return ts.Value("script").(*script) }
-
-// freePort returns a TCP port that is free, and stays the test's own: two servers of ours
-// could listen on one port without an error, as Caddy's sockets share theirs, and each would get
-// some of the other's requests. It is none that the system gives out by itself, and locked
-// against other tests, those of other processes too.
-func freePort(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(os.TempDir(), "postern-test-ports")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for range 1000 {
-		port := strconv.Itoa(10_000 + rand.IntN(20_000))
-		taken, err := os.OpenFile(filepath.Join(dir, port), os.O_CREATE|os.O_RDWR, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Flock(int(taken.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			taken.Close()
-			continue
-		}
-		l, err := net.Listen("tcp", ":"+port)
-		if err != nil {
-			taken.Close()
-			continue
-		}
-		l.Close()
-		t.Cleanup(func() { taken.Close() })
-		return port
-	}
-	t.Fatal("no port is free")
-	return ""
-}
 
 // start [-tls] [config] runs caddy in the background until it is ready. Its log goes to
 // the file log.
