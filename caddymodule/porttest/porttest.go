@@ -23,7 +23,7 @@ func Free(t testing.TB) string {
 		t.Fatal(err)
 	}
 	for i := range 20_000 {
-		port := strconv.Itoa(10_000 + (131*os.Getpid()+i)%20_000) // each process begins elsewhere
+		port := strconv.Itoa(10_000 + (131*os.Getpid()+i)%20_000)                         // each process begins elsewhere
 		taken, err := os.OpenFile(filepath.Join(dir, port), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // a number in a directory of our own
 		if err != nil {
 			t.Fatal(err)
