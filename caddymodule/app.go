@@ -52,8 +52,8 @@ type App struct {
 	// `target_session_attrs` and more than one host for a standby) the URL takes
 	// `search_path` (the schema of the default tenant, `public`), `pool_max_conns` (20),
 	// `pool_max_conn_lifetime` (1h), `pool_max_conn_idle_time` (5m), and `pgbouncer=true`
-	// where a pooler gives each transaction another connection. Default: the
-	// environment's AUTHENTIK_POSTGRESQL__HOST, PORT, NAME, USER, PASSWORD, SSLMODE and so
+	// where a pooler gives each transaction another connection, which is noticed where it is
+	// left out. Default: the environment's AUTHENTIK_POSTGRESQL__HOST, PORT, NAME, USER, PASSWORD, SSLMODE and so
 	// on, where HOST is set; else `sqlite`.
 	Database string `json:"database,omitempty"`
 

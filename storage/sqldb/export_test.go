@@ -85,6 +85,12 @@ func (db *DB) FollowBy(every time.Duration, deaf, blind bool) {
 // Connections bounds the pool of a PostgreSQL directory.
 func (db *DB) Connections(n int) { db.engine.(*postgresEngine).pool.SetMaxOpenConns(n) }
 
+// WithoutPooler goes on as if no pooler stood before the database.
+func (db *DB) WithoutPooler() {
+	db.engine.(*postgresEngine).pooler = false
+	db.engine.(*postgresEngine).forgetIdle()
+}
+
 // Pragmas reads settings on a connection of a tenant's files.
 func (db *DB) Pragmas(ctx context.Context, t core.TenantID, sessionsFile, write bool, names ...string) (string, error) {
 	p := directory

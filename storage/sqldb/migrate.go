@@ -12,7 +12,6 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
-	"github.com/pressly/goose/v3/lock"
 
 	"github.com/postern-sso/postern/storage/backup"
 )
@@ -48,25 +47,16 @@ func migrate(ctx context.Context, db *sql.DB, dialect database.Dialect, set migr
 	if err != nil {
 		return err
 	}
-	// goose would do the same check with many more queries: this one is all
-	// that most starts do.
-	var version sql.NullInt64
-	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM `+p.versionTable()).Scan(&version)
-	if err == nil && version.Int64 >= newest {
-		return nil
-	}
-	opts := []goose.ProviderOption{goose.WithTableName(p.versionTable()), goose.WithDisableGlobalRegistry(true)}
-	if dialect == postgresDialect {
-		// Several nodes may start at once: one migrates, the others wait.
-		// Asked for each second, for five minutes: the lock of a node that was killed
-		// ends when the server notices.
-		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-		if err != nil {
-			return fmt.Errorf("migrate: %w", err)
+	if dialect == sqliteDialect { // for PostgreSQL it was asked before: see postgresEngine.due
+		// goose would do the same check with many more queries: this one is all
+		// that most starts do.
+		var version sql.NullInt64
+		err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM `+p.versionTable()).Scan(&version)
+		if err == nil && version.Int64 >= newest {
+			return nil
 		}
-		opts = append(opts, goose.WithSessionLocker(locker))
 	}
-	provider, err := goose.NewProvider(dialect, db, files, opts...)
+	provider, err := goose.NewProvider(dialect, db, files, goose.WithTableName(p.versionTable()), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -43,13 +43,17 @@ func openPostgres(ctx context.Context, opt Options) (engine, error) {
 	if opt.offline {
 		read.config.RuntimeParams["application_name"] = offlineName
 	}
-	e := &postgresEngine{postgresURL: *read, pool: stdlib.OpenDB(*read.config), more: opt.more}
+	e := &postgresEngine{postgresURL: *read, more: opt.more}
+	if err := e.find(ctx); err != nil {
+		return nil, e.explain(err)
+	}
+	e.pool = stdlib.OpenDB(*e.config)
 	e.pool.SetMaxOpenConns(e.conns)
 	e.pool.SetMaxIdleConns(e.conns)
 	e.pool.SetConnMaxIdleTime(e.idle)
 	e.pool.SetConnMaxLifetime(e.lifetime)
-	if err := e.reach(ctx); err != nil {
-		return nil, errors.Join(e.explain(err), e.pool.Close())
+	if err := e.refuseForeign(ctx); err != nil {
+		return nil, errors.Join(e.explain(flat(err)), e.pool.Close())
 	}
 	return e, nil
 }
@@ -62,13 +66,13 @@ const (
 	migrateWait = 5 * time.Minute
 )
 
-// reach looks whether the database is one that may be used. One that does not answer yet
-// is waited for a little: servers are often started together.
-func (e *postgresEngine) reach(ctx context.Context) error {
+// find waits a little for a database that does not answer yet, as servers are often
+// started together, and looks what stands before it.
+func (e *postgresEngine) find(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()
 	for {
-		err := e.refuseForeign(ctx)
+		err := e.detect(ctx)
 		var refused *net.OpError
 		if err == nil || sqlState(err) != "57P03" && !errors.As(err, &refused) { // cannot_connect_now
 			return flat(err)
@@ -111,52 +115,35 @@ func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error
 	ctx, cancel := context.WithTimeout(ctx, migrateWait)
 	defer cancel()
 	schema := e.schemaOf(t)
-	if e.pooled() {
-		return e.migrated(ctx, schema)
+	due, err := e.due(ctx, schema)
+	if err != nil || !due {
+		return e.explain(err)
 	}
-	if schema != "public" {
-		query := `CREATE SCHEMA IF NOT EXISTS ` + pgx.Identifier{schema}.Sanitize() //nolint:gosec // the name is checked and quoted
-		_, err := e.pool.ExecContext(ctx, query)
-		if _, twice := e.unique(err); twice {
-			// Another node made it between PostgreSQL's look and its insert.
-			_, err = e.pool.ExecContext(ctx, query)
-		}
-		if err != nil {
-			return fmt.Errorf("create schema: %w", e.explain(err))
-		}
-	}
-	config := e.config.Copy()
-	config.RuntimeParams["search_path"] = schema
-	config.RuntimeParams["statement_timeout"] = "0" // a migration may take long
-	db := stdlib.OpenDB(*config)
-	defer func() { err = errors.Join(err, db.Close()) }()
+	sets := make([]migrationSet, parts)
 	for p := range parts {
-		if err := migrate(ctx, db, postgresDialect, migrationSet{part: p, more: e.more}); err != nil {
-			return e.explain(err)
-		}
+		sets[p] = migrationSet{part: p, more: e.more}
 	}
-	return nil
+	return e.explain(migrateSchema(ctx, e.config, schema, sets))
 }
 
-// migrated refuses to go on where a migration is due, which a pooler in transaction
-// mode cannot carry.
-func (e *postgresEngine) migrated(ctx context.Context, schema string) error {
+// due reports whether a schema's tables are absent or old.
+func (e *postgresEngine) due(ctx context.Context, schema string) (bool, error) {
 	for p := range parts {
 		_, newest, err := migrationFiles(postgresDialect, migrationSet{part: p, more: e.more})
 		if err != nil {
-			return err
+			return false, err
 		}
 		var version sql.NullInt64
 		table := pgx.Identifier{schema, p.versionTable()}.Sanitize()
 		err = e.pool.QueryRowContext(ctx, `SELECT max(version_id) FROM `+table).Scan(&version)
-		if sqlState(err) == "42P01" || err == nil && version.Int64 < newest { // undefined_table
-			return fmt.Errorf("the tables in schema %q have to be made or brought up to date, which cannot be done through a pooler: start once with a URL that leads to PostgreSQL itself, without pgbouncer=true", schema)
+		if state := sqlState(err); state == "42P01" || state == "3F000" || err == nil && version.Int64 < newest { // undefined_table, invalid_schema_name
+			return true, nil
 		}
 		if err != nil {
-			return e.explain(err)
+			return false, err
 		}
 	}
-	return nil
+	return false, nil
 }
 
 func (e *postgresEngine) conn(ctx context.Context, t core.TenantID, _ part, _ bool) (*sql.Conn, func(), error) {
@@ -258,10 +245,14 @@ func (e *postgresEngine) spoil(c *sql.Conn, err error) {
 
 func (e *postgresEngine) close() error { return e.pool.Close() }
 
-func (e *postgresEngine) pooled() bool   { return e.postgresURL.pooled }
-func (*postgresEngine) writable() string { return `SELECT current_setting('transaction_read_only')` }
-func (*postgresEngine) shared() bool     { return true }
-func (*postgresEngine) joined() bool     { return true }
+func (e *postgresEngine) pooled() bool { return e.pooler }
+func (*postgresEngine) shared() bool   { return true }
+func (*postgresEngine) joined() bool   { return true }
+
+// writable asks for what holds for any transaction: its own may be a read-only one.
+func (*postgresEngine) writable() string {
+	return `SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'on' ELSE current_setting('default_transaction_read_only') END`
+}
 
 // A foreign key that refers to the row does not wait for this lock, as it would for FOR
 // UPDATE: two that refer to each other would meet in a deadlock.

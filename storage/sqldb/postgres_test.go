@@ -84,7 +84,11 @@ END $$`
 // postgres opens empty stores. A new database for each would take most of the
 // time, so those that a test is done with are wiped and used again.
 func postgres(t *testing.T) storagetest.Open {
-	s := startPostgres(t)
+	return postgresThrough(t, startPostgres(t), func(address string) string { return address })
+}
+
+// postgresThrough is postgres with what stands before the server.
+func postgresThrough(t *testing.T, s *postgresServer, through func(address string) string) storagetest.Open {
 	free := make(chan string, 100)
 	return func(sub *testing.T, now func() time.Time) storagetest.Store {
 		var address string
@@ -93,7 +97,7 @@ func postgres(t *testing.T) storagetest.Open {
 		default:
 			address = s.create(t)
 		}
-		db, err := sqldb.Open(sub.Context(), sqldb.Options{URL: address, Master: master(sub, 'k'), Now: now})
+		db, err := sqldb.Open(sub.Context(), sqldb.Options{URL: through(address), Master: master(sub, 'k'), Now: now})
 		if err != nil {
 			sub.Fatal(err)
 		}

@@ -35,9 +35,10 @@ const (
 type postgresURL struct {
 	config *pgx.ConnConfig
 	schema string // of the default tenant
-	// pooled: a pooler such as PgBouncer gives each transaction another connection
-	// of the server, so nothing may be kept on one.
-	pooled   bool
+	// pooler: one such as PgBouncer gives each transaction another connection of the
+	// server, so nothing may be kept on one. asked: the URL says whether it is so.
+	pooler   bool
+	asked    bool
 	conns    int
 	lifetime time.Duration
 	idle     time.Duration
@@ -123,13 +124,11 @@ func readURL(address string) (*postgresURL, error) {
 		}
 	}
 	set("application_name", "postern")
-	if p.pooled {
-		if config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
-			config.DefaultQueryExecMode = pgx.QueryExecModeExec
-		}
+	if p.pooler {
+		p.behindPooler()
 	} else {
-		set("statement_timeout", milliseconds(statementTimeout))
-		set("idle_in_transaction_session_timeout", milliseconds(abandonedTimeout))
+		set(statementParam, milliseconds(statementTimeout))
+		set(abandonedParam, milliseconds(abandonedTimeout))
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
@@ -161,7 +160,8 @@ func poolSettings(params map[string]string, p *postgresURL) (left map[string]str
 				return nil, errors.New("pool_max_conn_idle_time is not a duration such as 5m")
 			}
 		case "pgbouncer":
-			if p.pooled, err = strconv.ParseBool(value); err != nil {
+			p.asked = true
+			if p.pooler, err = strconv.ParseBool(value); err != nil {
 				return nil, errors.New("pgbouncer is neither true nor false")
 			}
 		default:

@@ -8,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/storage/backup"
@@ -38,6 +37,9 @@ type foreignKey struct{ table, name, definition string }
 
 func (e *postgresEngine) stage(ctx context.Context) (_ staging, err error) {
 	s := &postgresStaging{e: e}
+	if e.pooled() { // nor could it tell who else is connected
+		return nil, errors.New("a pooler stands before the database, and a restore needs a connection of its own: use a URL that leads to PostgreSQL itself; nothing was changed")
+	}
 	if s.conn, err = pgx.ConnectConfig(ctx, e.config.Copy()); err != nil {
 		return nil, err
 	}
@@ -99,21 +101,11 @@ func (s *postgresStaging) dropSchemas(ctx context.Context) error {
 // schema in which the tenant begun last is loaded.
 func (s *postgresStaging) schema() string { return stagingSchema + strconv.Itoa(len(s.tenants)-1) }
 
-func (s *postgresStaging) migrate(ctx context.Context, of backup.Schema) (err error) {
-	config := s.e.config.Copy()
-	config.RuntimeParams["search_path"] = s.schema()
-	db := stdlib.OpenDB(*config)
-	defer func() { err = errors.Join(err, db.Close()) }()
-	for p := range parts {
-		set := migrationSet{part: p, upTo: of.Directory, more: s.e.more}
-		if p == sessions {
-			set.upTo = of.Sessions
-		}
-		if err := migrate(ctx, db, postgresDialect, set); err != nil {
-			return err
-		}
-	}
-	return nil
+func (s *postgresStaging) migrate(ctx context.Context, of backup.Schema) error {
+	return migrateSchema(ctx, s.e.config, s.schema(), []migrationSet{
+		{part: directory, upTo: of.Directory, more: s.e.more},
+		{part: sessions, upTo: of.Sessions, more: s.e.more},
+	})
 }
 
 func (s *postgresStaging) begin(ctx context.Context, t core.TenantID, of backup.Schema) error {
