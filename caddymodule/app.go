@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -205,21 +204,21 @@ func (a *App) newCore() error {
 	apps := &overlay{Directory: sh.recent, sites: &a.sites}
 	pages := &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
-		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Now: time.Now, Log: a.log,
+		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Now: sh.clock.Now, Log: a.log,
 	}
 	op := &oidc.Provider{
 		Store: sh.recent, Users: sh.recent, Applications: apps, Sessions: sh.sessions, Keys: sh.ring, Master: sh.master,
-		Expressions: sh.expressions, Policy: sh.policies, Login: pages, Events: sh.db, Now: time.Now, Log: a.log,
+		Expressions: sh.expressions, Policy: sh.policies, Login: pages, Events: sh.db, Now: sh.clock.Now, Wall: sh.clock.Wall, Log: a.log,
 		Generation: sh.recent.Generation,
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
 		AccessTokens: op, KeyLead: a.settings.keyLead,
-		Policy: sh.policies, Events: sh.db, Now: time.Now, Log: a.log, Version: Version,
+		Policy: sh.policies, Events: sh.db, Now: sh.clock.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{
 		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: sh.policies, Master: sh.master,
-		Cache: sh.guards, Fresh: sh.fresh, Now: time.Now, Log: a.log, Observe: a.counters.observe,
+		Cache: sh.guards, Fresh: sh.fresh, Now: sh.clock.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	a.core = &system{
 		settings: a.settings, shared: sh, sites: &a.sites, defaultTenant: tenant,

@@ -289,7 +289,7 @@ func askDatabase(ctx context.Context, app *App, name string, in []byte) ([]byte,
 		return nil, err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	sh, err := openShared(ctx, s, log)
+	sh, err := openShared(ctx, s, core.MachineTime(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +305,7 @@ func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, n
 	tenant.Origin = s.origin
 	p := &people{store: sh.db, policies: sh.policies, tenant: tenant, pages: &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
-		Passwords: sh.passwords, Now: time.Now, Log: log,
+		Passwords: sh.passwords, Now: sh.clock.Now, Log: log,
 	}}
 	out, err := withKeys(p.actions(), sh, s)[name](ctx, in)
 	if err != nil {

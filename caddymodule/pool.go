@@ -39,6 +39,7 @@ type shared struct {
 	db          *sqldb.DB
 	recent      *cached.Directory // db, from memory where it can
 	master      *keys.Master
+	clock       *core.Clock
 	ring        *keys.Ring
 	rotation    *keys.Rotation
 	sessions    *session.Sessions
@@ -52,6 +53,7 @@ type shared struct {
 
 	sweeping context.CancelFunc
 	swept    chan struct{} // closed when the sweeper has ended
+	unmarked bool          // the sweeper's: the mark of the clock could not be written
 
 	run      string // random: names this run of the process in request IDs
 	requests atomic.Uint64
@@ -63,7 +65,7 @@ type shared struct {
 // acquire opens a data directory, or counts one more user of an open one.
 func acquire(ctx context.Context, s settings, log *slog.Logger) (*shared, error) {
 	value, _, err := pool.LoadOrNew(s.poolKey(), func() (caddy.Destructor, error) {
-		return openShared(context.WithoutCancel(ctx), s, log)
+		return openShared(context.WithoutCancel(ctx), s, core.MachineTime(), log)
 	})
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func release(key string) error {
 	return err
 }
 
-func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, error) {
+func openShared(ctx context.Context, s settings, read core.Reading, logger *slog.Logger) (*shared, error) {
 	master, made, err := masterKeys(s)
 	if err != nil {
 		return nil, err
@@ -91,10 +93,11 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 	log := slog.New(sh.log)
 	sh.master = master
 	sh.staleness.Store(int64(s.staleness))
+	sh.clock = openClock(ctx, s.data, read, log)
 	sh.db, err = storage.OpenDirectory(ctx, string(s.database), sqldb.Options{
-		Dir: s.data, Master: sh.master, Now: time.Now, Log: log, Mappings: defaultMappings(ctx),
+		Dir: s.data, Master: sh.master, Now: sh.clock.Now, Log: log, Mappings: defaultMappings(ctx),
 		NewKeyPair: func() (*core.KeyPair, error) {
-			return keys.Generate("rsa", core.SelfSignedKeyPair, nil, keyValidity, time.Now())
+			return keys.Generate("rsa", core.SelfSignedKeyPair, nil, keyValidity, sh.clock.Wall())
 		},
 	})
 	if err != nil {
@@ -115,32 +118,39 @@ func openShared(ctx context.Context, s settings, logger *slog.Logger) (*shared, 
 		return nil, errors.Join(err, sh.db.Close())
 	}
 	sh.recent.Fresh = sh.fresh
-	sh.ring = &keys.Ring{Store: sh.recent, Now: time.Now}
-	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: time.Now}
-	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: time.Now, Events: sh.db, HashUser: sh.hashUser}
-	sh.policies = &policy.Engine{Store: sh.db, Expressions: sh.expressions, Events: sh.db, Now: time.Now, Log: log}
+	sh.ring = &keys.Ring{Store: sh.recent, Now: sh.clock.Now}
+	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: sh.clock.Now}
+	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: sh.clock.Wall, Events: sh.db, HashUser: sh.hashUser}
+	sh.policies = &policy.Engine{Store: sh.db, Expressions: sh.expressions, Events: sh.db, Now: sh.clock.Now, Log: log}
 	sh.expressions.Entitlements = sh.policies.Entitlements
 	sh.db.OnChange = sh.changed
 	sh.unfollow = sh.db.Follow(ctx)
 	ctx, sh.sweeping = context.WithCancel(ctx)
-	sh.rotation = &keys.Rotation{Pairs: sh.db, Events: sh.db, Now: time.Now, Log: log, Lead: s.keyLead}
-	go sh.sweep(ctx, log)
+	sh.rotation = &keys.Rotation{Pairs: sh.db, Events: sh.db, Now: sh.clock.Now, Log: log, Lead: s.keyLead}
+	go sh.sweep(ctx, s.data, log)
 	return sh, nil
 }
 
 // sweep removes what is over, now and then: nothing that is over is ever taken for
-// valid, so it is a matter of space only.
-func (sh *shared) sweep(ctx context.Context, log *slog.Logger) {
+// valid, so it is a matter of space only. And it looks after the clock.
+func (sh *shared) sweep(ctx context.Context, data string, log *slog.Logger) {
 	defer close(sh.swept)
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
+	hourly, minutely := time.NewTicker(time.Hour), time.NewTicker(markEvery)
+	defer hourly.Stop()
+	defer minutely.Stop()
 	sh.tendKeys(ctx, log)
 	for {
 		select {
 		case <-ctx.Done():
+			sh.tendClock(ctx, data, log)
 			return
-		case now := <-tick.C:
-			if err := sh.db.DeleteExpired(ctx, core.DefaultTenant, now); err != nil && ctx.Err() == nil {
+		case <-minutely.C:
+			sh.tendClock(ctx, data, log)
+		case <-hourly.C:
+			if !sh.clock.Settled() {
+				continue // the next hour will do
+			}
+			if err := sh.db.DeleteExpired(ctx, core.DefaultTenant, sh.clock.Now()); err != nil && ctx.Err() == nil {
 				log.ErrorContext(ctx, "remove what has expired", "error", err)
 			}
 			sh.tendKeys(ctx, log)

@@ -84,7 +84,7 @@ func rewrapConfigured(ctx context.Context, s settings, log *slog.Logger) (int, e
 
 // openAndClose opens the directory, which seals everything anew that has to be.
 func openAndClose(ctx context.Context, s settings, log *slog.Logger) (int, error) {
-	sh, err := openShared(ctx, s, log)
+	sh, err := openShared(ctx, s, core.MachineTime(), log)
 	if err != nil {
 		return 0, err
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/policy"
@@ -32,6 +31,7 @@ type tokenClaims struct {
 	Audience string `json:"aud"`
 	Client   string `json:"azp"`
 	Expires  int64  `json:"exp"`
+	Ends     int64  `json:"postern_exp"` // see claimEnds
 	ID       string `json:"jti"`
 	Scope    string `json:"scope"`
 	Session  string `json:"sid"`
@@ -61,7 +61,7 @@ func (p *Provider) readAccessToken(ctx context.Context, token string) (*accessTo
 	switch {
 	case !ok, c.Client != client.ClientID, c.Audience != client.ClientID: // an ID token has no jti and no azp
 		return nil, errToken
-	case !p.Now().Before(time.Unix(c.Expires, 0)):
+	case p.expired(&c):
 		return nil, errToken
 	}
 	if out.grant, err = p.Store.Grant(ctx, t, id); errors.Is(err, core.ErrNotFound) {

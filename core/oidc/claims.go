@@ -23,7 +23,7 @@ const maxClaims = 64 << 10
 func reserved(name string) bool {
 	switch name {
 	case "iss", "sub", "aud", "exp", "iat", "nbf", "auth_time", "nonce", "azp", "sid",
-		"jti", "uid", "scope", "client_id", "active", "at_hash", "c_hash", "s_hash", "events":
+		"jti", "uid", "scope", "client_id", "active", "at_hash", "c_hash", "s_hash", "events", claimEnds:
 		return true
 	}
 	return false

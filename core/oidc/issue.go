@@ -16,6 +16,10 @@ import (
 // acrDefault is the only Authentication Context Class Reference that is issued.
 const acrDefault = "goauthentik.io/providers/oauth2/default"
 
+// claimEnds is in a token that was made while our clock was ahead of the machine's (see core.Clock): its
+// expiry by our own, in seconds. Others go by exp.
+const claimEnds = "postern_exp"
+
 // issuance is what an access token and an ID token are made from.
 type issuance struct {
 	grant  *Grant
@@ -69,11 +73,11 @@ func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAn
 }
 
 // standardClaims puts what this package vouches for on top of what mappings gave.
-// Times are cut to the second, never rounded up: relying parties refuse a token
-// from the future.
+// Times are the machine's clock's, as relying parties have clocks of their own, and cut to the
+// second, never rounded up: they refuse a token from the future.
 func (p *Provider) standardClaims(ctx context.Context, to *target, in issuance, life time.Duration, claims map[string]any) {
 	info := core.Request(ctx)
-	now := p.Now()
+	now, ours := p.wall(), p.Now()
 	if claims["acr"] == nil {
 		claims["acr"] = in.grant.ACR
 	}
@@ -85,13 +89,29 @@ func (p *Provider) standardClaims(ctx context.Context, to *target, in issuance, 
 	claims["aud"] = to.client.ClientID
 	claims["iat"] = now.Unix()
 	claims["exp"] = now.Add(life).Unix()
-	claims["auth_time"] = in.grant.AuthTime.Unix()
+	claims["auth_time"] = min(in.grant.AuthTime.Unix(), now.Unix())
+	if ours.Sub(now) >= time.Second {
+		claims[claimEnds] = ours.Add(life).Unix()
+	}
 	if in.nonce != "" {
 		claims["nonce"] = in.nonce
 	}
 	if in.bound {
 		claims["sid"] = sessionClaim(in.grant.Session)
 	}
+}
+
+// wall is the machine's clock.
+func (p *Provider) wall() time.Time {
+	if p.Wall == nil {
+		return p.Now()
+	}
+	return p.Wall()
+}
+
+// expired reports whether a token of ours is over by our own clock.
+func (p *Provider) expired(c *tokenClaims) bool {
+	return !p.Now().Before(time.Unix(max(c.Expires, c.Ends), 0))
 }
 
 func with(claims, more map[string]any) map[string]any {

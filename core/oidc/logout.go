@@ -132,7 +132,7 @@ func (p *Provider) sessionOfHint(ctx context.Context, hint string, to *target) (
 	}
 	var c tokenClaims
 	if json.Unmarshal(payload, &c) != nil || c.Audience != to.client.ClientID || c.ID != "" ||
-		c.Issuer != issuer(core.Request(ctx), to) || !p.Now().Before(time.Unix(c.Expires, 0)) {
+		c.Issuer != issuer(core.Request(ctx), to) || p.expired(&c) {
 		return "", nil
 	}
 	return c.Session, nil

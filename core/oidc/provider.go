@@ -28,8 +28,10 @@ type Provider struct {
 	Policy       *policy.Engine
 	Login        Login
 	Events       core.Events
-	Now          func() time.Time
-	Log          *slog.Logger
+	// Now is when things expire; it must not go back (core.Clock). Wall is the machine's clock, for
+	// what others read. Nil: Now.
+	Now, Wall func() time.Time
+	Log       *slog.Logger
 	// Generation grows with each change of an application, a provider, a mapping or a
 	// key pair. Nil: discovery and key sets are made anew each time.
 	Generation func(t core.TenantID) uint64

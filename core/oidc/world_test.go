@@ -33,14 +33,38 @@ const (
 	tenantID    = core.DefaultTenant
 )
 
-// clock is a time that tests move.
+// clock is a time that tests move: that of the machine, which steady follows where a test asks for it.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	ticks  time.Duration
+	steady *core.Clock
 }
 
-func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+func (c *clock) Now() time.Time {
+	if c.steady != nil {
+		return c.steady.Now()
+	}
+	return c.Wall()
+}
+
+func (c *clock) Wall() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *clock) read() (time.Time, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now, c.ticks
+}
+
+// Add lets time pass.
 func (c *clock) Add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.ticks = c.now.Add(d), c.ticks+d
+}
+
+// set moves the machine's clock, and no time passes.
+func (c *clock) set(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
@@ -88,7 +112,7 @@ func newWorld(t testing.TB) *world {
 		Store: recent, Users: recent, Applications: recent, Sessions: w.db,
 		Keys: &keys.Ring{Store: w.db, Now: w.clock.Now}, Master: master,
 		Expressions: &expression.Evaluator{Directory: w.db, Log: log, Now: w.clock.Now},
-		Login:       w.login, Events: w.db, Now: w.clock.Now, Log: log, Generation: recent.Generation,
+		Login:       w.login, Events: w.db, Now: w.clock.Now, Wall: w.clock.Wall, Log: log, Generation: recent.Generation,
 	}
 	evaluator := &expression.Evaluator{Directory: w.db, Log: log, Now: w.clock.Now}
 	w.op.Policy = &policy.Engine{Store: w.db, Expressions: evaluator, Events: w.db, Now: w.clock.Now, Log: log}
