@@ -125,11 +125,12 @@ func (db *DB) follow(ctx context.Context, e *postgresEngine) {
 			}
 		default:
 			db.follower.mu.Lock()
+			before := db.follower.heard
 			db.follower.heard = began
 			db.follower.mu.Unlock()
 			if e.down.Swap(false) {
 				e.forgetIdle()
-				db.log.InfoContext(ctx, "the database is back", "away", time.Since(began).Round(time.Millisecond).String())
+				db.log.InfoContext(ctx, "the database is back", "away", time.Since(before).Round(time.Millisecond).String())
 			}
 		}
 		if c == nil || db.follower.deaf || e.pooled() {
