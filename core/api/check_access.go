@@ -3,6 +3,7 @@ package api
 import (
 	"strconv"
 
+	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/policy"
 )
 
@@ -26,7 +27,7 @@ func checkAccess(c *call) (reply, error) {
 			return reply{}, err
 		}
 	}
-	d, err := c.Policy.Decide(c.ctx(), c.t, policy.Request{Application: a, User: user, Groups: groups})
+	d, err := c.Policy.Decide(c.ctx(), c.t, policy.Request{Application: a, User: user, Groups: groups, Logged: sees})
 	if err != nil {
 		return reply{}, err
 	}
@@ -37,8 +38,8 @@ func checkAccess(c *call) (reply, error) {
 	return ok(object{"passing": d.Allowed, "messages": list(d.Notice()), "log_messages": log})
 }
 
-// traceEvents is the trace of a decision as the lines of a log: one for each rule, and
-// the reason.
+// traceEvents is the trace of a decision as the lines of a log: what each policy wrote to
+// ak_logger or printed, one line for each rule, and the reason.
 func (c *call) traceEvents(d *policy.Decision) []object {
 	const logger = "policy"
 	out := make([]object, 0, len(d.Steps)+1)
@@ -47,6 +48,9 @@ func (c *call) traceEvents(d *policy.Decision) []object {
 		level := "info"
 		if s.Result == policy.Failed || s.Result == policy.Gone {
 			level = "warning"
+		}
+		for _, l := range s.Log {
+			out = append(out, lineEvent(l, s.Name))
 		}
 		out = append(out, c.logEvent(level, s.String(), logger, map[string]string{
 			"binding": string(s.Binding), "kind": s.Kind, "name": s.Name, "result": string(s.Result),
@@ -69,9 +73,13 @@ func logShape() shape {
 
 // logEvent is one line of a log in an answer.
 func (c *call) logEvent(level, event, logger string, attributes map[string]string) object {
+	return lineEvent(expression.LogLine{Time: c.Now(), Level: level, Message: event, Attributes: attributes}, logger)
+}
+
+func lineEvent(l expression.LogLine, logger string) object {
 	attrs := object{}
-	for k, v := range attributes {
+	for k, v := range l.Attributes {
 		attrs[k] = v
 	}
-	return object{"timestamp": stamp(c.Now()), "log_level": level, "logger": logger, "event": event, "attributes": attrs}
+	return object{"timestamp": stamp(l.Time), "log_level": l.Level, "logger": logger, "event": l.Message, "attributes": attrs}
 }

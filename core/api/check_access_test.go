@@ -60,6 +60,21 @@ func TestCheckAccess(t *testing.T) {
 	if is := ask(r.root, path); is["passing"] != false || !strings.Contains(lines(is), "KeyError") {
 		t.Errorf("%v", is)
 	}
+	// What a policy writes and prints is the administrator's to read, and nobody else's.
+	r.want(200, "PATCH", "policies/expression/"+r.policy+"/", map[string]any{"expression": "ak_logger.warning('seen', who=request.user.username)\nprint('here', 5)\nreturn {}['secret of the policy']"})
+	is := ask(r.root, forPlain)
+	if got := lines(is); !strings.HasPrefix(got[strings.Index(got, "seen"):], "seen\nhere 5\npolicy") {
+		t.Errorf("%s", got)
+	}
+	for _, l := range is["log_messages"].([]any) {
+		line := l.(map[string]any)
+		if line["event"] == "seen" && (line["log_level"] != "warning" || line["logger"] != "office hours" || fmt.Sprint(line["attributes"]) != "map[who:plain]") {
+			t.Errorf("%v", line)
+		}
+	}
+	if is := ask(r.plain, path); len(is["log_messages"].([]any)) != 0 {
+		t.Errorf("a user reads the log: %v", is)
+	}
 	r.want(200, "PATCH", "policies/bindings/"+hours+"/", map[string]any{"failure_result": true})
 	if is := ask(r.root, path); is["passing"] != true || !strings.Contains(lines(is), "counts as passed") {
 		t.Errorf("%v", is)

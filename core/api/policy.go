@@ -209,7 +209,7 @@ func testPolicy(c *call) (reply, error) {
 	log := []object{}
 	passed, messages, err := c.Evaluations.EvaluatePolicy(c.ctx(), c.t, p.Expression, expression.Env{
 		User: user, Groups: list(groups), HashedUserID: user.HashedID(c.info.Tenant.UUID), Request: c.info, Context: orEmpty(test.context), Debug: true,
-		Logged: func(l expression.LogLine) { log = append(log, c.logEvent(l.Level, l.Message, p.Name, l.Attributes)) },
+		Logged: func(l expression.LogLine) { log = append(log, lineEvent(l, p.Name)) },
 	})
 	switch {
 	case errors.Is(err, expression.ErrBusy):

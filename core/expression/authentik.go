@@ -209,7 +209,7 @@ func (r *run) log(level string, a *args) starlark.Value {
 	for _, v := range a.pos {
 		words = append(words, cut(r.str(v), 1000))
 	}
-	line := LogLine{Level: level, Message: cut(strings.Join(words, " "), 1000), Attributes: map[string]string{}}
+	line := LogLine{Time: r.Now(), Level: level, Message: cut(strings.Join(words, " "), 1000), Attributes: map[string]string{}}
 	attrs := []any{"tenant", string(r.tenant)}
 	for i, pair := range a.kw {
 		if i == 20 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"go.starlark.net/starlark"
 
@@ -19,6 +20,7 @@ const (
 
 // LogLine is one line of ak_logger.
 type LogLine struct {
+	Time       time.Time
 	Level      string // "debug", "info", "warning" or "error"
 	Message    string
 	Attributes map[string]string

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/expression"
 )
 
 // Request is what is decided about. What the edge states of the HTTP request is taken
@@ -16,6 +17,8 @@ type Request struct {
 	Groups      []core.Group // all that the user is in, direct and inherited
 	// Context is what expressions find in "context", such as oauth_scopes.
 	Context map[string]any
+	// Logged keeps in each step what its expression writes to ak_logger.
+	Logged bool
 }
 
 // Result is what came of one rule.
@@ -44,6 +47,7 @@ type Step struct {
 	Error    string // why it failed; for administrators
 	Messages []string
 	Duration time.Duration // of an expression
+	Log      []expression.LogLine
 }
 
 // String is a line for administrators.

@@ -175,10 +175,14 @@ func (e *Engine) run(ctx context.Context, t core.TenantID, d *Decision, r *Rule,
 		within, cancel = context.WithTimeout(ctx, r.Timeout)
 		defer cancel()
 	}
+	var logged func(expression.LogLine)
+	if d.Request.Logged {
+		logged = func(l expression.LogLine) { s.Log = append(s.Log, l) }
+	}
 	begun := time.Now() // the real clock: it measures
 	passed, messages, err := e.Expressions.EvaluatePolicy(within, t, r.Source, expression.Env{
 		User: d.Request.User, Groups: known(d.Request.Groups), Request: core.Request(ctx),
-		Application: d.Request.Application, Object: d.Request.Application, Context: given(d.Request.Context),
+		Application: d.Request.Application, Object: d.Request.Application, Context: given(d.Request.Context), Logged: logged,
 	})
 	s.Duration = time.Since(begun)
 	switch {
