@@ -18,18 +18,20 @@ const setupLife = time.Hour
 
 // SetupLink returns a new link with which the password of SetupUser is set for
 // the first time, good once and for an hour; it replaces an older one. Once
-// that user has or had a password, or does not exist, set-up is closed: "".
+// that user has or had a password, or does not exist, set-up is closed for ever: "".
 func (h *Handler) SetupLink(ctx context.Context, t *core.Tenant) (string, error) {
 	u, err := h.Users.UserByName(ctx, t.ID, SetupUser)
-	if errors.Is(err, core.ErrNotFound) {
-		return "", nil
+	open := false
+	if err == nil {
+		open, err = h.setupOpen(ctx, t.ID, u)
+	} else if errors.Is(err, core.ErrNotFound) {
+		err = nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("find %s: %w", SetupUser, err)
+		return "", fmt.Errorf("look whether %s can be set up: %w", SetupUser, err)
 	}
-	open, err := h.setupOpen(ctx, t.ID, u)
-	if err != nil || !open {
-		return "", err
+	if !open {
+		return "", h.Store.CloseSetup(ctx, t.ID)
 	}
 	if err := h.Store.DeleteLinks(ctx, t.ID, u.ID, LinkSetup); err != nil {
 		return "", fmt.Errorf("replace the set-up link: %w", err)
@@ -41,8 +43,12 @@ func (h *Handler) SetupLink(ctx context.Context, t *core.Tenant) (string, error)
 	return t.Origin + withQuery(pathFlow+core.FlowInitialSetup+"/", "token", token), nil
 }
 
-// setupOpen reports whether a user never had a password.
+// setupOpen reports whether a user never had a password, nor anybody who was set up before.
 func (h *Handler) setupOpen(ctx context.Context, t core.TenantID, u *core.User) (bool, error) {
+	closed, err := h.Store.SetupClosed(ctx, t)
+	if err != nil || closed {
+		return false, err
+	}
 	if !u.Active || !u.PasswordChanged.IsZero() || !u.LastLogin.IsZero() {
 		return false, nil
 	}
@@ -88,6 +94,11 @@ func (h *Handler) SetPassword(ctx context.Context, t core.TenantID, u *core.User
 	ctx = context.WithoutCancel(ctx)
 	if err := h.Store.SetPasswordHash(ctx, t, u.ID, hash, h.now()); err != nil {
 		return fmt.Errorf("set a password: %w", err)
+	}
+	if u.UserName == SetupUser {
+		if err := h.Store.CloseSetup(ctx, t); err != nil {
+			return fmt.Errorf("close the set-up: %w", err)
+		}
 	}
 	for _, purpose := range []string{LinkSetup, LinkRecovery} {
 		if err := h.Store.DeleteLinks(ctx, t, u.ID, purpose); err != nil {

@@ -95,13 +95,31 @@ func TestSetupClosesForEver(t *testing.T) {
 	// The user is deleted.
 	h.ok(h.DeleteUser(t.Context(), tenantA, admin.PK))
 	closed("no such user")
+	// One is made anew, who never had a password.
+	again := &core.User{UserName: "akadmin", Active: true, Type: core.UserInternal}
+	h.ok(h.CreateUser(t.Context(), tenantA, again))
+	closed("another one")
 	// Without a token, or with a made-up one, there is no set-up.
 	for _, path := range []string{"/if/flow/initial-setup/", "/if/flow/initial-setup/?token=", "/if/flow/initial-setup/?token=x"} {
 		want(t, h.browser("a.test").get(path), http.StatusNotFound)
 	}
-	// The control: a fresh tenant is open.
+	// The control: a fresh tenant is open, also where its akadmin is another one, and is not once it was seen without.
 	fresh := newHouse(t)
+	renewed := func() {
+		fresh.ok(fresh.CreateUser(t.Context(), tenantA, &core.User{UserName: "akadmin", Active: true, Type: core.UserInternal}))
+	}
+	fresh.ok(fresh.DeleteUser(t.Context(), tenantA, fresh.find(tenantA, "akadmin").PK))
+	renewed()
 	want(t, fresh.browser("a.test").get(fresh.setup()), http.StatusOK)
+	fresh.ok(fresh.DeleteUser(t.Context(), tenantA, fresh.find(tenantA, "akadmin").PK))
+	for range 2 {
+		if got, err := fresh.SetupLink(t.Context(), tenants()["a.test"]); got != "" || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+		if _, err := fresh.UserByName(t.Context(), tenantA, "akadmin"); err != nil {
+			renewed()
+		}
+	}
 }
 
 // a recovery link is good once, for its user, purpose and tenant, until it

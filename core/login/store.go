@@ -49,6 +49,13 @@ type Link struct {
 	Expires time.Time
 }
 
+// Setups remember for ever that a tenant's first password was set: an administrator who is
+// made anew later is none that set-up is for.
+type Setups interface {
+	SetupClosed(ctx context.Context, t core.TenantID) (bool, error)
+	CloseSetup(ctx context.Context, t core.TenantID) error
+}
+
 // Attempts counts failed attempts under a key, such as "account:<user ID>" or
 // "address:<prefix>". Counters are shared by all nodes and survive a restart.
 type Attempts interface {
@@ -68,5 +75,6 @@ type Attempts interface {
 type Store interface {
 	Credentials
 	Links
+	Setups
 	Attempts
 }

@@ -84,6 +84,22 @@ func (db *DB) ConsumeLink(ctx context.Context, t core.TenantID, hash [32]byte, n
 	return l, nil
 }
 
+// SetupClosed reports whether the tenant's set-up is over.
+func (db *DB) SetupClosed(ctx context.Context, t core.TenantID) (closed bool, err error) {
+	err = db.read(ctx, t, directory, "look whether set-up is closed", func(q *conn) error {
+		closed, err = q.found(ctx, `SELECT 1 FROM meta WHERE name = 'set_up'`)
+		return err
+	})
+	return closed, err
+}
+
+// CloseSetup ends the tenant's set-up for ever.
+func (db *DB) CloseSetup(ctx context.Context, t core.TenantID) error {
+	return db.write(ctx, t, directory, "close set-up", func(x *tx) error {
+		return x.exec(ctx, `INSERT INTO meta (name, value) VALUES ('set_up', '1') ON CONFLICT (name) DO NOTHING`)
+	})
+}
+
 // DeleteLinks removes all of a user's links of a purpose.
 func (db *DB) DeleteLinks(ctx context.Context, t core.TenantID, u core.UserID, purpose string) error {
 	return db.write(ctx, t, directory, "delete links", func(x *tx) error {

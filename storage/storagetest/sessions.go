@@ -232,6 +232,7 @@ func TestLogin(t *testing.T, open Open) {
 		"password ends links (R-11)": passwordEndsLinks,
 		"link":                       links,
 		"attempts":                   attempts,
+		"set-up closes once (R-14)":  setUps,
 	})
 }
 
@@ -317,6 +318,24 @@ func links(b *bench) {
 	b.ok(b.DeleteLinks(b.ctx, b.t, u.ID, login.LinkRecovery))
 	b.is(second(b.Link(b.ctx, b.t, late)), core.ErrNotFound)
 	b.is(b.SaveLink(b.ctx, b.t, &login.Link{Hash: core.Hash("y"), User: "none", Expires: b.clock.Now()}), core.ErrNotFound)
+}
+
+func setUps(b *bench) {
+	b.ok(second(b.CreateTenant(b.ctx, tenantB, "B")))
+	closed := func(t core.TenantID) bool {
+		is, err := b.SetupClosed(b.ctx, t)
+		b.ok(err)
+		return is
+	}
+	if closed(tenantA) {
+		b.Error("closed before anything was done")
+	}
+	for range 2 {
+		b.ok(b.CloseSetup(b.ctx, tenantA))
+		if !closed(tenantA) || closed(tenantB) {
+			b.Errorf("closed in A: %t, in B: %t", closed(tenantA), closed(tenantB))
+		}
+	}
 }
 
 func attempts(b *bench) {
