@@ -150,11 +150,20 @@ func (sh *shared) sweep(ctx context.Context, data string, log *slog.Logger) {
 			if !sh.clock.Settled() {
 				continue // the next hour will do
 			}
-			if err := sh.db.DeleteExpired(ctx, core.DefaultTenant, sh.clock.Now()); err != nil && ctx.Err() == nil {
-				log.ErrorContext(ctx, "remove what has expired", "error", err)
-			}
+			sh.expire(ctx, log)
 			sh.tendKeys(ctx, log)
 		}
+	}
+}
+
+// expire removes what is over, in every tenant; what goes wrong in one ends with it.
+func (sh *shared) expire(ctx context.Context, log *slog.Logger) {
+	all, err := sh.db.TenantIDs(ctx)
+	for _, t := range all {
+		err = errors.Join(err, sh.db.DeleteExpired(ctx, t, sh.clock.Now()))
+	}
+	if err != nil && ctx.Err() == nil {
+		log.ErrorContext(ctx, "remove what has expired", "error", err)
 	}
 }
 

@@ -105,6 +105,43 @@ func TestChangesReachTheCaches(t *testing.T) {
 	}
 }
 
+// What is over goes, in whichever tenant it is; what is not stays.
+func TestEveryTenantIsSwept(t *testing.T) {
+	sh := openSystem(t).shared
+	ctx, now := t.Context(), time.Now()
+	if _, err := sh.db.CreateTenant(ctx, "t_b", "B"); err != nil {
+		t.Fatal(err)
+	}
+	left := func(tenant core.TenantID) (n int) {
+		events, err := sh.db.RecentEvents(ctx, tenant, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range events {
+			if strings.HasPrefix(events[i].Action, "test_") {
+				n++
+			}
+		}
+		return n
+	}
+	for _, tenant := range []core.TenantID{"public", "t_b"} {
+		for action, at := range map[string]time.Time{"test_over": now.Add(-2 * 365 * 24 * time.Hour), "test_not_yet": now.Add(-time.Hour)} {
+			if err := sh.db.Record(ctx, tenant, core.Event{Action: action, Time: at}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left(tenant) != 2 {
+			t.Fatalf("control: %d events in %s", left(tenant), tenant)
+		}
+	}
+	sh.expire(ctx, slog.New(slog.DiscardHandler))
+	for _, tenant := range []core.TenantID{"public", "t_b"} {
+		if left(tenant) != 1 {
+			t.Errorf("%d events are left in %s, want one", left(tenant), tenant)
+		}
+	}
+}
+
 // The log of what outlives a configuration follows the configuration.
 func TestRelay(t *testing.T) {
 	var one, two bytes.Buffer
