@@ -58,13 +58,16 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for file, title := range map[string]string{"people.sh": "People and groups", "keys.sh": "Signing keys and the master secret"} {
-				recipe := regexp.MustCompile("(?s)\n### " + title + "\n.*?```sh\n(.*?)```").FindSubmatch(readme)
-				if recipe == nil {
+			for file, title := range map[string]string{"people": "People and groups", "keys": "Signing keys and the master secret", "helpdesk": "A helpdesk that sets passwords"} {
+				blocks := shell(string(readme), title)
+				if len(blocks) == 0 {
 					return errors.New("README.md has no recipe: " + title)
 				}
-				if err := os.WriteFile(filepath.Join(env.WorkDir, file), recipe[1], 0o600); err != nil {
-					return err
+				for i, block := range blocks {
+					name := file + strings.Repeat("-then", i) + ".sh"
+					if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(block), 0o600); err != nil {
+						return err
+					}
 				}
 			}
 			env.Defer(func() { s.end(syscall.SIGKILL) })
@@ -77,6 +80,16 @@ func TestScripts(t *testing.T) {
 			"mode": cmdMode, "echo": cmdEcho, "field": cmdField,
 		},
 	})
+}
+
+// shell is what a section of the README says to type, block by block.
+func shell(readme, title string) (blocks []string) {
+	_, section, _ := strings.Cut(readme, "\n### "+title+"\n")
+	section, _, _ = strings.Cut(section, "\n### ")
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1) {
+		blocks = append(blocks, block[1])
+	}
+	return blocks
 }
 
 // script is what one script has going.
