@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -156,9 +157,30 @@ func (a *App) Start() error {
 	if err := a.open(); err != nil {
 		return err
 	}
+	a.warnAbsent()
 	a.core.shared.staleness.Store(int64(a.settings.staleness))
 	a.core.started.Store(true)
 	return nil
+}
+
+// warnAbsent tells of applications and groups that guards name and the directory does not have. It is no
+// error: whoever keeps them with Terraform may make them after the guard. Until then
+// nobody is let in.
+func (a *App) warnAbsent() {
+	db := a.core.shared.db
+	for _, g := range a.sites.guards {
+		if slug := g.guard.Application; slug != "" {
+			if _, err := db.ApplicationBySlug(a.ctx, core.DefaultTenant, slug); errors.Is(err, core.ErrNotFound) {
+				a.log.Warn("postern_auth names an application that does not exist: nobody is let in until it does", "application", slug, "host", g.host)
+			}
+		}
+		for _, name := range g.guard.AllowGroups {
+			q := api.Query{Where: map[string][]string{"name": {name}}, Limit: 1}
+			if _, n, err := db.ListGroups(a.ctx, core.DefaultTenant, q); err == nil && n == 0 {
+				a.log.Warn("postern_auth names a group that does not exist: it lets nobody in until it does", "allow_groups", name, "host", g.host)
+			}
+		}
+	}
 }
 
 // Stop leaves the stores open: requests may still be on their way.

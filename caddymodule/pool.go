@@ -67,6 +67,9 @@ func acquire(ctx context.Context, s settings, log *slog.Logger) (*shared, error)
 	value, _, err := pool.LoadOrNew(s.poolKey(), func() (caddy.Destructor, error) {
 		return openShared(context.WithoutCancel(ctx), s, core.MachineTime(), log)
 	})
+	if errors.Is(err, sqldb.ErrLocked) && s.openHere() {
+		return nil, fmt.Errorf("secret: this server has %s open with another one, which a reload cannot change: stop it, change the secret with `caddy postern key rewrap`, start it again", s.data)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +88,9 @@ func release(key string) error {
 
 func openShared(ctx context.Context, s settings, read core.Reading, logger *slog.Logger) (*shared, error) {
 	master, made, err := masterKeys(s)
+	if unwritable(err) {
+		return nil, s.blame(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +111,7 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 			// It was made for nothing, and would be in the way of the right one.
 			err = errors.Join(err, os.Remove(made))
 		}
-		return nil, err
+		return nil, s.blame(err)
 	}
 	if s.secret == "" && s.database != databaseSQLite {
 		log.WarnContext(ctx, "the master secret is a file of this node: set `secret` (or AUTHENTIK_SECRET_KEY) to what it holds, on this and on every other node of the database", "file", filepath.Join(s.data, secretFile))

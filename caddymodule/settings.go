@@ -140,7 +140,7 @@ func (a *App) check() error {
 		}
 	}
 	if a.RevocationStaleness != nil && *a.RevocationStaleness < 0 {
-		return fmt.Errorf("revocation_staleness must not be negative")
+		return fmt.Errorf("revocation_staleness %s is negative: write for example 60s, or 0 for never", time.Duration(*a.RevocationStaleness))
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func reference(env lookup, name, value string) (string, error) {
 	}
 	out, err := caddy.NewReplacer().ReplaceOrErr(value, true, true)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w (is the variable set?)", name, err)
+		return "", fmt.Errorf("%s: %w (is the variable set, or the file there?)", name, err)
 	}
 	return out, nil
 }
