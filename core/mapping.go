@@ -39,3 +39,9 @@ type PropertyMapping struct {
 	Created time.Time
 	Updated time.Time
 }
+
+// A MappingFailure tells why a mapping gave a user nothing.
+type MappingFailure struct {
+	Mapping PropertyMapping
+	Err     error
+}

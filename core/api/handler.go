@@ -42,8 +42,9 @@ type Claims interface {
 // Preview tells what a client would learn of a user.
 type Preview interface {
 	// Preview returns the claims with the scopes, or where they are nil with all that
-	// the client may have; app is nil for a provider that no application uses.
-	Preview(ctx context.Context, client *core.Client, app *core.Application, user *core.User, scopes []string) (map[string]any, error)
+	// the client may have; app is nil for a provider that no application uses. It tells each
+	// mapping that failed, too.
+	Preview(ctx context.Context, client *core.Client, app *core.Application, user *core.User, scopes []string) (map[string]any, []core.MappingFailure, error)
 }
 
 // AccessTokens knows the access tokens of the OpenID Provider.
@@ -70,7 +71,7 @@ type Handler struct {
 	Evaluations Evaluations // policies/all/<uuid>/test/
 	Claims      Claims      // without it, mappings add nothing to claims_supported
 	Preview     Preview     // preview_user
-	Evaluator   Evaluator   // propertymappings/all/<uuid>/test/, and the warnings of preview_user
+	Evaluator   Evaluator   // propertymappings/all/<uuid>/test/
 	// AccessTokens lets in who has an access token of the scope core.ScopeAPI; without
 	// it none is taken.
 	AccessTokens AccessTokens

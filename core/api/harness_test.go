@@ -333,12 +333,12 @@ func (syntax) Claims(_ context.Context, _ core.TenantID, m *core.PropertyMapping
 
 type preview struct{}
 
-func (preview) Preview(_ context.Context, client *core.Client, app *core.Application, user *core.User, _ []string) (map[string]any, error) {
+func (preview) Preview(_ context.Context, client *core.Client, app *core.Application, user *core.User, _ []string) (map[string]any, []core.MappingFailure, error) {
 	out := map[string]any{"aud": client.ClientID, "preferred_username": user.UserName}
 	if app != nil {
 		out["app"] = app.Slug
 	}
-	return out, nil
+	return out, nil, nil
 }
 
 func (preview) RecoveryLink(_ context.Context, t *core.Tenant, _ core.UserID, validity time.Duration) (string, error) {

@@ -46,6 +46,7 @@ type budget struct {
 	ticks       int
 	start       time.Time
 	yielded     time.Duration // after start
+	napped      int           // how many parts of the budget a nap followed
 	queries     int
 	events      int
 	lines       int
@@ -88,9 +89,33 @@ func (r *run) check() {
 	if !r.spentCheap && (r.work > cheapWork || r.bytes > cheapBytes) {
 		r.slowDown()
 	}
+	if r.spentCheap {
+		r.rest()
+	}
 	if r.ticks++; r.ticks%32 == 0 {
 		r.clock()
 	}
+}
+
+// rest lets a run in the last lane sleep, once it has used another part of its budget. The
+// parts are counted, as the budget is, and not measured.
+func (r *run) rest() {
+	if r.lanes.in != r.lanes.last {
+		return
+	}
+	used := max(r.work/(maxWork/naps), r.bytes/(maxBytes/naps), int(r.thread.Steps/(maxSteps/naps)))
+	if used <= r.napped {
+		return
+	}
+	r.napped = used
+	begin := time.Now()
+	t := time.NewTimer(nap)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-r.ctx.Done():
+	}
+	r.start = r.start.Add(time.Since(begin))
 }
 
 // stop remembers that a limit ended the run. Nothing the program does hides it.
@@ -122,8 +147,11 @@ func (r *run) clock() {
 // slowDown moves an expensive run into the slow lane, and waits for a place there.
 func (r *run) slowDown() {
 	r.spentCheap = true
+	if r.source.paceNow() == cheap {
+		r.source.is(expensive) // whoever comes next with the same program waits for this one
+	}
 	begin := time.Now()
-	if f := r.lanes.change(r.ctx, expensive); f != nil {
+	if f := r.lanes.change(r.ctx, r.source); f != nil {
 		r.stopped = f
 		panic(f)
 	}

@@ -104,11 +104,11 @@ func (e *Evaluator) init() {
 // a name means is known only when it runs, as in Python.
 func (e *Evaluator) Check(src string) error {
 	e.init()
-	place, err := e.lanes.enter(context.Background(), cheap)
+	place, err := e.lanes.enter(context.Background(), &cached{})
 	if err != nil {
 		return err
 	}
-	defer place.leave(cheap)
+	defer place.leave()
 	_, err = compile(src, e.names)
 	return err
 }
@@ -131,29 +131,25 @@ func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env E
 func (e *Evaluator) run(ctx context.Context, t core.TenantID, src string, env Env, policy *frame, take func(*run, starlark.Value)) error {
 	e.init()
 	source := e.programs.get(src)
-	before := pace(source.pace.Load())
-	place, err := e.lanes.enter(ctx, before)
+	place, err := e.lanes.enter(ctx, source)
 	if err != nil {
 		return err
 	}
-	now := before
-	defer func() { place.leave(now) }()
+	defer place.leave()
 	program, err := source.compile(e.names)
 	if err != nil {
 		return err
 	}
-	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, lanes: place, policy: policy}
-	r.spentCheap = before != cheap
+	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, source: source, lanes: place, policy: policy}
+	r.spentCheap = place.in != place.fast
 	r.start = time.Now() // the real clock: it bounds real time
 	r.thread.SetLocal(runKey, r)
 	r.thread.Name = "expression"
 	r.thread.Print = func(*starlark.Thread, string) {}
-	r.thread.SetMaxExecutionSteps(cheapSteps)
+	r.thread.SetMaxExecutionSteps(r.nextLook())
 	r.thread.OnMaxSteps = r.tooManySteps
 	err = r.main(program, take)
-	if now = r.turnedOut(); now != before {
-		source.pace.Store(int32(now))
-	}
+	source.is(r.turnedOut())
 	if e.spent != nil {
 		e.spent(r.work, r.bytes, r.thread.Steps)
 	}
@@ -171,6 +167,7 @@ type run struct {
 	tenant  core.TenantID
 	env     *Env
 	thread  starlark.Thread
+	source  *cached
 	lanes   *place
 	stopped *fault
 	user    *object // request.user
@@ -208,21 +205,30 @@ func (r *run) turnedOut() pace {
 	switch {
 	case r.stopped != nil && errors.Is(r.stopped.err, ErrLimit):
 		return endless
+	case r.stopped != nil: // how it would have turned out, nobody knows
+		return max(expensive, r.source.paceNow())
 	case r.work > cheapWork || r.bytes > cheapBytes || r.thread.Steps > cheapSteps:
 		return expensive
 	}
 	return cheap
 }
 
-// tooManySteps is called by the interpreter when the count is reached: first that of
-// the fast lane, then the last.
+// nextLook is the count of steps at which the interpreter calls tooManySteps.
+func (r *run) nextLook() uint64 {
+	if !r.spentCheap {
+		return cheapSteps
+	}
+	return min(maxSteps, r.thread.Steps+maxSteps/naps)
+}
+
+// tooManySteps is called by the interpreter when the count is reached: that of the fast
+// lane, then each part of the budget in turn.
 func (r *run) tooManySteps(thread *starlark.Thread) {
 	if r.uncontrolled {
 		thread.SetMaxExecutionSteps(1 << 40)
 		return
 	}
 	if thread.Steps < maxSteps {
-		thread.SetMaxExecutionSteps(maxSteps)
 		defer func() {
 			if f, ok := recover().(*fault); ok {
 				thread.Cancel(f.message)
@@ -231,6 +237,8 @@ func (r *run) tooManySteps(thread *starlark.Thread) {
 		if !r.spentCheap {
 			r.slowDown()
 		}
+		thread.SetMaxExecutionSteps(r.nextLook())
+		r.rest()
 		r.clock()
 		return
 	}

@@ -10,9 +10,10 @@ import (
 const (
 	maxQueue = 64
 	maxStay  = 3 * time.Second
-	// rest is how long the last lane stays empty after a run that a limit ended. Such a
-	// run takes 50 ms at most: a fifth of one processor.
-	rest = 200 * time.Millisecond
+	// A run in the last lane sleeps for nap after each part of its budget, of which
+	// there are naps: a millisecond's work at most, so it has a fifth of one processor.
+	nap  = 4 * time.Millisecond
+	naps = 50
 )
 
 // pace is what the run before tells of a program.
@@ -26,10 +27,11 @@ const (
 
 // lanes bound how many expressions run at once. Each starts in the fast lane, as
 // wide as the machine; whoever turns out to be expensive leaves it for the slow lane,
-// which takes half the processors at most, and the next time it begins there. What
-// a limit ended begins in the last lane the next time: one at a time, with a rest after
-// each that a limit ends again. So a hundred bombs hold up a login for about a
-// millisecond each, once, and expensive expressions that do end not at all.
+// which takes half the processors at most, and from then on it begins there. What
+// a limit ended begins in the last lane the next time, and so does what waits for the
+// slow lane meanwhile: one at a time, and that one mostly sleeps. So a hundred bombs
+// take a login's processor for a millisecond now and then, and expensive expressions
+// that do end wait for none of them.
 type lanes struct {
 	fast, slow, last, queue, lastQueue chan struct{}
 }
@@ -51,41 +53,56 @@ type place struct {
 	in chan struct{}
 }
 
-func (l *lanes) enter(ctx context.Context, as pace) (*place, error) {
-	if as != cheap {
+func (l *lanes) enter(ctx context.Context, c *cached) (*place, error) {
+	if c.paceNow() != cheap {
 		p := &place{lanes: l}
-		if f := p.change(ctx, as); f != nil {
+		if f := p.change(ctx, c); f != nil {
 			return nil, &Error{Message: f.message, Err: f.err}
 		}
 		return p, nil
 	}
 	select {
 	case l.fast <- struct{}{}:
-		return &place{l, l.fast}, nil
+		return &place{lanes: l, in: l.fast}, nil
 	default:
 	}
 	select {
 	case l.fast <- struct{}{}:
-		return &place{l, l.fast}, nil
+		return &place{lanes: l, in: l.fast}, nil
 	case <-ctx.Done():
 		return nil, &Error{Message: "the request ended before the expression began", Err: ctx.Err()}
 	}
 }
 
-// change moves to the slow lane, or to the last one.
-func (p *place) change(ctx context.Context, as pace) *fault {
-	p.leave(cheap)
-	lane, queue := p.slow, p.queue
-	if as == endless {
-		lane, queue = p.last, p.lastQueue
+// change moves to the slow lane, or to the last one: what the program is known for by the
+// time that there is room.
+func (p *place) change(ctx context.Context, c *cached) *fault {
+	p.leave()
+	began := time.Now()
+	for {
+		as := c.paceNow()
+		lane, queue := p.slow, p.queue
+		if as == endless {
+			lane, queue = p.last, p.lastQueue
+		}
+		if f := p.wait(ctx, lane, queue, maxStay-time.Since(began)); f != nil {
+			return f
+		}
+		if as == endless || c.paceNow() != endless {
+			return nil
+		}
+		p.leave() // a limit ended another run of it while this one waited
 	}
+}
+
+func (p *place) wait(ctx context.Context, lane, queue chan struct{}, atMost time.Duration) *fault {
 	select {
 	case queue <- struct{}{}:
 	default:
 		return &fault{message: "too many expensive expressions run already", err: ErrBusy}
 	}
 	defer func() { <-queue }()
-	t := time.NewTimer(maxStay)
+	t := time.NewTimer(atMost)
 	defer t.Stop()
 	select {
 	case lane <- struct{}{}:
@@ -98,15 +115,10 @@ func (p *place) change(ctx context.Context, as pace) *fault {
 	}
 }
 
-// leave makes room. was is how the run turned out.
-func (p *place) leave(was pace) {
-	lane := p.in
-	p.in = nil
-	switch {
-	case lane == nil:
-	case lane == p.last && was == endless:
-		time.AfterFunc(rest, func() { <-lane })
-	default:
-		<-lane
+// leave makes room.
+func (p *place) leave() {
+	if p.in != nil {
+		<-p.in
+		p.in = nil
 	}
 }

@@ -34,9 +34,16 @@ func reserved(name string) bool {
 // admin wrote fails, all that the admin wrote are left out: one of them may have
 // been there to take something away.
 func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User, groups []core.Group, scopes []string) (map[string]any, error) {
+	claims, _, err := p.runMappings(ctx, to, user, groups, scopes, false)
+	return claims, err
+}
+
+// runMappings is mappedClaims, and tells what failed. Once one of the admin's did, the
+// rest of them only run when all is set: nothing that they give is used.
+func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User, groups []core.Group, scopes []string, all bool) (map[string]any, []core.MappingFailure, error) {
 	mappings, err := p.scopeMappings(ctx, to.client)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	info := core.Request(ctx)
 	env := expression.Env{
@@ -44,15 +51,17 @@ func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User
 		Context: map[string]any{"oauth_scopes": scopes}, HashedUserID: user.HashedID(info.Tenant.UUID),
 	}
 	results := make([]map[string]any, len(mappings))
+	var failed []core.MappingFailure
 	ownFailed := false
 	for i := range mappings {
 		m := &mappings[i]
 		own := m.Managed == ""
-		if !slices.Contains(scopes, m.ScopeName) || own && ownFailed {
+		if !slices.Contains(scopes, m.ScopeName) || own && ownFailed && !all {
 			continue
 		}
 		if results[i], err = p.runMapping(ctx, m, env); err != nil {
 			p.mappingFailed(ctx, to, user, m, err)
+			failed = append(failed, core.MappingFailure{Mapping: *m, Err: err})
 			ownFailed = ownFailed || own
 		}
 	}
@@ -68,7 +77,7 @@ func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User
 			delete(claims, name)
 		}
 	}
-	return claims, nil
+	return claims, failed, nil
 }
 
 // runMapping evaluates one mapping. What cannot be written as JSON counts as a

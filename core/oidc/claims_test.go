@@ -125,7 +125,7 @@ func TestFailuresAreJoined(t *testing.T) {
 		t.Helper()
 		client, err := w.db.Client(w.ctx(), tenantID, w.client.ClientID)
 		check(t, err)
-		_, err = w.op.Preview(w.ctx(), client, app, w.alice, nil)
+		_, _, err = w.op.Preview(w.ctx(), client, app, w.alice, nil)
 		check(t, err)
 	}
 	for range 100 {

@@ -95,12 +95,12 @@ func TestEncryptedTokens(t *testing.T) {
 func TestPreview(t *testing.T) {
 	w := newWorld(t)
 	w.addMapping("minio", `return {"policy": "readwrite", "iss": "x"}`)
-	got, err := w.op.Preview(w.ctx(), w.client, w.app, w.alice, nil)
+	got, _, err := w.op.Preview(w.ctx(), w.client, w.app, w.alice, nil)
 	check(t, err)
 	if got["policy"] != "readwrite" || got["email"] != "alice@example.com" || got["iss"] == "x" || got["iss"] == nil || got["aud"] != "app" {
 		t.Errorf("%v", got)
 	}
-	if got, err = w.op.Preview(w.ctx(), w.client, nil, w.alice, nil); err != nil || got["iss"] != nil {
+	if got, _, err = w.op.Preview(w.ctx(), w.client, nil, w.alice, nil); err != nil || got["iss"] != nil {
 		t.Errorf("without an application: %v, %v", got["iss"], err)
 	}
 }

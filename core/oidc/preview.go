@@ -11,33 +11,33 @@ import (
 // Preview returns the claims that a client would learn of a user now, with the scopes
 // that are named, or with all that it may have where they are nil: what the
 // administrator looks at before anybody logs in. app is nil for a provider that no
-// application uses; then there is no issuer.
-func (p *Provider) Preview(ctx context.Context, client *core.Client, app *core.Application, user *core.User, scopes []string) (map[string]any, error) {
+// application uses; then there is no issuer. It tells each mapping that failed, too.
+func (p *Provider) Preview(ctx context.Context, client *core.Client, app *core.Application, user *core.User, scopes []string) (map[string]any, []core.MappingFailure, error) {
 	to := &target{client: client, app: app}
 	if app == nil {
 		to.app = &core.Application{}
 	}
 	groups, err := p.Users.UserGroups(ctx, core.Request(ctx).Tenant.ID, user.ID)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	mappings, err := p.scopeMappings(ctx, client)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	granted := scopeNames(mappings)
 	if scopes != nil {
 		granted = slices.DeleteFunc(granted, func(s string) bool { return s != scopeOpenID && !slices.Contains(scopes, s) })
 	}
-	claims, err := p.mappedClaims(ctx, to, user, groups, granted)
+	claims, failed, err := p.runMappings(ctx, to, user, groups, granted, true)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	p.standardClaims(ctx, to, issuance{grant: &Grant{AuthTime: p.Now(), ACR: acrDefault}, user: user}, lifetimesOf(client).access, claims)
 	if app == nil {
 		delete(claims, "iss")
 	}
-	return claims, nil
+	return claims, failed, nil
 }
 
 // maxNames bounds what one mapping adds to claims_supported.
