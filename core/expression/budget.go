@@ -103,7 +103,7 @@ func (r *run) rest() {
 	if r.lanes.in != r.lanes.last {
 		return
 	}
-	used := max(r.work/(maxWork/naps), r.bytes/(maxBytes/naps), int(r.thread.Steps/(maxSteps/naps)))
+	used := max(r.work/(maxWork/naps), r.bytes/(maxBytes/naps), int(r.thread.Steps/(maxSteps/naps))) //nolint:gosec // no more than maxSteps
 	if used <= r.napped {
 		return
 	}
