@@ -6,7 +6,7 @@ import "context"
 // superuser. A store refuses, with ErrDenied and within the transaction of the
 // write, what By may not do:
 //
-//   - anything, where By is no longer active or no longer has all of Needs;
+//   - anything, where By is no longer active or no longer has all of Needs and NeedsOn;
 //   - changing a user, group, role or token that has more rights than By, or that
 //     would have more afterwards;
 //   - changing a mapping that releases ScopeAPI, or a provider that uses one: with
@@ -14,8 +14,9 @@ import "context"
 //
 // So nobody comes to a right that By does not have.
 type Delegation struct {
-	By    UserID
-	Needs []Permission
+	By      UserID
+	Needs   []Permission
+	NeedsOn []ObjectRight // each on its object, or on all
 }
 
 type delegationKey struct{}

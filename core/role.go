@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -30,6 +31,7 @@ type Role struct {
 	ID          RoleID
 	Name        string // unique in the tenant
 	Permissions []RolePermission
+	Objects     []RolePermission // on single objects
 	Created     time.Time
 	Updated     time.Time
 }
@@ -39,6 +41,7 @@ type Role struct {
 type RolePermission struct {
 	PK         int64
 	Permission Permission
+	Object     string // the key by which the API names the one object; "": all of its kind
 }
 
 // Holds reports whether the role has the permission.
@@ -51,22 +54,60 @@ func (r *Role) Holds(p Permission) bool {
 	return false
 }
 
+// HoldsOn reports whether the role has the permission on the one object, by itself.
+func (r *Role) HoldsOn(p Permission, object string) bool {
+	return slices.ContainsFunc(r.Objects, func(h RolePermission) bool { return h.Permission == p && h.Object == object })
+}
+
+// ObjectRight is a permission on one object, which is named as the API does.
+type ObjectRight struct {
+	Permission Permission
+	Object     string
+}
+
 // Rights is what a user may do in the administration: the union of what the roles
 // of all their groups permit, direct and inherited. The zero value may nothing.
 type Rights struct {
 	Superuser   bool // may everything
 	Permissions []Permission
+	Objects     []ObjectRight // beside those on all objects of a kind
 }
 
-// Has reports whether p is among the rights.
+// Has reports whether p is among the rights, on every object.
 func (r Rights) Has(p Permission) bool {
-	if r.Superuser {
-		return true
-	}
-	for _, held := range r.Permissions {
-		if held == p {
-			return true
+	return r.Superuser || slices.Contains(r.Permissions, p)
+}
+
+// HasOn reports whether p is among the rights on one object.
+func (r Rights) HasOn(p Permission, object string) bool {
+	return r.Has(p) || object != "" && slices.Contains(r.Objects, ObjectRight{p, object})
+}
+
+// On lists the objects on which p is given singly.
+func (r Rights) On(p Permission) []string {
+	var out []string
+	for _, o := range r.Objects {
+		if o.Permission == p {
+			out = append(out, o.Object)
 		}
 	}
-	return false
+	return out
+}
+
+// Within reports whether none of the rights is beyond those of most.
+func (r Rights) Within(most Rights) bool {
+	if r.Superuser && !most.Superuser {
+		return false
+	}
+	for _, p := range r.Permissions {
+		if !most.Has(p) {
+			return false
+		}
+	}
+	for _, o := range r.Objects {
+		if !most.HasOn(o.Permission, o.Object) {
+			return false
+		}
+	}
+	return true
 }

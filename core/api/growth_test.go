@@ -35,6 +35,9 @@ var mazeRights = []core.Permission{
 	"authentik_core.view_token", "authentik_core.view_token_key", "authentik_core.set_token_key",
 }
 
+// singleRights are given on single users and groups; the boss has not those to delete.
+var singleRights = []core.Permission{"authentik_core.change_user", "authentik_core.delete_user", "authentik_core.change_group", "authentik_core.delete_group"}
+
 var otherRights = []core.Permission{"authentik_flows.view_flow", "authentik_crypto.view_certificatekeypair_key", "authentik_events.view_event"}
 
 // newMaze makes a tenant of its own: a few roles, groups below one another, and users.
@@ -51,7 +54,15 @@ func newMaze(e *env, choose pick) *maze {
 		for range choose(4) {
 			some = append(some, everyRight[choose(len(everyRight))])
 		}
-		m.roles = append(m.roles, m.role(fmt.Sprintf("r%d", i), some...).ID)
+		r := m.role(fmt.Sprintf("r%d", i), some...)
+		if choose(2) == 0 { // on an object that there need not be
+			_, err := e.db.UpdateRole(e.Context(), id, r.ID, func(r *core.Role) error {
+				r.Objects = []core.RolePermission{{Permission: singleRights[choose(2)], Object: itoa(int64(1 + choose(3)))}}
+				return nil
+			})
+			e.must(err)
+		}
+		m.roles = append(m.roles, r.ID)
 	}
 	for i := range 6 {
 		g := &core.Group{Name: fmt.Sprintf("g%d", i), Superuser: choose(6) == 0}
@@ -105,7 +116,7 @@ func (m *maze) act(choose pick) (opened string) {
 	var method, path string
 	var body any
 	opens := false
-	switch choose(10) {
+	switch choose(11) {
 	case 0:
 		method, path, body = "PATCH", "core/groups/"+string(group)+"/", map[string]any{"parents": []any{other}}
 	case 1:
@@ -126,6 +137,14 @@ func (m *maze) act(choose pick) (opened string) {
 		method, path, body, opens = "POST", "core/tokens/of-"+u.UserName+"/set_key/", map[string]any{"key": core.RandomAlphanumeric(30)}, true
 	case 9:
 		method, path, opens = "GET", "core/tokens/of-"+u.UserName+"/view_key/", true
+	}
+	if method == "" {
+		model, object := "authentik_core.user", itoa(user)
+		if right = singleRights[choose(len(singleRights))]; right.Codename() == "change_group" || right.Codename() == "delete_group" {
+			model, object = "authentik_core.group", string(group)
+		}
+		method, path = "POST", "rbac/permissions/assigned_by_roles/"+string(role)+"/assign/"
+		body = map[string]any{"permissions": []any{right}, "model": model, "object_pk": object}
 	}
 	a := m.send(m.boss, method, path, body)
 	m.log = append(m.log, fmt.Sprintf("%s %s %v: %d %.120s", method, path, body, a.status, a.body))
@@ -152,6 +171,11 @@ func (m *maze) grown(opened string) string {
 		for _, p := range r.Permissions {
 			if !m.own.Has(p) && !m.before[name].Has(p) {
 				return fmt.Sprintf("%s has %s", name, p)
+			}
+		}
+		for _, o := range r.Objects {
+			if !m.own.HasOn(o.Permission, o.Object) && !m.before[name].HasOn(o.Permission, o.Object) {
+				return fmt.Sprintf("%s has %s on %s", name, o.Permission, o.Object)
 			}
 		}
 	}

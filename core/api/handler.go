@@ -136,7 +136,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 	if err := c.authenticate(); err != nil {
 		return reply{}, err
 	}
-	if err := c.permit(rt.access); err != nil {
+	if err := c.permit(&rt); err != nil {
 		return reply{}, err
 	}
 	if err := c.readParameters(); err != nil {
@@ -171,6 +171,7 @@ type call struct {
 	groups  []core.Group // the user's, direct and inherited
 	super   bool
 	rights  core.Rights
+	single  core.Permission // the route's right, where it is given on single objects: see permit
 	// delegation is what the store holds writes to; nil for a superuser.
 	delegation *core.Delegation
 

@@ -19,6 +19,7 @@ type operation struct {
 	status  int      // of success
 	answer  *shape   // nil: none is sent
 	media   []string // other media types that are sent
+	objects bool     // its right may be given on single objects
 }
 
 // parameter is one of a query.
@@ -73,6 +74,12 @@ func (r *route) parameters() []parameter {
 // about begins the description of a route, which answers 204 unless more is said.
 func about(summary string) operation {
 	return operation{summary: summary, status: http.StatusNoContent}
+}
+
+// ofObjects says that the right may be given on single objects, for which the handler asks.
+func (o operation) ofObjects() operation {
+	o.objects = true
+	return o
 }
 
 // by adds parameters of the query. A handler reads no others.

@@ -53,8 +53,8 @@ type resource[T any] struct {
 // routes are the six verbs under a path.
 func (s resource[T]) routes(path string, who access) []route {
 	return append(s.writeRoutes(path, who),
-		route{http.MethodGet, path, s.who(who, "view"), s.serveList, s.listed()},
-		route{http.MethodGet, path + "{" + s.key + "}/", s.who(who, "view"), s.serveOne, s.shown()})
+		route{http.MethodGet, path, s.who(who, "view"), s.serveList, s.listed().ofObjects()},
+		route{http.MethodGet, path + "{" + s.key + "}/", s.who(who, "view"), s.serveOne, s.shown().ofObjects()})
 }
 
 // who may use a verb.
@@ -71,9 +71,9 @@ func (s resource[T]) writeRoutes(path string, who access) []route {
 	read := func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) }
 	return []route{
 		{http.MethodPost, path, s.who(who, "add"), s.serveCreate, about("Create "+name).takes(s.model+"Request", read).makes(s.shape())},
-		{http.MethodPut, one, s.who(who, "change"), s.serveUpdate, about("Change "+name).takes(s.model+"Request", read).gives(s.shape())},
-		{http.MethodPatch, one, s.who(who, "change"), s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).partly().gives(s.shape())},
-		{http.MethodDelete, one, s.who(who, "delete"), s.serveDelete, about("Delete " + name)},
+		{http.MethodPut, one, s.who(who, "change"), s.serveUpdate, about("Change "+name).takes(s.model+"Request", read).gives(s.shape()).ofObjects()},
+		{http.MethodPatch, one, s.who(who, "change"), s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).partly().gives(s.shape()).ofObjects()},
+		{http.MethodDelete, one, s.who(who, "delete"), s.serveDelete, about("Delete " + name).ofObjects()},
 	}
 }
 
@@ -132,6 +132,9 @@ func (s resource[T]) serveList(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if c.single != "" {
+		q.Only = c.rights.On(c.single)
+	}
 	rows, count, err := s.page(c, q)
 	if err != nil {
 		return reply{}, err
@@ -151,10 +154,23 @@ func (s resource[T]) showPage(c *call, p page, count int, rows []T) (reply, erro
 	return envelope(p, count, results)
 }
 
-func (s resource[T]) serveOne(c *call) (reply, error) {
+// one finds the object that the path names. One on which the one who asks has not the
+// right is as if it were not there.
+func (s resource[T]) one(c *call) (*T, error) {
 	v, err := s.find(c, c.key)
 	if err != nil {
-		return reply{}, found(err, s.model)
+		return nil, found(err, s.model)
+	}
+	if pk, _ := s.label(v); !c.mayOn(pk) {
+		return nil, noSuch(s.model)
+	}
+	return v, nil
+}
+
+func (s resource[T]) serveOne(c *call) (reply, error) {
+	v, err := s.one(c)
+	if err != nil {
+		return reply{}, err
 	}
 	return s.answer(c, v, ok)
 }
@@ -187,9 +203,9 @@ func (s resource[T]) serveCreate(c *call) (reply, error) {
 // serveUpdate answers PUT and PATCH. Everything is checked on a copy first; the
 // store then applies the same fields to what it has by then.
 func (s resource[T]) serveUpdate(c *call) (reply, error) {
-	old, err := s.find(c, c.key)
+	old, err := s.one(c)
 	if err != nil {
-		return reply{}, found(err, s.model)
+		return reply{}, err
 	}
 	checked := *old
 	if err := s.readAll(c, &checked, old); err != nil {
@@ -227,9 +243,9 @@ func (s resource[T]) readAll(c *call, v, old *T) error {
 }
 
 func (s resource[T]) serveDelete(c *call) (reply, error) {
-	old, err := s.find(c, c.key)
+	old, err := s.one(c)
 	if err != nil {
-		return reply{}, found(err, s.model)
+		return reply{}, err
 	}
 	if err := s.remove(c, c.key); err != nil {
 		return reply{}, found(err, s.model)

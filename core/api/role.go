@@ -79,20 +79,19 @@ func (a *assignment) read(f *fields) {
 			}
 		}
 	}
-	text(f, "model", rule{null: true, blank: true, max: 255}, &a.model)
-	text(f, "object_pk", rule{null: true, blank: true, max: 255}, &a.object)
-	if a.model != "" || a.object != "" {
-		f.fail("object_pk", "Permissions are given on all objects of a kind: leave out model and object_pk.")
-	}
+	a.readObject(f)
 }
 
 func assignedShape() shape { return objectShape("PermissionAssignResult", always("id", textShape())) }
 
 // assign gives permissions to a role, and answers with the number of each.
 func assign(c *call) (reply, error) {
-	a, role, err := changeRole(c, func(a *assignment, r *core.Role) {
+	a, role, err := changeRole(c, (*assignment).checkObject, func(a *assignment, r *core.Role) {
 		for _, p := range a.permissions {
-			if !r.Holds(p) {
+			switch {
+			case a.object != "" && !r.HoldsOn(p, a.object):
+				r.Objects = append(r.Objects, core.RolePermission{Permission: p, Object: a.object})
+			case a.object == "" && !r.Holds(p):
 				r.Permissions = append(r.Permissions, core.RolePermission{Permission: p})
 			}
 		}
@@ -102,8 +101,8 @@ func assign(c *call) (reply, error) {
 	}
 	out := []object{}
 	for _, p := range a.permissions {
-		for _, held := range role.Permissions {
-			if held.Permission == p {
+		for _, held := range slices.Concat(role.Permissions, role.Objects) {
+			if held.Permission == p && held.Object == a.object {
 				out = append(out, object{"id": strconv.FormatInt(held.PK, 10)})
 			}
 		}
@@ -112,8 +111,11 @@ func assign(c *call) (reply, error) {
 }
 
 func unassign(c *call) (reply, error) {
-	_, _, err := changeRole(c, func(a *assignment, r *core.Role) {
-		r.Permissions = slices.DeleteFunc(r.Permissions, func(h core.RolePermission) bool { return slices.Contains(a.permissions, h.Permission) })
+	_, _, err := changeRole(c, nil, func(a *assignment, r *core.Role) {
+		gone := func(h core.RolePermission) bool {
+			return h.Object == a.object && slices.Contains(a.permissions, h.Permission)
+		}
+		r.Permissions, r.Objects = slices.DeleteFunc(r.Permissions, gone), slices.DeleteFunc(r.Objects, gone)
 	})
 	if err != nil {
 		return reply{}, err
@@ -121,7 +123,8 @@ func unassign(c *call) (reply, error) {
 	return done()
 }
 
-func changeRole(c *call, change func(*assignment, *core.Role)) (*assignment, *core.Role, error) {
+// changeRole changes what a role permits, after a check of what the body names, if any.
+func changeRole(c *call, check func(*assignment, *call) error, change func(*assignment, *core.Role)) (*assignment, *core.Role, error) {
 	a := new(assignment)
 	a.read(c.body)
 	if err := c.body.err(); err != nil {
@@ -131,20 +134,25 @@ func changeRole(c *call, change func(*assignment, *core.Role)) (*assignment, *co
 	if !valid {
 		return nil, nil, noSuch("Role")
 	}
+	if check != nil {
+		if err := check(a, c); err != nil {
+			return nil, nil, err
+		}
+	}
 	role, err := c.Store.UpdateRole(c.ctx(), c.t, core.RoleID(id), func(r *core.Role) error { change(a, r); return nil })
 	if err != nil {
 		return nil, nil, found(err, "Role")
 	}
-	recordPermissions(c, role, a.permissions)
+	recordPermissions(c, role, a.permissions, a.object)
 	return a, role, nil
 }
 
-func recordPermissions(c *call, role *core.Role, named []core.Permission) {
+func recordPermissions(c *call, role *core.Role, named []core.Permission, on string) {
 	c.event(core.EventModelUpdated, core.Event{
 		Message: "Role " + role.Name + ": " + c.r.Method + " of permissions",
 		Context: object{
 			"model":       object{"app": "authentik_rbac", "model_name": "role", "pk": string(role.ID), "name": role.Name},
-			"permissions": named, "held": names(role),
+			"permissions": named, "object_pk": on, "held": names(role),
 		},
 	})
 }
@@ -170,15 +178,16 @@ func removeAssigned(c *call) (reply, error) {
 	if len(found) == 0 {
 		return reply{}, noSuch("RoleObjectPermission")
 	}
-	var gone []core.Permission
+	var gone []core.RolePermission
 	role, err := c.Store.UpdateRole(c.ctx(), c.t, found[0].ID, func(r *core.Role) error {
 		gone = nil
-		r.Permissions = slices.DeleteFunc(r.Permissions, func(h core.RolePermission) bool {
+		numbered := func(h core.RolePermission) bool {
 			if h.PK == pk {
-				gone = append(gone, h.Permission)
+				gone = append(gone, h)
 			}
 			return h.PK == pk
-		})
+		}
+		r.Permissions, r.Objects = slices.DeleteFunc(r.Permissions, numbered), slices.DeleteFunc(r.Objects, numbered)
 		return nil
 	})
 	if errors.Is(err, core.ErrNotFound) {
@@ -187,7 +196,9 @@ func removeAssigned(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	recordPermissions(c, role, gone)
+	for _, h := range gone {
+		recordPermissions(c, role, []core.Permission{h.Permission}, h.Object)
+	}
 	return done()
 }
 
@@ -203,7 +214,7 @@ func roleAssignedShape() shape {
 }
 
 // listAssigned lists the roles that have a right on a kind of object, which the query
-// must name as app.model.
+// must name as app.model, or on one object of it.
 func listAssigned(c *call) (reply, error) {
 	q, p, err := c.query()
 	if err != nil {
@@ -213,28 +224,40 @@ func listAssigned(c *call) (reply, error) {
 	if !slices.ContainsFunc(kinds(), func(k kind) bool { return k.app == app && k.model == model }) {
 		return reply{}, invalid{"model": {"Name a kind of object, such as authentik_core.user."}}
 	}
-	if c.param("object_pk") != "" {
-		return envelope(p, 0, nil) // nothing is given on single objects
-	}
+	single := c.param("object_pk")
 	delete(q.Where, "model")
+	delete(q.Where, "object_pk")
 	all, err := every(q, func(q Query) ([]core.Role, int, error) { return c.Store.ListRoles(c.ctx(), c.t, q) })
 	if err != nil {
 		return reply{}, err
 	}
 	var rows []any
 	for i := range all {
-		held := []object{}
-		for _, have := range all[i].Permissions {
-			if k, ok := known(have.Permission); ok && k.kind.app == app && k.kind.model == model {
-				held = append(held, object{"id": have.PK, "codename": k.Codename(), "model": model, "app_label": app, "name": k.name})
-			}
-		}
-		if len(held) > 0 {
+		onAll := assigned(all[i].Permissions, app, model, "")
+		onOne := assigned(all[i].Objects, app, model, single)
+		if len(onOne) > 0 || single == "" && len(onAll) > 0 {
 			rows = append(rows, object{
 				"role_pk": string(all[i].ID), "name": all[i].Name,
-				"permissions": []object{}, "object_permissions": []object{}, "model_permissions": held,
+				"permissions": onOne, "object_permissions": onOne, "model_permissions": onAll,
 			})
 		}
 	}
 	return envelope(p, len(rows), cut(rows, p))
+}
+
+// assigned are the permissions on a kind of object, or on one of them.
+func assigned(held []core.RolePermission, app, model, only string) []object {
+	out := []object{}
+	for _, have := range held {
+		k, ok := known(have.Permission)
+		if !ok || k.kind.app != app || k.kind.model != model || only != "" && have.Object != only {
+			continue
+		}
+		row := object{"id": have.PK, "codename": k.Codename(), "model": model, "app_label": app, "name": k.name}
+		if have.Object != "" {
+			row["object_pk"] = have.Object
+		}
+		out = append(out, row)
+	}
+	return out
 }

@@ -16,6 +16,9 @@ type Query struct {
 	// Where: a row must match every key, by any of the key's values. A key may
 	// end in "__isnull" with the value "true" or "false".
 	Where map[string][]string
+	// Only: a row must be one of these, which are the keys that the API shows. Nil: any; empty:
+	// none is.
+	Only []string
 	// Search: a row must hold every word in one of the resource's search
 	// fields, compared after core.Fold.
 	Search string

@@ -1,7 +1,9 @@
 package sqldb
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,6 +80,13 @@ func (r *resource) list(q api.Query, always string, first ...any) (clauses strin
 		}
 		where = append(where, cond)
 	}
+	if q.Only != nil {
+		cond, err := r.only(b, q.Only)
+		if err != nil {
+			return "", nil, err
+		}
+		where = append(where, cond)
+	}
 	words := strings.Fields(core.Fold(q.Search))
 	if len(words) > maxSearchWords {
 		return "", nil, &core.FieldError{Field: "search", Message: fmt.Sprintf("Search for at most %d words.", maxSearchWords)}
@@ -110,6 +119,23 @@ func (r *resource) list(q api.Query, always string, first ...any) (clauses strin
 	}
 	clauses += " ORDER BY " + order + " LIMIT " + b.add(int64(limit)) + " OFFSET " + b.add(int64(max(0, q.Offset)))
 	return clauses, b.args, nil
+}
+
+// only is the condition that a row is one of those named: of none, where nothing is.
+func (r *resource) only(b *builder, keys []string) (string, error) {
+	f, ok := r.filter("pk")
+	if !ok {
+		return "", errors.New("this list cannot be limited to some objects")
+	}
+	conds := []string{"1 = 0"}
+	for part := range slices.Chunk(keys, maxValues) {
+		cond, err := f.condition(b, "pk", part)
+		if err != nil {
+			return "", err
+		}
+		conds = append(conds, cond)
+	}
+	return "(" + strings.Join(conds, " OR ") + ")", nil
 }
 
 func (r *resource) orderBy(names []string) (string, error) {

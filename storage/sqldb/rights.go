@@ -36,6 +36,16 @@ func (c *conn) rights(ctx context.Context, u core.UserID) (r core.Rights, err er
 		return err
 	}, up+`SELECT DISTINCT rp.permission FROM up CROSS JOIN group_roles gr
 		CROSS JOIN role_permissions rp WHERE gr.group_id = up.id AND rp.role_id = gr.role_id ORDER BY 1`, u)
+	if err != nil {
+		return core.Rights{}, err
+	}
+	err = c.each(ctx, func(s scanner) error {
+		var o core.ObjectRight
+		err := s.Scan(&o.Permission, &o.Object)
+		r.Objects = append(r.Objects, o)
+		return err
+	}, up+`SELECT DISTINCT rp.permission, rp.object_id FROM up CROSS JOIN group_roles gr
+		CROSS JOIN role_object_permissions rp WHERE gr.group_id = up.id AND rp.role_id = gr.role_id ORDER BY 1, 2`, u)
 	return r, err
 }
 
@@ -72,6 +82,11 @@ func (x *tx) limit(ctx context.Context) (*limits, error) {
 			return nil, errBeyond
 		}
 	}
+	for _, o := range d.NeedsOn {
+		if !l.rights.HasOn(o.Permission, o.Object) {
+			return nil, errBeyond
+		}
+	}
 	if l.rights.Superuser {
 		return nil, nil
 	}
@@ -79,12 +94,22 @@ func (x *tx) limit(ctx context.Context) (*limits, error) {
 	return l, err
 }
 
+// maxObjectRights bounds how many rights on single objects one statement compares.
+const maxObjectRights = 400
+
 // above finds who and what has a right that is not among rights.
 func (x *tx) above(ctx context.Context, rights core.Rights) (map[core.Change]bool, error) {
 	b := new(builder)
 	foreign := "1 = 1"
 	if len(rights.Permissions) > 0 {
 		foreign = "permission NOT IN (" + in(b, rights.Permissions) + ")"
+	}
+	foreignOn := foreign
+	for i, o := range rights.Objects {
+		if i == maxObjectRights {
+			break // the others count as beyond: that refuses more, never less
+		}
+		foreignOn += " AND NOT (permission = " + b.add(o.Permission) + " AND object_id = " + b.add(o.Object) + ")"
 	}
 	scope := b.add(core.ScopeAPI)
 	out := map[core.Change]bool{}
@@ -94,7 +119,8 @@ func (x *tx) above(ctx context.Context, rights core.Rights) (map[core.Change]boo
 		out[c] = true
 		return err
 	}, `WITH RECURSIVE strong (id) AS (
-			SELECT DISTINCT role_id FROM role_permissions WHERE `+foreign+`
+			SELECT role_id FROM role_permissions WHERE `+foreign+`
+			UNION SELECT role_id FROM role_object_permissions WHERE `+foreignOn+`
 		), seed (id) AS (
 			SELECT id FROM groups WHERE superuser
 			UNION SELECT gr.group_id FROM group_roles gr JOIN strong ON strong.id = gr.role_id

@@ -1,6 +1,7 @@
 package sqldb
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -49,6 +50,18 @@ func (c *conn) roles(ctx context.Context, query string, args ...any) (out []core
 		at[id].Permissions = append(at[id].Permissions, p)
 		return nil
 	}, `SELECT role_id, pk, permission FROM role_permissions WHERE role_id IN (`+list+`) ORDER BY role_id, permission`, b.args...)
+	if err != nil {
+		return nil, 0, err
+	}
+	err = c.each(ctx, func(s scanner) error {
+		var id core.RoleID
+		var p core.RolePermission
+		if err := s.Scan(&id, &p.PK, &p.Permission, &p.Object); err != nil {
+			return err
+		}
+		at[id].Objects = append(at[id].Objects, p)
+		return nil
+	}, `SELECT role_id, pk, permission, object_id FROM role_object_permissions WHERE role_id IN (`+list+`) ORDER BY role_id, permission, object_id`, b.args...)
 	return out, total, err
 }
 
@@ -84,7 +97,8 @@ func roleFilter(name string) (filter, bool) {
 	case "permission":
 		return equals(`r.id IN (SELECT p.role_id FROM role_permissions p WHERE p.permission`).close(), true
 	case "permission_pk":
-		return number(`r.id IN (SELECT p.role_id FROM role_permissions p WHERE p.pk`).close(), true
+		return filter{asInt, `r.id IN (SELECT p.role_id FROM role_permissions p WHERE p.pk IN (%[1]s)
+			UNION SELECT o.role_id FROM role_object_permissions o WHERE o.pk IN (%[1]s))`}, true
 	}
 	return filter{}, false
 }
@@ -131,7 +145,11 @@ func (db *DB) CreateRole(ctx context.Context, t core.TenantID, r *core.Role) err
 		if err != nil {
 			return err
 		}
-		r.ID, r.Permissions, r.Created, r.Updated = id, held, now, now
+		on, err := x.setPermissions(ctx, id, nil, r.Objects)
+		if err != nil {
+			return err
+		}
+		r.ID, r.Permissions, r.Objects, r.Created, r.Updated = id, held, on, now, now
 		return nil
 	})
 }
@@ -148,7 +166,7 @@ func (db *DB) UpdateRole(ctx context.Context, t core.TenantID, id core.RoleID, c
 			return err
 		}
 		old := *r
-		old.Permissions = slices.Clone(r.Permissions)
+		old.Permissions, old.Objects = slices.Clone(r.Permissions), slices.Clone(r.Objects)
 		if err := change(r); err != nil {
 			return unwrapped{err}
 		}
@@ -157,7 +175,10 @@ func (db *DB) UpdateRole(ctx context.Context, t core.TenantID, id core.RoleID, c
 			return x.taken(err)
 		}
 		x.changed("role", string(id), "update")
-		r.Permissions, err = x.setPermissions(ctx, id, old.Permissions, r.Permissions)
+		if r.Permissions, err = x.setPermissions(ctx, id, old.Permissions, r.Permissions); err != nil {
+			return err
+		}
+		r.Objects, err = x.setPermissions(ctx, id, old.Objects, r.Objects)
 		return err
 	})
 	if err != nil {
@@ -166,43 +187,46 @@ func (db *DB) UpdateRole(ctx context.Context, t core.TenantID, id core.RoleID, c
 	return r, nil
 }
 
-// setPermissions makes a role's permissions what want names, ordered by name.
+// setPermissions makes a role's permissions what want names, ordered by name and object.
+// Those on all objects are in one table, those on single ones in another.
 func (x *tx) setPermissions(ctx context.Context, id core.RoleID, have, want []core.RolePermission) ([]core.RolePermission, error) {
 	var out []core.RolePermission
-	names := func(list []core.RolePermission, p core.Permission) int {
-		return slices.IndexFunc(list, func(r core.RolePermission) bool { return r.Permission == p })
+	names := func(list []core.RolePermission, p core.RolePermission) bool {
+		return slices.ContainsFunc(list, func(r core.RolePermission) bool { return r.Permission == p.Permission && r.Object == p.Object })
 	}
 	for _, old := range have {
-		if names(want, old.Permission) < 0 {
-			if err := x.exec(ctx, `DELETE FROM role_permissions WHERE pk = $1`, old.PK); err != nil {
-				return nil, err
-			}
+		if names(want, old) {
+			out = append(out, old)
 			continue
 		}
-		out = append(out, old)
+		table := "role_permissions"
+		if old.Object != "" {
+			table = "role_object_permissions"
+		}
+		if err := x.exec(ctx, `DELETE FROM `+table+` WHERE pk = $1`, old.PK); err != nil {
+			return nil, err
+		}
 	}
 	for _, add := range want {
-		if names(out, add.Permission) >= 0 {
+		if names(out, add) {
 			continue
 		}
 		pk, err := x.next(ctx, "role_permission")
 		if err != nil {
 			return nil, err
 		}
-		err = x.exec(ctx, `INSERT INTO role_permissions (pk, role_id, permission) VALUES ($1, $2, $3)`, pk, id, add.Permission)
+		if add.Object == "" {
+			err = x.exec(ctx, `INSERT INTO role_permissions (pk, role_id, permission) VALUES ($1, $2, $3)`, pk, id, add.Permission)
+		} else {
+			err = x.exec(ctx, `INSERT INTO role_object_permissions (pk, role_id, permission, object_id) VALUES ($1, $2, $3, $4)`, pk, id, add.Permission, add.Object)
+		}
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, core.RolePermission{PK: pk, Permission: add.Permission})
+		out = append(out, core.RolePermission{PK: pk, Permission: add.Permission, Object: add.Object})
 	}
 	slices.SortFunc(out, func(a, b core.RolePermission) int {
-		switch {
-		case a.Permission < b.Permission:
-			return -1
-		case a.Permission > b.Permission:
-			return 1
-		}
-		return 0
+		return cmp.Or(cmp.Compare(a.Permission, b.Permission), cmp.Compare(a.Object, b.Object))
 	})
 	return out, nil
 }

@@ -21,6 +21,9 @@ func roleTests() map[string]func(*bench) {
 		"role/lost on way":  delegationLost,
 		"role/scope api":    delegationScope,
 		"role/own tokens":   delegationTokens,
+		"role/objects":      roleObjects,
+		"role/on objects":   delegationObjects,
+		"role/only some":    listOnly,
 		"role/outbox":       roleOutbox,
 		"role/many at once": roleContention,
 	}
