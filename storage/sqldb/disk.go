@@ -87,7 +87,8 @@ func (db *DB) writes(ctx context.Context) error {
 	d.mu.Unlock()
 	if try {
 		return db.rawWrite(ctx, core.DefaultTenant, directory, "try a write", func(x *tx) error {
-			return x.exec(ctx, `UPDATE counters SET value = value WHERE name = 'seed'`)
+			// Another value than before: what stays the same, SQLite does not write.
+			return x.exec(ctx, `UPDATE counters SET value = value + 1 WHERE name = 'seed'`)
 		})
 	}
 	return err

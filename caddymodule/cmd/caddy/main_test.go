@@ -19,11 +19,21 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/postern-sso/postern/caddymodule/porttest"
+	"github.com/postern-sso/postern/storage/disktest"
 )
 
-// The test binary is caddy: each script runs the program that people run.
+// The test binary is caddy: each script runs the program that people run. While there is a file of the name
+// that BROKEN_DISK gives, its database's disk fails: for what the file says, "write" or "read".
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"caddy": main})
+	testscript.Main(m, map[string]func(){"caddy": func() {
+		if broken := os.Getenv("BROKEN_DISK"); broken != "" {
+			disktest.Set(func(path string, write bool) bool {
+				how, err := os.ReadFile(broken)
+				return err == nil && strings.Contains(path, "/tenants/") && (write && strings.Contains(string(how), "write") || !write && strings.Contains(string(how), "read"))
+			})
+		}
+		main()
+	}})
 }
 
 func TestScripts(t *testing.T) {
@@ -132,7 +142,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd.Dir = ts.Getenv("WORK")
 	for _, name := range []string{"PATH", "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "POSTERN_PORT", "OTHER_PORT", "POSTERN_ADMIN", "POSTERN_DATA",
-		"POSTERN_SECRET", "OLD_SECRET", "AUTHENTIK_SECRET_KEY", "AUTHENTIK_BOOTSTRAP_PASSWORD", "AUTHENTIK_BOOTSTRAP_TOKEN", "AUTHENTIK_BOOTSTRAP_EMAIL", "GUARDED_SECRET"} {
+		"POSTERN_SECRET", "OLD_SECRET", "AUTHENTIK_SECRET_KEY", "AUTHENTIK_BOOTSTRAP_PASSWORD", "AUTHENTIK_BOOTSTRAP_TOKEN", "AUTHENTIK_BOOTSTRAP_EMAIL", "GUARDED_SECRET", "BROKEN_DISK"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
