@@ -130,6 +130,40 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
+// L-10: who has to wait after wrong passwords does not wait longer because the machine's clock was set
+// back, and what is over is not held against them again; the control is that clock.
+func TestClockSetBackAndDenials(t *testing.T) {
+	m := &machine{wall: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
+	sh := reopen(t, t.TempDir(), m, slog.New(slog.DiscardHandler))
+	defer func() {
+		if err := sh.Destruct(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, tenant := t.Context(), core.DefaultTenant
+	for range 5 {
+		if _, err := sh.db.Fail(ctx, tenant, "somebody", 12*time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.wall = m.wall.Add(-time.Hour)
+	n, newest, err := sh.db.Failures(ctx, tenant, "somebody", 12*time.Hour)
+	if n != 5 || err != nil || newest.After(sh.clock.Now()) {
+		t.Errorf("%d failures, the newest at %s, and it is %s: %v", n, newest, sh.clock.Now(), err)
+	}
+	if !newest.After(m.wall.Add(59 * time.Minute)) {
+		t.Errorf("control: by the machine's clock the newest is at %s, and it is %s", newest, m.wall)
+	}
+	m.pass(24 * time.Hour)
+	if n, _, err := sh.db.Failures(ctx, tenant, "somebody", 12*time.Hour); n != 0 || err != nil {
+		t.Errorf("a day later there are %d failures: %v", n, err)
+	}
+	m.wall = m.wall.Add(-20 * time.Hour)
+	if n, _, err := sh.db.Failures(ctx, tenant, "somebody", 12*time.Hour); n != 0 || err != nil {
+		t.Errorf("set back, %d failures are held against somebody again: %v", n, err)
+	}
+}
+
 // L-10: a clock that was ten years in the future for a while stays there for an hour, in which everybody can
 // work, and is then given up; with it all that could expire. What happened stays in the audit log.
 func TestClockLost(t *testing.T) {

@@ -144,7 +144,9 @@ func (sh *shared) sweep(ctx context.Context, data string, log *slog.Logger) {
 	hourly, minutely := time.NewTicker(time.Hour), time.NewTicker(markEvery)
 	defer hourly.Stop()
 	defer minutely.Stop()
-	sh.tendKeys(ctx, log)
+	if sh.clock.Settled() { // else the machine may have started with a wrong time
+		sh.tendKeys(ctx, log)
+	}
 	for {
 		select {
 		case <-ctx.Done():
