@@ -25,7 +25,7 @@ func (p Permission) App() string {
 	return app
 }
 
-// Role is a named set of permissions. Groups have roles; a member of a group, or
+// Role is a named set of permissions. Groups and users have roles; a member of a group, or
 // of one below it, has what they permit.
 type Role struct {
 	ID          RoleID
@@ -65,8 +65,8 @@ type ObjectRight struct {
 	Object     string
 }
 
-// Rights is what a user may do in the administration: the union of what the roles
-// of all their groups permit, direct and inherited. The zero value may nothing.
+// Rights is what a user may do in the administration: the union of what their own roles and
+// those of all their groups permit, direct and inherited. The zero value may nothing.
 type Rights struct {
 	Superuser   bool // may everything
 	Permissions []Permission

@@ -38,6 +38,7 @@ type User struct {
 	Path          string         // a folder in the directory, such as "users"
 	Attributes    map[string]any // JSON
 	Groups        []GroupID      // direct membership only
+	Roles         []RoleID       // beside those of the groups
 	LastLogin     time.Time      // zero: never
 	// PasswordChanged is zero until a password was set. Sessions, links and
 	// tokens made to set a password end when it changes.

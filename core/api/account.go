@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,11 @@ func me(c *call) (reply, error) {
 	ids, err := inheritedRoles(c, c.user.Groups)
 	if err != nil {
 		return reply{}, err
+	}
+	for _, id := range c.user.Roles {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
 	}
 	roles := []object{}
 	for _, id := range ids {

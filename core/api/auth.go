@@ -111,7 +111,7 @@ func (c *call) as(u core.UserID) error {
 		c.rights = core.Rights{Superuser: true}
 		return nil
 	}
-	if slices.ContainsFunc(groups, func(g core.Group) bool { return len(g.Roles) > 0 }) {
+	if len(user.Roles) > 0 || slices.ContainsFunc(groups, func(g core.Group) bool { return len(g.Roles) > 0 }) {
 		if c.rights, err = c.Store.Rights(c.ctx(), c.t, u); err != nil {
 			return err
 		}

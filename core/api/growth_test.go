@@ -116,7 +116,7 @@ func (m *maze) act(choose pick) (opened string) {
 	var method, path string
 	var body any
 	opens := false
-	switch choose(11) {
+	switch choose(12) {
 	case 0:
 		method, path, body = "PATCH", "core/groups/"+string(group)+"/", map[string]any{"parents": []any{other}}
 	case 1:
@@ -133,6 +133,8 @@ func (m *maze) act(choose pick) (opened string) {
 		method, path, body = "POST", "rbac/permissions/assigned_by_roles/"+string(role)+"/assign/", map[string]any{"permissions": []any{right}}
 	case 7:
 		method, path, body = "POST", "core/groups/", map[string]any{"name": core.RandomAlphanumeric(9), "parents": []any{group}, "roles": []any{role}, "users": []any{m.bossPK}}
+	case 10:
+		method, path, body = "PATCH", "core/users/"+itoa(user)+"/", map[string]any{"roles": []any{role}}
 	case 8:
 		method, path, body, opens = "POST", "core/tokens/of-"+u.UserName+"/set_key/", map[string]any{"key": core.RandomAlphanumeric(30)}, true
 	case 9:

@@ -88,6 +88,10 @@ func (o *office) attempts() []attempt {
 		{"somebody into a stronger group", "POST", group(o.strong) + "add_user/", map[string]any{"pk": o.lowPK}, 403},
 		{"somebody into a stronger group, by PUT", "PUT", user(o.lowPK), map[string]any{"username": "low", "name": "low", "groups": []any{o.strong}}, 403},
 		{"somebody into one's own group", "POST", group(o.own) + "add_user/", map[string]any{"pk": o.lowPK}, 204},
+		{"a role beyond, to oneself", "PATCH", user(o.bossPK), map[string]any{"roles": []any{o.beyond.ID}}, 403},
+		{"a role beyond, to another user", "PATCH", user(o.lowPK), map[string]any{"roles": []any{o.more.ID}}, 403},
+		{"a new user with a role beyond", "POST", "core/users/", map[string]any{"username": "n7", "name": "n", "roles": []any{o.beyond.ID}}, 403},
+		{"one's own role to another user", "PATCH", user(o.lowPK), map[string]any{"roles": []any{o.held.ID}}, 200},
 		{"a new superuser", "POST", "core/users/", map[string]any{"username": "n4", "name": "n", "groups": []any{o.admins}}, 403},
 		{"a new user", "POST", "core/users/", map[string]any{"username": "n5", "name": "n", "groups": []any{o.weak}}, 201},
 		{"password of a superuser", "POST", user(o.rootPK) + "set_password/", map[string]any{"password": "long enough"}, 403},
@@ -250,6 +254,41 @@ func TestPartsNeedTheirOwnRight(t *testing.T) {
 	if s := see("core/tokens/"); !strings.Contains(s, "of-root") {
 		t.Errorf("the control: %s", s)
 	}
+}
+
+// A user has the rights of their own roles, and loses them with the role.
+func TestRolesOfUsers(t *testing.T) {
+	e := open(t)
+	role := e.role("viewers", "authentik_core.view_group")
+	pk, token := e.person("one")
+	path := "core/users/" + itoa(pk) + "/"
+	may := func(status int) {
+		t.Helper()
+		if a := e.send(token, "GET", "core/groups/", nil); a.status != status {
+			t.Errorf("%d %s, want %d", a.status, a.body, status)
+		}
+	}
+	may(403)
+	is := e.want(200, "PATCH", path, map[string]any{"roles": []any{role.ID}})
+	if fmt.Sprint(is["roles"]) != "["+string(role.ID)+"]" || is["roles_obj"].([]any)[0].(map[string]any)["name"] != "viewers" {
+		t.Errorf("%v", is)
+	}
+	may(200)
+	if is := e.want(200, "GET", "core/users/?username=one", nil)["results"].([]any)[0].(map[string]any); fmt.Sprint(is["roles"]) != "["+string(role.ID)+"]" {
+		t.Errorf("%v", is)
+	}
+	for query, want := range map[string]int{"roles_by_pk=" + string(role.ID): 1, "roles_by_name=viewers": 1, "roles_by_name=none": 0} {
+		if got := len(e.want(200, "GET", "core/users/?"+query, nil)["results"].([]any)); got != want {
+			t.Errorf("%s finds %d users", query, got)
+		}
+	}
+	e.want(200, "PATCH", path, map[string]any{"email": "one@example.com"})
+	may(200)
+	e.want(200, "PATCH", path, map[string]any{"roles": []any{}})
+	may(403)
+	e.want(200, "PATCH", path, map[string]any{"roles": []any{role.ID}})
+	e.want(204, "DELETE", "rbac/roles/"+string(role.ID)+"/", nil)
+	may(403)
 }
 
 // a body cannot name what only the system knows.

@@ -72,7 +72,7 @@ type RoleStore interface {
 	CreateRole(ctx context.Context, t core.TenantID, r *core.Role) error
 	UpdateRole(ctx context.Context, t core.TenantID, id core.RoleID, change func(*core.Role) error) (*core.Role, error)
 	DeleteRole(ctx context.Context, t core.TenantID, id core.RoleID) error
-	// Rights is what a user may do by the roles of all their groups.
+	// Rights is what a user may do by their own roles and those of all their groups.
 	Rights(ctx context.Context, t core.TenantID, u core.UserID) (core.Rights, error)
 }
 

@@ -21,7 +21,7 @@ func users() resource[core.User] {
 		members: []member{
 			always("pk", integerShape()), always("uuid", uuidShape()), always("uid", textShape()),
 			always("avatar", textShape()), always("is_superuser", booleanShape()),
-			always("groups_obj", listShape(partialGroupShape()).orNull()), always("roles", listShape(uuidShape())), always("roles_obj", listShape(roleShape()).orNull()),
+			always("groups_obj", listShape(partialGroupShape()).orNull()), always("roles_obj", listShape(roleShape()).orNull()),
 			always("last_login", timeShape().orNull()), always("password_change_date", timeShape()), always("date_joined", timeShape()), always("last_updated", timeShape()),
 		},
 		params: []parameter{
@@ -31,7 +31,7 @@ func users() resource[core.User] {
 			filters: map[string]filter{
 				"username": byText, "name": byText, "email": byText, "uuid": byUUID, "path": byText, "path_startswith": byText,
 				"is_active": byBool, "is_superuser": byBool, "type": byTexts, "attributes": byText,
-				"groups_by_name": byTexts, "groups_by_pk": byUUIDs, "roles_by_name": refused, "roles_by_pk": refused,
+				"groups_by_name": byTexts, "groups_by_pk": byUUIDs, "roles_by_name": byTexts, "roles_by_pk": byUUIDs,
 				"date_joined": byTime, "date_joined__lt": byTime, "date_joined__gt": byTime,
 				"last_updated": byTime, "last_updated__lt": byTime, "last_updated__gt": byTime,
 				"last_login": byTime, "last_login__lt": byTime, "last_login__gt": byTime, "last_login__isnull": byBool,
@@ -138,19 +138,11 @@ func readUser(f *fields, u *core.User) {
 	}
 	dict(f, "attributes", &u.Attributes)
 	references(f, "groups", &u.Groups)
-	readRoles(f)
+	references(f, "roles", &u.Roles)
 }
 
 func userTypes() []core.UserType {
 	return []core.UserType{core.UserInternal, core.UserExternal, core.UserServiceAccount, core.UserInternalServiceAccount}
-}
-
-// readRoles refuses all: users have roles by their groups.
-func readRoles(f *fields) {
-	var roles []string
-	if references(f, "roles", &roles); len(roles) > 0 {
-		f.fail("roles", "Give the role to a group, and put the user into it.")
-	}
 }
 
 // roleShape, partialUserShape and their like are objects as part of others.
@@ -181,6 +173,16 @@ func checkUser(c *call, f *fields, u, old *core.User) error {
 	if old != nil && old.Type != u.Type && (old.Type == core.UserInternalServiceAccount || u.Type == core.UserInternalServiceAccount) ||
 		old == nil && u.Type == core.UserInternalServiceAccount {
 		f.fail("type", "The type internal_service_account is given to built-in accounts only, and stays.")
+	}
+	for _, id := range u.Roles {
+		if !f.has("roles") || len(f.errs["roles"]) > 0 {
+			break
+		}
+		if _, err := c.role(id); errors.Is(err, core.ErrNotFound) {
+			f.fail("roles", noPK(string(id)))
+		} else if err != nil {
+			return err
+		}
 	}
 	if !f.has("groups") || len(f.errs["groups"]) > 0 {
 		return nil
@@ -282,7 +284,7 @@ func showUser(c *call, u *core.User) (object, error) {
 		"pk": u.PK, "uuid": string(u.ID), "uid": u.HashedID(c.info.Tenant.UUID), "username": u.UserName, "name": u.DisplayName,
 		"email": u.Email, "is_active": u.Active, "is_superuser": super, "type": string(u.Type), "path": u.Path,
 		"attributes": attributes(u.Attributes), "avatar": avatar(u), "groups": list(u.Groups), "groups_obj": nil,
-		"roles": []string{}, "roles_obj": []object{},
+		"roles": list(u.Roles), "roles_obj": nil,
 		"last_login": stamp(u.LastLogin), "date_joined": stamp(u.Created), "last_updated": stamp(u.Updated),
 		"password_change_date": stamp(changed),
 	}
@@ -300,8 +302,10 @@ func showUser(c *call, u *core.User) (object, error) {
 		}
 		out["groups_obj"] = groups
 	}
-	if !c.wants("include_roles", true) {
-		out["roles_obj"] = nil
+	if c.wants("include_roles", true) {
+		if out["roles_obj"], err = showRoles(c, u.Roles); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -84,7 +84,7 @@ func TestRefusals(t *testing.T) {
 		is("username", "", "blank"), is("username", strings.Repeat("x", 151), "no more than 150"), is("username", "ROOT", "This field must be unique."), is("username", "a\nb", "Control"), is("username", "a\x00b", "Null characters"),
 		is("email", "nonsense", "valid email"), is("email", "a@evil.test@corp.test", "valid email"), is("email", "A <a@b.test>", "valid email"), is("email", "a@b.test\n", ""), is("path", "/a", "leading or trailing"), is("path", "a//b", "empty segments"),
 		is("type", "robot", "not a valid choice"), is("type", "internal_service_account", "built-in"), is("groups", []string{absent}, "does not exist"), is("groups", []int{1}, "valid UUID"), is("attributes", []int{}, "dictionary"), is("attributes", "x", "dictionary"), is("attributes", nil, "null"),
-		is("roles", []string{absent}, "Give the role to a group"), is("is_active", "perhaps", "valid boolean"),
+		is("roles", []string{absent}, "object does not exist"), is("is_active", "perhaps", "valid boolean"),
 	)
 	under("core/groups/", map[string]any{"name": "new"},
 		is("name", "test admins", "Group with this name already exists."), is("users", []int{999}, `Invalid pk "999"`), is("users", "x", "Expected a list"), is("parents", []string{absent}, "does not exist"), is("parent", absent, "does not exist"), is("parent", "x", "valid UUID"),

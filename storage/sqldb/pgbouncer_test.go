@@ -116,7 +116,7 @@ func bouncer(t *testing.T) storagetest.Open {
 // nothing of what it leaves out. The control does as if there were none.
 func TestPgBouncerKeepsTenantsApart(t *testing.T) {
 	s := startPostgres(t)
-	through := startPgBouncer(t, s, "ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout\ndefault_pool_size = 1")
+	through := startPgBouncer(t, s, "ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout,jit\ndefault_pool_size = 1")
 	address := through(s.create(t))
 	ctx := t.Context()
 	db := open(t, sqldb.Options{URL: address})

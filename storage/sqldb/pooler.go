@@ -14,6 +14,9 @@ import (
 const (
 	statementParam = "statement_timeout"
 	abandonedParam = "idle_in_transaction_session_timeout"
+	// What we ask is short; PostgreSQL takes a recursive query for long, and would compile
+	// it for many times as long as it runs.
+	jitParam = "jit"
 )
 
 // errPooler: behind one, a search_path that was set for one tenant could be another's.
@@ -60,6 +63,7 @@ func (p *postgresURL) behindPooler() {
 	p.pooler = true
 	delete(p.config.RuntimeParams, statementParam)
 	delete(p.config.RuntimeParams, abandonedParam)
+	delete(p.config.RuntimeParams, jitParam)
 	if p.config.DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
 		p.config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	}

@@ -212,7 +212,7 @@ func (e *postgresEngine) enter(ctx context.Context, q queryer, t core.TenantID) 
 	schema := e.schemaOf(t)
 	var seen string
 	_, err := q.ExecContext(ctx, `SELECT set_config('search_path', $1, true), set_config('statement_timeout', $2, true),
-		set_config('idle_in_transaction_session_timeout', $3, true)`, schema, milliseconds(statementTimeout), milliseconds(abandonedTimeout))
+		set_config('idle_in_transaction_session_timeout', $3, true), set_config('jit', 'off', true)`, schema, milliseconds(statementTimeout), milliseconds(abandonedTimeout))
 	if err == nil {
 		err = q.QueryRowContext(ctx, `SELECT coalesce(current_schema(), '')`).Scan(&seen)
 	}

@@ -129,6 +129,7 @@ func readURL(address string) (*postgresURL, error) {
 	} else {
 		set(statementParam, milliseconds(statementTimeout))
 		set(abandonedParam, milliseconds(abandonedTimeout))
+		set(jitParam, "off")
 	}
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout

@@ -24,6 +24,15 @@ const up = `WITH RECURSIVE up (id) AS (
 		UNION SELECT p.parent_id FROM group_parents p JOIN up ON up.id = p.group_id
 	) `
 
+// upRoles are also the roles that the user $1 has, their own and those of the groups.
+const upRoles = `WITH RECURSIVE up (id) AS (
+		SELECT group_id FROM memberships WHERE user_id = $1
+		UNION SELECT p.parent_id FROM group_parents p JOIN up ON up.id = p.group_id
+	), held (id) AS (
+		SELECT role_id FROM user_roles WHERE user_id = $1
+		UNION SELECT gr.role_id FROM up CROSS JOIN group_roles gr WHERE gr.group_id = up.id
+	) `
+
 func (c *conn) rights(ctx context.Context, u core.UserID) (r core.Rights, err error) {
 	err = c.row(ctx, up+`SELECT count(*) > 0 FROM up CROSS JOIN groups g WHERE g.id = up.id AND g.superuser`, u).Scan(&r.Superuser)
 	if err != nil {
@@ -34,8 +43,7 @@ func (c *conn) rights(ctx context.Context, u core.UserID) (r core.Rights, err er
 		err := s.Scan(&p)
 		r.Permissions = append(r.Permissions, p)
 		return err
-	}, up+`SELECT DISTINCT rp.permission FROM up CROSS JOIN group_roles gr
-		CROSS JOIN role_permissions rp WHERE gr.group_id = up.id AND rp.role_id = gr.role_id ORDER BY 1`, u)
+	}, upRoles+`SELECT DISTINCT rp.permission FROM held CROSS JOIN role_permissions rp WHERE rp.role_id = held.id ORDER BY 1`, u)
 	if err != nil {
 		return core.Rights{}, err
 	}
@@ -44,8 +52,7 @@ func (c *conn) rights(ctx context.Context, u core.UserID) (r core.Rights, err er
 		err := s.Scan(&o.Permission, &o.Object)
 		r.Objects = append(r.Objects, o)
 		return err
-	}, up+`SELECT DISTINCT rp.permission, rp.object_id FROM up CROSS JOIN group_roles gr
-		CROSS JOIN role_object_permissions rp WHERE gr.group_id = up.id AND rp.role_id = gr.role_id ORDER BY 1, 2`, u)
+	}, upRoles+`SELECT DISTINCT rp.permission, rp.object_id FROM held CROSS JOIN role_object_permissions rp WHERE rp.role_id = held.id ORDER BY 1, 2`, u)
 	return r, err
 }
 
@@ -128,7 +135,8 @@ func (x *tx) above(ctx context.Context, rights core.Rights) (map[core.Change]boo
 			SELECT id FROM seed
 			UNION SELECT p.group_id FROM group_parents p JOIN down ON down.id = p.parent_id
 		), people (id) AS (
-			SELECT DISTINCT m.user_id FROM memberships m JOIN down ON down.id = m.group_id
+			SELECT m.user_id FROM memberships m JOIN down ON down.id = m.group_id
+			UNION SELECT ur.user_id FROM user_roles ur JOIN strong ON strong.id = ur.role_id
 		), api (id) AS (
 			SELECT id FROM mappings WHERE kind = 'scope' AND scope_name = `+scope+`
 		)

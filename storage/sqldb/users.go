@@ -41,6 +41,17 @@ func (c *conn) user(ctx context.Context, where string, arg any) (*core.User, err
 		u.Groups = append(u.Groups, g)
 		return nil
 	}, `SELECT group_id FROM memberships WHERE user_id = $1 ORDER BY group_id`, u.ID)
+	if err != nil {
+		return nil, err
+	}
+	err = c.each(ctx, func(s scanner) error {
+		var r core.RoleID
+		if err := s.Scan(&r); err != nil {
+			return err
+		}
+		u.Roles = append(u.Roles, r)
+		return nil
+	}, `SELECT role_id FROM user_roles WHERE user_id = $1 ORDER BY role_id`, u.ID)
 	return u, err
 }
 
@@ -74,6 +85,18 @@ func (c *conn) users(ctx context.Context, query string, args ...any) (out []core
 		at[u].Groups = append(at[u].Groups, g)
 		return nil
 	}, `SELECT user_id, group_id FROM memberships WHERE user_id IN (`+list+`) ORDER BY user_id, group_id`, b.args...)
+	if err != nil {
+		return nil, 0, err
+	}
+	err = c.each(ctx, func(s scanner) error {
+		var u core.UserID
+		var r core.RoleID
+		if err := s.Scan(&u, &r); err != nil {
+			return err
+		}
+		at[u].Roles = append(at[u].Roles, r)
+		return nil
+	}, `SELECT user_id, role_id FROM user_roles WHERE user_id IN (`+list+`) ORDER BY user_id, role_id`, b.args...)
 	return out, total, err
 }
 
@@ -183,6 +206,10 @@ func userFilter(name string) (filter, bool) {
 		return equals(`u.id IN (SELECT m.user_id FROM memberships m JOIN groups g ON g.id = m.group_id WHERE g.name`).close(), true
 	case "groups_by_pk":
 		return equals(`u.id IN (SELECT m.user_id FROM memberships m WHERE m.group_id`).close(), true
+	case "roles_by_name":
+		return equals(`u.id IN (SELECT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE r.name`).close(), true
+	case "roles_by_pk":
+		return equals(`u.id IN (SELECT ur.user_id FROM user_roles ur WHERE ur.role_id`).close(), true
 	case "attributes":
 		return filter{asPairs, `u.id IN (SELECT a.user_id FROM user_attributes a WHERE a.pair = %s)`}, true
 	}

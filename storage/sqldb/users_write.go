@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/postern-sso/postern/core"
@@ -35,6 +36,9 @@ func (x *tx) createUser(ctx context.Context, u *core.User) error {
 	}
 	x.changed("user", string(id), "create")
 	if err := x.setGroups(ctx, id, nil, u.Groups); err != nil {
+		return err
+	}
+	if err := x.setUserRoles(ctx, id, nil, u.Roles); err != nil {
 		return err
 	}
 	u.ID, u.PK, u.Created, u.Updated, u.PasswordChanged = id, pk, now, now, fromMicros(0)
@@ -90,7 +94,7 @@ func (db *DB) UpdateUser(ctx context.Context, t core.TenantID, pk int64, change 
 			return err
 		}
 		old := *u
-		old.Groups = slices.Clone(u.Groups)
+		old.Groups, old.Roles = slices.Clone(u.Groups), slices.Clone(u.Roles)
 		if err := change(u); err != nil {
 			return unwrapped{err}
 		}
@@ -135,7 +139,36 @@ func (x *tx) saveUser(ctx context.Context, u, old *core.User) error {
 		return err
 	}
 	x.changed("user", string(u.ID), "update")
+	if err := x.setUserRoles(ctx, u.ID, old.Roles, u.Roles); err != nil {
+		return err
+	}
 	return x.setGroups(ctx, u.ID, old.Groups, u.Groups)
+}
+
+// setUserRoles makes a user's own roles what want says.
+func (x *tx) setUserRoles(ctx context.Context, id core.UserID, have, want []core.RoleID) error {
+	for _, r := range have {
+		if slices.Contains(want, r) {
+			continue
+		}
+		if err := x.exec(ctx, `DELETE FROM user_roles WHERE user_id = $1 AND role_id = $2`, id, r); err != nil {
+			return err
+		}
+	}
+	for _, r := range want {
+		if slices.Contains(have, r) {
+			continue
+		}
+		n, err := x.count(ctx, `INSERT INTO user_roles (user_id, role_id)
+			SELECT CAST($1 AS TEXT), id FROM roles WHERE id = $2 ON CONFLICT (user_id, role_id) DO NOTHING`, id, r)
+		if errors.Is(err, errText) || err == nil && n == 0 {
+			err = x.refers(ctx, "roles", r, `SELECT 1 FROM roles WHERE id = $1`)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // endUser ends what a user holds, within the transaction that takes the user's

@@ -51,6 +51,12 @@ func roleObjects(b *bench) {
 	rights, err := b.Rights(b.ctx, b.t, u.ID)
 	b.ok(err)
 	equal(b, "rights", fmt.Sprint(rights), "{false [a.one] [{b.two 8} {b.two 9}]}")
+	own := &core.User{UserName: "own", Roles: []core.RoleID{r.ID}}
+	b.ok(b.CreateUser(b.ctx, b.t, own))
+	rights, err = b.Rights(b.ctx, b.t, own.ID)
+	b.ok(err)
+	equal(b, "rights of one's own role", fmt.Sprint(rights), "{false [a.one] [{b.two 8} {b.two 9}]}")
+	b.field(b.CreateUser(b.ctx, b.t, &core.User{UserName: "n", Roles: []core.RoleID{"none"}}), "roles")
 	made := &core.Role{Name: "s", Objects: []core.RolePermission{{Permission: "c.three", Object: "1"}}}
 	b.ok(b.CreateRole(b.ctx, b.t, made))
 	equal(b, "at creation", heldOn(made), "c.three 1#5")
@@ -83,6 +89,13 @@ func delegationObjects(b *bench) {
 	b.ok(give("b.two", "z"))
 	b.is(give("d.four", "y"), core.ErrDenied)
 	b.is(give("c.three", "x"), core.ErrDenied)
+	// A role beyond is given to nobody, and who has one is out of reach.
+	c := d.as("a.one")
+	b.is(second(c.UpdateUser(c.ctx, c.t, d.low.PK, func(u *core.User) error { u.Roles = []core.RoleID{d.more.ID}; return nil })), core.ErrDenied)
+	b.ok(second(b.UpdateUser(b.ctx, b.t, d.low.PK, func(u *core.User) error { u.Roles = []core.RoleID{d.more.ID}; return nil })))
+	b.is(change(), core.ErrDenied)
+	b.ok(second(b.UpdateUser(b.ctx, b.t, d.low.PK, func(u *core.User) error { u.Roles = nil; return nil })))
+	b.ok(change())
 	// Somebody has one right more, on one object.
 	b.on(d.lesser, "d.four y")
 	b.is(change(), core.ErrDenied)
