@@ -49,29 +49,36 @@ func (f *failing) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (
 	return f.Store.Grant(ctx, t, id)
 }
 
-func (f *failing) SaveRefresh(ctx context.Context, t core.TenantID, r *oidc.RefreshToken) error {
-	if f.on == "refresh" {
-		return errDisk
+func (f *failing) Code(ctx context.Context, t core.TenantID, hash [32]byte) (*oidc.Code, *oidc.Grant, error) {
+	if f.on == "read code" {
+		return nil, nil, errDisk
 	}
-	return f.Store.SaveRefresh(ctx, t, r)
+	return f.Store.Code(ctx, t, hash)
 }
 
-func (f *failing) RotateRefresh(ctx context.Context, t core.TenantID, old [32]byte, next *oidc.RefreshToken, sealed []byte, grace time.Duration) ([]byte, error) {
+func (f *failing) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken, e *core.Event) error {
+	if f.on == "consume" {
+		return errDisk
+	}
+	return f.Store.ConsumeCode(ctx, t, hash, first, e)
+}
+
+func (f *failing) RotateRefresh(ctx context.Context, t core.TenantID, r *oidc.Rotation) ([]byte, error) {
 	if f.on == "rotate" {
 		return nil, errDisk
 	}
-	return f.Store.RotateRefresh(ctx, t, old, next, sealed, grace)
+	return f.Store.RotateRefresh(ctx, t, r)
 }
 
-// slow takes its time to read a grant.
+// slow takes its time to use a code up.
 type slow struct {
 	oidc.Store
 	wait time.Duration
 }
 
-func (s *slow) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (*oidc.Grant, error) {
+func (s *slow) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken, e *core.Event) error {
 	time.Sleep(s.wait)
-	return s.Store.Grant(ctx, t, id)
+	return s.Store.ConsumeCode(ctx, t, hash, first, e)
 }
 
 // A store that fails gives server_error with the request's ID, and never the
@@ -106,11 +113,16 @@ func TestStoreFailures(t *testing.T) {
 			t.Errorf("%s: %v", on, got)
 		}
 	}
-	fail("refresh")
-	if got := w.exchange(code); got.Status != http.StatusInternalServerError || got.Access != "" {
-		t.Errorf("refresh: %v", got)
+	for _, on := range []string{"read code", "consume"} {
+		fail(on)
+		if got := w.exchange(code); got.Status != http.StatusInternalServerError || got.Access != "" || got.Refresh != "" {
+			t.Errorf("%s: %v", on, got)
+		}
 	}
 	w.op.Store = w.db
+	if got := w.exchange(code); got.Error != "" || got.Refresh == "" { // the failed exchanges used nothing up
+		t.Errorf("afterwards: %v", got)
+	}
 	if got := w.refresh(refresh.Refresh); got.Error != "" { // the failed rotation used nothing up
 		t.Errorf("afterwards: %v", got)
 	}

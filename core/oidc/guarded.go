@@ -48,21 +48,18 @@ func (p *Provider) Redeem(ctx context.Context, t core.TenantID, clientID, redire
 	if pending.Verifier == "" || !p.Now().Before(pending.Expires) {
 		return "", "", fmt.Errorf("redeem code: the login took too long: %w", core.ErrDenied)
 	}
-	c, err := p.consumeCode(ctx, t, code, clientID, redirectURI, pending.Verifier)
+	hash := core.Hash(code)
+	defer p.exchanges.lock(hash)()
+	g, err := p.codeGrant(ctx, t, hash, clientID, redirectURI, pending.Verifier)
+	if err == nil {
+		err = p.consumeCode(ctx, t, hash, g, nil, nil)
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return "", "", fmt.Errorf("redeem code: %s: %w", e.Description, core.ErrDenied)
 	}
 	if err != nil {
 		return "", "", err
-	}
-	defer c.unlock()
-	g, err := p.Store.Grant(ctx, t, c.Grant)
-	if errors.Is(err, core.ErrNotFound) {
-		return "", "", fmt.Errorf("redeem code: it was revoked: %w", core.ErrDenied)
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("redeem code: read grant: %w", err)
 	}
 	return g.Session, g.User, nil
 }

@@ -66,8 +66,7 @@ func (q *quota) take(t core.TenantID, now time.Time) bool {
 }
 
 // stripes orders the exchanges of one code or token within this process: a
-// replay that runs beside the rightful exchange waits for it, so that exactly one
-// answers with tokens before the replay revokes them. What makes a code good
+// replay that runs beside the rightful exchange waits for it and signs nothing. What makes a code good
 // for one use is the store, on any number of nodes.
 type stripes [64]sync.Mutex
 
@@ -158,11 +157,16 @@ func (p *Provider) recordStranger(ctx context.Context, e core.Event) {
 // stop a login; it is an error in the server's own log.
 func (p *Provider) record(ctx context.Context, e core.Event) {
 	info := core.Request(ctx)
-	e.Time = p.Now()
-	if info.ClientIP.IsValid() {
-		e.Address = info.ClientIP.String()
-	}
-	if err := p.Events.Record(context.WithoutCancel(ctx), info.Tenant.ID, e); err != nil {
+	if err := p.Events.Record(context.WithoutCancel(ctx), info.Tenant.ID, *p.event(ctx, e)); err != nil {
 		p.Log.ErrorContext(ctx, "oidc: record event", "action", e.Action, "error", err, "request", info.ID)
 	}
+}
+
+// event is e, of now and of this request's client.
+func (p *Provider) event(ctx context.Context, e core.Event) *core.Event {
+	e.Time = p.Now()
+	if ip := core.Request(ctx).ClientIP; ip.IsValid() {
+		e.Address = ip.String()
+	}
+	return &e
 }

@@ -109,20 +109,34 @@ type RefreshToken struct {
 // Tokens keeps codes and refresh tokens. Single use is one atomic statement.
 type Tokens interface {
 	SaveCode(ctx context.Context, t core.TenantID, c *Code) error
-	// ConsumeCode returns the code and marks it used. A second call gives
-	// core.ErrConsumed, still with the code, so that its grant can be revoked. An
-	// unknown one gives core.ErrNotFound. It does not look at Expires.
-	ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte) (*Code, error)
+	// Code finds a code that is to be redeemed, and its grant, which is nil where it
+	// has expired. One that was used gives core.ErrConsumed, still with the code, so
+	// that its grant can be revoked; an unknown one core.ErrNotFound. It does not look at
+	// the code's Expires.
+	Code(ctx context.Context, t core.TenantID, hash [32]byte) (*Code, *Grant, error)
+	// ConsumeCode marks a code used, keeps the first refresh token that it was redeemed
+	// for and records the event, each where it is not nil, in one transaction. A second
+	// call gives core.ErrConsumed, an unknown code core.ErrNotFound; then nothing is kept.
+	ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *RefreshToken, e *core.Event) error
 
-	SaveRefresh(ctx context.Context, t core.TenantID, r *RefreshToken) error
 	// Refresh finds a token, used or not. Unknown, or its grant revoked:
 	// core.ErrNotFound.
 	Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*RefreshToken, error)
-	// RotateRefresh marks old used, saves next, and keeps sealed (the answer that
-	// carries next, encrypted) with old, in one transaction. Where old was used
-	// before: core.ErrConsumed and, within grace of that use, the sealed answer
-	// that was kept then; after it, nil.
-	RotateRefresh(ctx context.Context, t core.TenantID, old [32]byte, next *RefreshToken, sealed []byte, grace time.Duration) ([]byte, error)
+	// RotateRefresh does what r says in one transaction. Where r.Old was used before:
+	// core.ErrConsumed and, within r.Grace of that use, the sealed answer that was
+	// kept then; after it, nil. Unknown, or of another grant than r.Next:
+	// core.ErrNotFound.
+	RotateRefresh(ctx context.Context, t core.TenantID, r *Rotation) ([]byte, error)
+}
+
+// Rotation replaces a refresh token by another of its family (RFC 9700 §4.14.2).
+type Rotation struct {
+	Old    [32]byte // marked used
+	Next   *RefreshToken
+	Sealed []byte        // the answer that carries Next, encrypted; kept with Old
+	Grace  time.Duration // how long Old is answered with Sealed
+	Until  time.Time     // the grant lasts until then at least; zero: as long as it does
+	Event  *core.Event   // recorded, where not nil
 }
 
 // AuthRequests keeps authorization requests that are too long for a URL.

@@ -16,17 +16,11 @@ func (p *Provider) exchangeCode(ctx context.Context, req *tokenRequest) (*tokenA
 	if code == "" {
 		return nil, invalidRequest("The parameter code is missing.")
 	}
-	c, err := p.consumeCode(ctx, req.tenant, code, req.target.client.ClientID, req.in.get("redirect_uri"), req.in.get("code_verifier"))
+	hash := core.Hash(code)
+	defer p.exchanges.lock(hash)()
+	g, err := p.codeGrant(ctx, req.tenant, hash, req.target.client.ClientID, req.in.get("redirect_uri"), req.in.get("code_verifier"))
 	if err != nil {
 		return nil, err
-	}
-	defer c.unlock()
-	g, err := p.Store.Grant(ctx, req.tenant, c.Grant)
-	if errors.Is(err, core.ErrNotFound) {
-		return nil, invalidGrant("What the code stands for was revoked.")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read grant: %w", err)
 	}
 	user, groups, decision, err := p.mayUse(ctx, req.target, g, "authorization_code")
 	if err != nil {
@@ -46,52 +40,38 @@ func (p *Provider) exchangeCode(ctx context.Context, req *tokenRequest) (*tokenA
 	if err != nil {
 		return nil, err
 	}
+	var first *RefreshToken
 	if slices.Contains(g.Scopes, scopeOfflineAccess) {
 		now := p.Now()
 		answer.RefreshToken = core.RandomAlphanumeric(128)
-		err := p.Store.SaveRefresh(ctx, req.tenant, &RefreshToken{
+		first = &RefreshToken{
 			Hash: core.Hash(answer.RefreshToken), Grant: g.ID,
 			Issued: now, Expires: now.Add(lifetimesOf(req.target.client).refresh),
-		})
-		if err != nil {
-			return nil, fmt.Errorf("save refresh token: %w", err)
 		}
 	}
-	p.record(ctx, core.Event{
+	err = p.consumeCode(ctx, req.tenant, hash, g, first, p.event(ctx, core.Event{
 		Action: core.EventTokenIssued, User: user.ID, UserName: user.UserName, Application: req.target.app.ID,
 		Message: "tokens issued for a code",
 		Context: map[string]any{"client_id": g.ClientID, "scopes": g.Scopes, "grant": string(g.ID)},
-	})
+	}))
+	if err != nil {
+		return nil, err
+	}
 	return answer, nil
 }
 
-// consumed is a code that was used up by this call and passed its checks. Until
-// unlock, another exchange of the same code in this process waits.
-type consumed struct {
-	*Code
-	unlock func()
-}
-
-// consumeCode uses a code up and then checks it: whoever holds it and gets one
+// codeGrant finds what a code stands for and checks it: whoever holds it and gets one
 // thing wrong has burned it. A second use revokes all that came of the first
 // (RFC 6749 §4.1.2).
-func (p *Provider) consumeCode(ctx context.Context, t core.TenantID, code, clientID, redirectURI, verifier string) (_ *consumed, err error) {
-	hash := core.Hash(code)
-	unlock := p.exchanges.lock(hash)
-	defer func() {
-		if err != nil {
-			unlock()
-		}
-	}()
-	c, err := p.Store.ConsumeCode(ctx, t, hash)
+func (p *Provider) codeGrant(ctx context.Context, t core.TenantID, hash [32]byte, clientID, redirectURI, verifier string) (*Grant, error) {
+	c, g, err := p.Store.Code(ctx, t, hash)
 	switch {
 	case errors.Is(err, core.ErrNotFound):
 		return nil, invalidGrant("The code is not known, was used, or was revoked.")
 	case errors.Is(err, core.ErrConsumed):
-		p.suspicious(ctx, "an authorization code was used a second time: what came of it is revoked", clientID, c.Grant)
-		return nil, p.revokeFor(ctx, t, c.Grant, invalidGrant("The code was used before."))
+		return nil, p.usedBefore(ctx, t, clientID, c.Grant)
 	case err != nil:
-		return nil, fmt.Errorf("consume code: %w", err)
+		return nil, fmt.Errorf("read code: %w", err)
 	}
 	if err := p.checkCode(c, clientID, redirectURI, verifier); err != nil {
 		if c.ClientID != clientID {
@@ -99,7 +79,30 @@ func (p *Provider) consumeCode(ctx context.Context, t core.TenantID, code, clien
 		}
 		return nil, p.revokeFor(ctx, t, c.Grant, err)
 	}
-	return &consumed{c, unlock}, nil
+	if g == nil {
+		return nil, invalidGrant("What the code stands for was revoked.")
+	}
+	return g, nil
+}
+
+// consumeCode is the last step, and the one that decides: of two that came this far with
+// one code, on whatever nodes, one gets an answer.
+func (p *Provider) consumeCode(ctx context.Context, t core.TenantID, hash [32]byte, g *Grant, first *RefreshToken, e *core.Event) error {
+	err := p.Store.ConsumeCode(ctx, t, hash, first, e)
+	switch {
+	case errors.Is(err, core.ErrConsumed):
+		return p.usedBefore(ctx, t, g.ClientID, g.ID)
+	case errors.Is(err, core.ErrNotFound):
+		return invalidGrant("What the code stands for was revoked.")
+	case err != nil:
+		return fmt.Errorf("consume code: %w", err)
+	}
+	return nil
+}
+
+func (p *Provider) usedBefore(ctx context.Context, t core.TenantID, clientID string, g GrantID) error {
+	p.suspicious(ctx, "an authorization code was used a second time: what came of it is revoked", clientID, g)
+	return p.revokeFor(ctx, t, g, invalidGrant("The code was used before."))
 }
 
 func (p *Provider) checkCode(c *Code, clientID, redirectURI, verifier string) error {

@@ -91,23 +91,25 @@ func (p *Provider) refreshGrant(ctx context.Context, req *tokenRequest, hash [32
 	return rt, g, nil
 }
 
-// rotate replaces the token. The grant is made to last as long as the successor
-// first: the other way round, a crash between the two would leave a token whose
-// grant ends before it.
+// rotate replaces the token, and makes the grant last as long as the successor.
 func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, g *Grant, answer *tokenAnswer, user *core.User) (*tokenAnswer, error) {
 	now := p.Now()
 	life := lifetimesOf(req.target.client)
 	answer.RefreshToken = core.RandomAlphanumeric(128)
 	next := &RefreshToken{Hash: core.Hash(answer.RefreshToken), Grant: g.ID, Issued: now, Expires: now.Add(life.refresh)}
-	if err := p.extend(ctx, req.tenant, g, now.Add(max(life.refresh, life.access))); err != nil {
-		return nil, err
-	}
 	plain, err := json.Marshal(answer) //nolint:gosec // it is sealed before it is kept
 	if err != nil {
 		return nil, fmt.Errorf("encode the answer: %w", err)
 	}
 	sealed := p.Master.Seal(req.tenant, PurposeRefresh, hex.EncodeToString(old[:]), plain)
-	kept, err := p.Store.RotateRefresh(ctx, req.tenant, old, next, sealed, refreshGrace)
+	kept, err := p.Store.RotateRefresh(ctx, req.tenant, &Rotation{
+		Old: old, Next: next, Sealed: sealed, Grace: refreshGrace, Until: now.Add(max(life.refresh, life.access)),
+		Event: p.event(ctx, core.Event{
+			Action: core.EventTokenIssued, User: user.ID, UserName: user.UserName, Application: req.target.app.ID,
+			Message: "tokens issued for a refresh token",
+			Context: map[string]any{"client_id": g.ClientID, "grant": string(g.ID)},
+		}),
+	})
 	switch {
 	case errors.Is(err, core.ErrConsumed):
 		return p.replayedRefresh(ctx, req, old, g, kept)
@@ -116,11 +118,6 @@ func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, 
 	case err != nil:
 		return nil, fmt.Errorf("rotate refresh token: %w", err)
 	}
-	p.record(ctx, core.Event{
-		Action: core.EventTokenIssued, User: user.ID, UserName: user.UserName, Application: req.target.app.ID,
-		Message: "tokens issued for a refresh token",
-		Context: map[string]any{"client_id": g.ClientID, "grant": string(g.ID)},
-	})
 	return answer, nil
 }
 

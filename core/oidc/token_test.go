@@ -86,8 +86,8 @@ func TestCodeReuse(t *testing.T) {
 // T-02, fifty at once: exactly one success, whose tokens the others end.
 func TestCodeRace(t *testing.T) {
 	w := newWorld(t)
-	// The winner takes its time between using the code up and reading the grant,
-	// so that a loser which does not wait would revoke it in between.
+	// The winner takes its time before it uses the code up, so that a loser which does not
+	// wait would come as far.
 	w.op.Store = &slow{Store: w.db, wait: 20 * time.Millisecond}
 	for range 3 {
 		code := w.browser(w.alice).code("scope", "openid offline_access")

@@ -2,32 +2,21 @@ package sqldb
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"strings"
 	"time"
 
 	"github.com/postern-sso/postern/core"
-	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/storage/backup"
 )
 
 // ConsumeCodeNaively reads a code and marks it afterwards: what ConsumeCode must
 // not do. It shows that the tests of contention can fail.
-func (db *DB) ConsumeCodeNaively(ctx context.Context, t core.TenantID, hash [32]byte) (*oidc.Code, error) {
-	var c *oidc.Code
-	var used int64
-	err := db.read(ctx, t, directory, "consume code", func(q *conn) (err error) {
-		c, err = scanCode(q.row(ctx, `SELECT `+codeColumns+` FROM codes WHERE hash = $1`, hash))
-		return errors.Join(err, q.row(ctx, `SELECT used FROM codes WHERE hash = $1`, hash).Scan(&used))
-	})
-	if err != nil {
-		return nil, err
+func (db *DB) ConsumeCodeNaively(ctx context.Context, t core.TenantID, hash [32]byte) error {
+	if _, _, err := db.Code(ctx, t, hash); err != nil {
+		return err
 	}
-	if used != 0 {
-		return c, core.ErrConsumed
-	}
-	return c, db.write(ctx, t, directory, "consume code", func(x *tx) error {
+	return db.write(ctx, t, directory, "consume code", func(x *tx) error {
 		return x.exec(ctx, `UPDATE codes SET used = $2 WHERE hash = $1`, hash, micros(db.now()))
 	})
 }

@@ -11,27 +11,32 @@ import (
 )
 
 // Grant returns core.ErrNotFound for one that never was, was revoked or has expired.
-func (db *DB) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (*oidc.Grant, error) {
-	var g oidc.Grant
-	err := db.read(ctx, t, directory, "read grant", func(q *conn) error {
-		var scopes, amr string
-		var auth, created, expires int64
-		err := q.row(ctx, `SELECT id, client_id, coalesce(provider_id, 0), user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires
-			FROM grants WHERE id = $1 AND expires > $2`, id, micros(db.now())).
-			Scan(&g.ID, &g.ClientID, &g.Provider, &g.User, &g.Session, &scopes, &g.Nonce, &auth, &amr, &g.ACR, &created, &expires)
-		if err != nil {
-			return err
-		}
-		g.AuthTime, g.Created, g.Expires = fromMicros(auth), fromMicros(created), fromMicros(expires)
-		if err := fromJSON(scopes, &g.Scopes); err != nil {
-			return err
-		}
-		return fromJSON(amr, &g.AMR)
+func (db *DB) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (g *oidc.Grant, err error) {
+	err = db.read(ctx, t, directory, "read grant", func(q *conn) error {
+		g, err = q.grant(ctx, id)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &g, nil
+	return g, nil
+}
+
+func (c *conn) grant(ctx context.Context, id oidc.GrantID) (*oidc.Grant, error) {
+	var g oidc.Grant
+	var scopes, amr string
+	var auth, created, expires int64
+	err := c.row(ctx, `SELECT id, client_id, coalesce(provider_id, 0), user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires
+		FROM grants WHERE id = $1 AND expires > $2`, id, micros(c.db.now())).
+		Scan(&g.ID, &g.ClientID, &g.Provider, &g.User, &g.Session, &scopes, &g.Nonce, &auth, &amr, &g.ACR, &created, &expires)
+	if err != nil {
+		return nil, err
+	}
+	g.AuthTime, g.Created, g.Expires = fromMicros(auth), fromMicros(created), fromMicros(expires)
+	if err := fromJSON(scopes, &g.Scopes); err != nil {
+		return nil, err
+	}
+	return &g, fromJSON(amr, &g.AMR)
 }
 
 // SaveGrant keeps a new grant, or replaces the one of its ID, and sets an empty
@@ -82,10 +87,12 @@ func (db *DB) RevokeGrant(ctx context.Context, t core.TenantID, id oidc.GrantID)
 // ExtendGrant moves Expires to a later time, never to an earlier one. A grant
 // that was revoked or has expired stays so: core.ErrNotFound.
 func (db *DB) ExtendGrant(ctx context.Context, t core.TenantID, id oidc.GrantID, expires time.Time) error {
-	return db.write(ctx, t, directory, "extend grant", func(x *tx) error {
-		return x.must(ctx, `UPDATE grants SET expires = CASE WHEN expires < $2 THEN $2 ELSE expires END WHERE id = $1 AND expires > $3`,
-			id, micros(expires), micros(db.now()))
-	})
+	return db.write(ctx, t, directory, "extend grant", func(x *tx) error { return x.extendGrant(ctx, id, expires) })
+}
+
+func (x *tx) extendGrant(ctx context.Context, id oidc.GrantID, expires time.Time) error {
+	return x.must(ctx, `UPDATE grants SET expires = CASE WHEN expires < $2 THEN $2 ELSE expires END WHERE id = $1 AND expires > $3`,
+		id, micros(expires), micros(x.db.now()))
 }
 
 // RevokeGrants revokes all grants that match every field that is not empty.

@@ -120,20 +120,16 @@ func (s *story) steps() []step {
 			return text != "", err
 		}},
 		{name: "redeem", until: "revoke", do: func(ctx context.Context, s *story) error {
-			_, err := s.db.ConsumeCode(ctx, s.tenant, s.hash("code"))
-			return err
+			return s.db.ConsumeCode(ctx, s.tenant, s.hash("code"), &oidc.RefreshToken{Hash: s.hash("r0"), Grant: s.grant(), Issued: time.Now(), Expires: hour}, nil)
 		}, held: func(ctx context.Context, s *story) (bool, error) {
 			text, err := s.row(ctx, codeState, s.hash("code"))
 			if err != nil || text != "used" {
 				return false, err
 			}
-			_, err = s.db.ConsumeCode(ctx, s.tenant, s.hash("code"))
-			return errors.Is(err, core.ErrConsumed), nil
-		}},
-		{name: "refresh", until: "revoke", do: func(ctx context.Context, s *story) error {
-			return s.db.SaveRefresh(ctx, s.tenant, &oidc.RefreshToken{Hash: s.hash("r0"), Grant: s.grant(), Issued: time.Now(), Expires: hour})
-		}, held: func(ctx context.Context, s *story) (bool, error) {
-			_, err := s.db.Refresh(ctx, s.tenant, s.hash("r0"))
+			if err = s.db.ConsumeCode(ctx, s.tenant, s.hash("code"), nil, nil); !errors.Is(err, core.ErrConsumed) {
+				return false, nil
+			}
+			_, err = s.db.Refresh(ctx, s.tenant, s.hash("r0"))
 			return found(err)
 		}},
 		{name: "rotate", until: "revoke", do: rotate, held: func(ctx context.Context, s *story) (bool, error) {
@@ -233,7 +229,7 @@ func (s *story) steps() []step {
 
 func rotate(ctx context.Context, s *story) error {
 	next := &oidc.RefreshToken{Hash: s.hash("r1"), Grant: s.grant(), Issued: time.Now(), Expires: time.Now().Add(time.Hour)}
-	_, err := s.db.RotateRefresh(ctx, s.tenant, s.hash("r0"), next, []byte("sealed"), time.Second)
+	_, err := s.db.RotateRefresh(ctx, s.tenant, &oidc.Rotation{Old: s.hash("r0"), Next: next, Sealed: []byte("sealed"), Grace: time.Second})
 	return err
 }
 

@@ -367,8 +367,11 @@ func TestKilledInMigration(t *testing.T) {
 	k.prepare()
 	k.use(func(db *sqldb.DB) {
 		must(t, live(t.Context(), db, "k-0-0-1", false, func(...any) {}))
+		s, err := tell(db, "k-0-0-1")
+		must(t, err)
+		all := len(s.steps()) - 1
+		k.said["k-0-0-1"] = &progress{tried: all, done: all}
 	})
-	k.said["k-0-0-1"] = &progress{tried: 15, done: 15}
 	for range kills(t, 10) {
 		for _, name := range []string{"tenants/public.db", "tenants/t_two.db", "template.db"} {
 			must(t, sqldb.Downgrade(t.Context(), filepath.Join(k.opt.Dir, name)))

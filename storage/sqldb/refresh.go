@@ -3,17 +3,12 @@ package sqldb
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/oidc"
 )
 
-// SaveRefresh keeps a refresh token. Where its grant is gone: core.ErrNotFound.
-func (db *DB) SaveRefresh(ctx context.Context, t core.TenantID, r *oidc.RefreshToken) error {
-	return db.write(ctx, t, directory, "save refresh token", func(x *tx) error { return x.saveRefresh(ctx, r) })
-}
-
+// saveRefresh keeps a refresh token. Where its grant is gone: core.ErrNotFound.
 func (x *tx) saveRefresh(ctx context.Context, r *oidc.RefreshToken) error {
 	err := x.exec(ctx, `INSERT INTO refresh_tokens (hash, grant_id, issued, expires, used) VALUES ($1, $2, $3, $4, 0)`,
 		r.Hash, r.Grant, micros(r.Issued), micros(r.Expires))
@@ -38,18 +33,23 @@ func (db *DB) Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*oid
 	return r, nil
 }
 
-// RotateRefresh marks old used, saves next and keeps the sealed answer with old.
-// Where old was used before: core.ErrConsumed and, within grace of that use, the
-// answer kept then. Where it is unknown, or next is of another grant:
-// core.ErrNotFound.
-func (db *DB) RotateRefresh(ctx context.Context, t core.TenantID, old [32]byte, next *oidc.RefreshToken, sealed []byte, grace time.Duration) ([]byte, error) {
+// RotateRefresh replaces a refresh token. Where r.Old was used before: core.ErrConsumed
+// and, within r.Grace of that use, the answer kept then. Where it is unknown, or r.Next
+// is of another grant: core.ErrNotFound.
+func (db *DB) RotateRefresh(ctx context.Context, t core.TenantID, r *oidc.Rotation) ([]byte, error) {
 	err := db.write(ctx, t, directory, "rotate refresh token", func(x *tx) error {
 		err := x.must(ctx, `UPDATE refresh_tokens SET used = $2, answer = $3 WHERE hash = $1 AND used = 0 AND grant_id = $4`,
-			old, max(1, micros(db.now())), sealed, next.Grant)
-		if err != nil {
-			return err
+			r.Old, max(1, micros(db.now())), r.Sealed, r.Next.Grant)
+		if err == nil && !r.Until.IsZero() {
+			err = x.extendGrant(ctx, r.Next.Grant, r.Until)
 		}
-		return x.saveRefresh(ctx, next)
+		if err == nil {
+			err = x.saveRefresh(ctx, r.Next)
+		}
+		if err == nil && r.Event != nil {
+			err = x.record(ctx, *r.Event)
+		}
+		return err
 	})
 	if !errors.Is(err, core.ErrNotFound) {
 		return nil, err
@@ -57,16 +57,16 @@ func (db *DB) RotateRefresh(ctx context.Context, t core.TenantID, old [32]byte, 
 	var answer []byte
 	err = db.read(ctx, t, directory, "rotate refresh token", func(q *conn) error {
 		var used int64
-		if err := q.row(ctx, `SELECT used, answer FROM refresh_tokens WHERE hash = $1`, old).Scan(&used, &answer); err != nil {
+		if err := q.row(ctx, `SELECT used, answer FROM refresh_tokens WHERE hash = $1`, r.Old).Scan(&used, &answer); err != nil {
 			return err
 		}
 		if used == 0 {
 			answer = nil
 			return core.ErrNotFound
 		}
-		// A clock that was set back by more than grace does not open the answer again.
+		// A clock that was set back by more than Grace does not open the answer again.
 		since := db.now().Sub(fromMicros(used))
-		if since > grace || since < -grace {
+		if since > r.Grace || since < -r.Grace {
 			answer = nil
 		}
 		return core.ErrConsumed

@@ -112,9 +112,11 @@ func fillSealed(t *testing.T, url string) map[core.TenantID]*kept {
 		g := &oidc.Grant{ClientID: c.ClientID, Provider: c.ID, User: u.ID, Created: time.Now(), Expires: time.Now().Add(time.Hour)}
 		must(t, db.SaveGrant(t.Context(), tenant, g))
 		k.refresh = core.Hash("refresh")
-		must(t, db.SaveRefresh(t.Context(), tenant, &oidc.RefreshToken{Hash: k.refresh, Grant: g.ID, Expires: g.Expires}))
+		code := core.Hash("code")
+		must(t, db.SaveCode(t.Context(), tenant, &oidc.Code{Hash: code, Grant: g.ID, Expires: g.Expires}))
+		must(t, db.ConsumeCode(t.Context(), tenant, code, &oidc.RefreshToken{Hash: k.refresh, Grant: g.ID, Expires: g.Expires}, nil))
 		answer := opt.Master.Seal(tenant, oidc.PurposeRefresh, hex.EncodeToString(k.refresh[:]), []byte("the answer"))
-		_, err = db.RotateRefresh(t.Context(), tenant, k.refresh, &oidc.RefreshToken{Hash: core.Hash("next"), Grant: g.ID, Expires: g.Expires}, answer, time.Hour)
+		_, err = db.RotateRefresh(t.Context(), tenant, &oidc.Rotation{Old: k.refresh, Next: &oidc.RefreshToken{Hash: core.Hash("next"), Grant: g.ID, Expires: g.Expires}, Sealed: answer, Grace: time.Hour})
 		must(t, err)
 		for i, purpose := range oidc.RequestPurposes() {
 			id := fmt.Sprint("request", i)
@@ -147,7 +149,7 @@ func readSealed(t *testing.T, url string, m *keys.Master, want map[core.TenantID
 		if err != nil || pair.PrivateKey != k.private || len(pair.Former) != 1 || pair.Former[0].PrivateKey != "former "+k.private {
 			t.Errorf("%s: key pair: %v", tenant, err)
 		}
-		sealed, err := db.RotateRefresh(t.Context(), tenant, k.refresh, &oidc.RefreshToken{Hash: core.Hash("x"), Grant: "x"}, nil, time.Hour)
+		sealed, err := db.RotateRefresh(t.Context(), tenant, &oidc.Rotation{Old: k.refresh, Next: &oidc.RefreshToken{Hash: core.Hash("x"), Grant: "x"}, Grace: time.Hour})
 		if plain, oerr := m.Open(tenant, oidc.PurposeRefresh, hex.EncodeToString(k.refresh[:]), sealed); oerr != nil || string(plain) != "the answer" {
 			t.Errorf("%s: answer: %v, %v", tenant, err, oerr)
 		}

@@ -66,7 +66,7 @@ func winners(b *bench, errs []error, target error) int {
 func contendCode(b *bench) {
 	g := b.grant(b.user("alice").ID, b.client("c"))
 	h := b.code(g, "code")
-	equal(b, "winners", winners(b, together(func(int) error { return second(b.ConsumeCode(b.ctx, b.t, h)) }), core.ErrConsumed), 1)
+	equal(b, "winners", winners(b, together(func(int) error { return b.ConsumeCode(b.ctx, b.t, h, nil, nil) }), core.ErrConsumed), 1)
 }
 
 func contendRefresh(b *bench) {
@@ -75,7 +75,7 @@ func contendRefresh(b *bench) {
 	answers := make([]string, contenders)
 	errs := together(func(i int) error {
 		next := fmt.Sprint("next ", i)
-		sealed, err := b.RotateRefresh(b.ctx, b.t, old, b.nextRefresh(g, next), []byte(next), 10*time.Second)
+		sealed, err := b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: old, Next: b.nextRefresh(g, next), Sealed: []byte(next), Grace: 10 * time.Second})
 		answers[i] = string(sealed)
 		return err
 	})

@@ -166,6 +166,10 @@ func readProbes() map[string]probe {
 			return shown(b.Consent(b.ctx, t, w.user.ID, canary))
 		},
 		"Grant": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Grant(b.ctx, t, w.grant.ID)) },
+		"Code": func(b *bench, w *world, t core.TenantID) (string, error) {
+			code, _, err := b.Code(b.ctx, t, w.code)
+			return shown(code, err)
+		},
 		"Refresh": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return shown(b.Refresh(b.ctx, t, w.refresh))
 		},

@@ -139,13 +139,10 @@ func writeProbes() map[string]probe {
 			return done(b.SaveCode(b.ctx, t, &oidc.Code{Hash: core.Hash("n"), Grant: w.grant.ID, Expires: b.clock.Now()}))
 		},
 		"ConsumeCode": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return shown(b.ConsumeCode(b.ctx, t, w.code))
-		},
-		"SaveRefresh": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return done(b.SaveRefresh(b.ctx, t, b.nextRefresh(w.grant, "n")))
+			return done(b.ConsumeCode(b.ctx, t, w.code, nil, nil))
 		},
 		"RotateRefresh": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return done(second(b.RotateRefresh(b.ctx, t, w.refresh, b.nextRefresh(w.grant, "n"), nil, time.Second)))
+			return done(second(b.RotateRefresh(b.ctx, t, &oidc.Rotation{Old: w.refresh, Next: b.nextRefresh(w.grant, "n"), Grace: time.Second})))
 		},
 		"SaveSession": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.SaveSession(b.ctx, t, core.Hash("n"), &core.Session{ID: "n", User: w.user.ID, Parent: canary, Expires: b.clock.Now().Add(time.Hour)}))

@@ -63,7 +63,7 @@ func TestTenants(t *testing.T, open Open) {
 		if after := snapshot(b, w); after != before {
 			b.Errorf("A changed:\nbefore %s\n after %s", before, after)
 		}
-		b.ok(second(b.ConsumeCode(b.ctx, tenantA, w.code)))
+		b.ok(b.ConsumeCode(b.ctx, tenantA, w.code, nil, nil))
 	})
 	run(t, open, map[string]func(*bench){
 		"no such tenant": noSuchTenant,
@@ -94,7 +94,7 @@ func TestTenantsControl(t *testing.T, open Open) {
 			if answer == "" || err != nil {
 				b.Errorf("%s in A: %q, %v", name, answer, err)
 			}
-			unseen := name == "SaveCode" || name == "ConsumeCode" || name == "SaveRefresh" || name == "SaveLink" || name == "WarnedOfKeyPair"
+			unseen := name == "SaveCode" || name == "ConsumeCode" || name == "SaveLink" || name == "WarnedOfKeyPair"
 			if !unseen && snapshot(b, w) == before {
 				b.Errorf("%s in A changed nothing that the snapshot shows", name)
 			}

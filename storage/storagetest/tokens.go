@@ -73,11 +73,10 @@ func grantRoundTrip(b *bench) {
 	b.ok(b.RevokeGrant(b.ctx, b.t, g.ID))
 	b.ok(b.RevokeGrant(b.ctx, b.t, g.ID))
 	b.is(second(b.Grant(b.ctx, b.t, g.ID)), core.ErrNotFound)
-	b.is(second(b.ConsumeCode(b.ctx, b.t, code)), core.ErrNotFound)
+	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrNotFound)
 	b.is(second(b.Refresh(b.ctx, b.t, refresh)), core.ErrNotFound)
 	b.is(b.SaveCode(b.ctx, b.t, &oidc.Code{Hash: core.Hash("x"), Grant: g.ID, Expires: b.clock.Now()}), core.ErrNotFound)
-	b.is(b.SaveRefresh(b.ctx, b.t, b.nextRefresh(g, "x")), core.ErrNotFound)
-	b.is(second(b.RotateRefresh(b.ctx, b.t, refresh, b.nextRefresh(g, "x"), nil, time.Second)), core.ErrNotFound)
+	b.is(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: refresh, Next: b.nextRefresh(g, "x"), Grace: time.Second})), core.ErrNotFound)
 }
 
 func grantStranger(b *bench) {
@@ -156,23 +155,48 @@ func codeOnce(b *bench) {
 	g := b.grant(b.user("alice").ID, b.client("c"))
 	h := b.code(g, "code")
 	want := &oidc.Code{Hash: h, Grant: g.ID, ClientID: "c", RedirectURI: "https://app.test/cb", Challenge: "c", Method: "S256", Expires: b.clock.Now().Add(time.Minute)}
-	got, err := b.ConsumeCode(b.ctx, b.t, h)
+	got, of, err := b.Code(b.ctx, b.t, h)
 	b.ok(err)
-	if !reflect.DeepEqual(got, want) {
-		b.Errorf("got %#v\nwant %#v", got, want)
+	if !reflect.DeepEqual(got, want) || !reflect.DeepEqual(of, g) {
+		b.Errorf("got %#v of %#v\nwant %#v of %#v", got, of, want, g)
 	}
+	issued := func() (n int) {
+		all, err := b.RecentEvents(b.ctx, b.t, 10)
+		b.ok(err)
+		for _, e := range all {
+			if e.Action == core.EventTokenIssued && e.UserName == "alice" {
+				n++
+			}
+		}
+		return n
+	}
+	event := &core.Event{Action: core.EventTokenIssued, UserName: "alice"}
+	b.ok(b.ConsumeCode(b.ctx, b.t, h, b.nextRefresh(g, "first"), event))
+	b.ok(second(b.Refresh(b.ctx, b.t, core.Hash("first"))))
+	equal(b, "events", issued(), 1)
 	for range 2 {
-		got, err = b.ConsumeCode(b.ctx, b.t, h)
+		b.is(b.ConsumeCode(b.ctx, b.t, h, b.nextRefresh(g, "another"), event), core.ErrConsumed)
+		got, of, err = b.Code(b.ctx, b.t, h)
 		b.is(err, core.ErrConsumed)
-		if !reflect.DeepEqual(got, want) {
-			b.Errorf("second use: got %#v\nwant %#v", got, want)
+		if !reflect.DeepEqual(got, want) || of != nil {
+			b.Errorf("second use: got %#v of %#v\nwant %#v", got, of, want)
 		}
 	}
-	got, err = b.ConsumeCode(b.ctx, b.t, core.Hash("unknown"))
+	// What was not redeemed leaves nothing behind.
+	b.is(second(b.Refresh(b.ctx, b.t, core.Hash("another"))), core.ErrNotFound)
+	b.is(b.ConsumeCode(b.ctx, b.t, core.Hash("unknown"), b.nextRefresh(g, "another"), event), core.ErrNotFound)
+	b.is(second(b.Refresh(b.ctx, b.t, core.Hash("another"))), core.ErrNotFound)
+	equal(b, "events", issued(), 1)
+	got, of, err = b.Code(b.ctx, b.t, core.Hash("unknown"))
 	b.is(err, core.ErrNotFound)
-	if got != nil {
-		b.Errorf("unknown: got %#v", got)
+	if got != nil || of != nil {
+		b.Errorf("unknown: got %#v of %#v", got, of)
 	}
+	// A refresh token of another grant, whose end is not this one's: the code stays unused.
+	fresh := b.code(g, "fresh")
+	b.is(b.ConsumeCode(b.ctx, b.t, fresh, &oidc.RefreshToken{Hash: core.Hash("lost"), Grant: "no grant"}, event), core.ErrNotFound)
+	b.ok(b.ConsumeCode(b.ctx, b.t, fresh, nil, nil))
+	equal(b, "events", issued(), 1)
 }
 
 func refreshRotate(b *bench) {
@@ -184,7 +208,7 @@ func refreshRotate(b *bench) {
 	if !reflect.DeepEqual(r, want) {
 		b.Errorf("got %#v\nwant %#v", r, want)
 	}
-	sealed, err := b.RotateRefresh(b.ctx, b.t, old, b.nextRefresh(g, "r2"), []byte("answer 2"), 10*time.Second)
+	sealed, err := b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: old, Next: b.nextRefresh(g, "r2"), Sealed: []byte("answer 2"), Grace: 10 * time.Second})
 	b.ok(err)
 	equal(b, "first answer", string(sealed), "")
 	r, err = b.Refresh(b.ctx, b.t, old)
@@ -193,7 +217,7 @@ func refreshRotate(b *bench) {
 	r, err = b.Refresh(b.ctx, b.t, core.Hash("r2"))
 	b.ok(err)
 	equal(b, "next is unused", r.Used.IsZero(), true)
-	b.is(second(b.RotateRefresh(b.ctx, b.t, core.Hash("unknown"), b.nextRefresh(g, "r3"), nil, time.Second)), core.ErrNotFound)
+	b.is(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: core.Hash("unknown"), Next: b.nextRefresh(g, "r3"), Grace: time.Second})), core.ErrNotFound)
 	b.is(second(b.Refresh(b.ctx, b.t, core.Hash("r3"))), core.ErrNotFound)
 }
 
@@ -202,7 +226,7 @@ func refreshGrace(b *bench) {
 	old := b.refresh(g, "r1")
 	const grace = 10 * time.Second
 	again := func(next string) (string, error) {
-		sealed, err := b.RotateRefresh(b.ctx, b.t, old, b.nextRefresh(g, next), []byte("answer of "+next), grace)
+		sealed, err := b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: old, Next: b.nextRefresh(g, next), Sealed: []byte("answer of " + next), Grace: grace})
 		return string(sealed), err
 	}
 	_, err := again("r2")
@@ -228,8 +252,8 @@ func refreshForeign(b *bench) {
 	u, c := b.user("alice"), b.client("c")
 	g, other := b.grant(u.ID, c), b.grant(u.ID, c)
 	old := b.refresh(g, "r1")
-	b.is(second(b.RotateRefresh(b.ctx, b.t, old, b.nextRefresh(other, "r2"), nil, time.Second)), core.ErrNotFound)
-	b.ok(second(b.RotateRefresh(b.ctx, b.t, old, b.nextRefresh(g, "r2"), nil, time.Second)))
+	b.is(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: old, Next: b.nextRefresh(other, "r2"), Grace: time.Second})), core.ErrNotFound)
+	b.ok(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: old, Next: b.nextRefresh(g, "r2"), Grace: time.Second})))
 }
 
 func authRequests(b *bench) {
@@ -251,7 +275,7 @@ func expiredGo(b *bench) {
 	old := b.grant(u.ID, c)
 	code := b.code(old, "code")
 	b.refresh(old, "r1")
-	b.ok(second(b.ConsumeCode(b.ctx, b.t, code)))
+	b.ok(b.ConsumeCode(b.ctx, b.t, code, nil, nil))
 	b.ok(b.SaveConsent(b.ctx, b.t, consent(b, u.ID, "c")))
 	b.session(u.ID, "s1", "")
 	b.clock.Add(30 * time.Minute)
@@ -259,13 +283,13 @@ func expiredGo(b *bench) {
 	freshCode := b.code(fresh, "fresh")
 	b.ok(b.DeleteExpired(b.ctx, b.t, b.clock.Now()))
 	// A used code is known for longer than it was good for.
-	b.is(second(b.ConsumeCode(b.ctx, b.t, code)), core.ErrConsumed)
+	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrConsumed)
 	b.clock.Add(31 * time.Minute)
 	b.ok(b.DeleteExpired(b.ctx, b.t, b.clock.Now()))
-	b.is(second(b.ConsumeCode(b.ctx, b.t, code)), core.ErrNotFound) // its grant is over
+	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrNotFound) // its grant is over
 	b.is(second(b.FindSession(b.ctx, b.t, core.Hash("key of s1"))), core.ErrNotFound)
 	b.ok(second(b.Grant(b.ctx, b.t, fresh.ID)))
-	b.ok(second(b.ConsumeCode(b.ctx, b.t, freshCode)))
+	b.ok(b.ConsumeCode(b.ctx, b.t, freshCode, nil, nil))
 	b.ok(second(b.Client(b.ctx, b.t, "c")))
 }
 
@@ -288,12 +312,12 @@ func clockBack(b *bench) {
 	u := b.user("alice")
 	g := b.grant(u.ID, b.client("c"))
 	code, refresh, key := b.code(g, "code"), b.refresh(g, "r1"), b.session(u.ID, "s1", "")
-	b.ok(second(b.ConsumeCode(b.ctx, b.t, code)))
-	b.ok(second(b.RotateRefresh(b.ctx, b.t, refresh, b.nextRefresh(g, "r2"), []byte("a"), time.Second)))
+	b.ok(b.ConsumeCode(b.ctx, b.t, code, nil, nil))
+	b.ok(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: refresh, Next: b.nextRefresh(g, "r2"), Sealed: []byte("a"), Grace: time.Second})))
 	b.ok(second(b.DeleteSession(b.ctx, b.t, "s1")))
 	b.clock.Add(-time.Hour)
-	b.is(second(b.ConsumeCode(b.ctx, b.t, code)), core.ErrConsumed)
-	sealed, err := b.RotateRefresh(b.ctx, b.t, refresh, b.nextRefresh(g, "r3"), nil, time.Second)
+	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrConsumed)
+	sealed, err := b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: refresh, Next: b.nextRefresh(g, "r3"), Grace: time.Second})
 	b.is(err, core.ErrConsumed)
 	equal(b, "answer", string(sealed), "")
 	b.is(second(b.FindSession(b.ctx, b.t, key)), core.ErrNotFound)
