@@ -99,7 +99,7 @@ func TestDatabaseFailover(t *testing.T) {
 		if ok, _ := people["kept-out"].let(n); ok {
 			t.Errorf("node %d lets in who was refused before the failover", i+1)
 		}
-		// The control of the line before, and what tells that memory was dropped.
+		// The control of the line before: what the standby never had is lost.
 		eventually(t, "what is lost is forgotten", func() bool { ok, _ := again.let(n); return ok })
 		n.tells(t, "the outbox is not the one that was read before")
 	}
