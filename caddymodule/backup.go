@@ -57,6 +57,9 @@ func streams() map[string]func(ctx context.Context, app *App, w http.ResponseWri
 // spool answers with a file that is complete before the first byte leaves: a reader
 // who is slow holds no transaction open, and an error is told as one.
 func spool(w http.ResponseWriter, dir string, write func(io.Writer) error) (err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil { // with PostgreSQL it may not be there yet
+		return adminError(fmt.Errorf("make the data directory: %w", err))
+	}
 	f, err := os.CreateTemp(dir, ".spool-*") // mode 0600
 	if err != nil {
 		return adminError(fmt.Errorf("make a temporary file: %w", err))
