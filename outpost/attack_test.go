@@ -187,6 +187,82 @@ func TestStaleCookieIsCleared(t *testing.T) {
 	}
 }
 
+// F-26: credentials in the Authorization header open no page: there a login is one of the form, with
+// its waiting times. They are the application's own, and reach it from somebody who is logged in.
+func TestAuthorizationIsNoLogin(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser()
+	b.login(app + "/")
+	var key string
+	for _, key = range b.jar {
+	}
+	for _, credentials := range []string{
+		"Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==", "basic  YWxpY2U6Y29ycmVjdCBob3JzZQ==", "Basic QUxJQ0UgOmNvcnJlY3QgaG9yc2U=", "Basic !!!",
+		"Bearer " + key, "Bearer login1", "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.", "Negotiate x", "",
+	} {
+		for _, accept := range []string{"text/html", "application/json"} {
+			res := w.do("GET", app+"/", http.Header{"Authorization": {credentials}, "Accept": {accept}})
+			w.isRefused(res, credentials)
+			if want := map[string]int{"text/html": 302, "application/json": 401}[accept]; res.StatusCode != want {
+				t.Errorf("%s: %d, want %d", credentials, res.StatusCode, want)
+			}
+		}
+		// Control: with the cookie the same request is let in, with its header.
+		b.header = http.Header{"Authorization": {credentials}}
+		if b.get(app + "/"); w.got == nil || w.got.Header.Get("Authorization") != credentials {
+			t.Errorf("control: %s: %v", credentials, w.got)
+		}
+	}
+}
+
+// F-30: no cache keeps what a guard answers itself, be it a way to the login, a refusal, or the way back:
+// the next one to ask could be somebody else.
+func TestNoCacheKeepsARefusal(t *testing.T) {
+	w := newWorld(t)
+	answers := map[string]func(b *browser) *http.Response{
+		"to the login": func(b *browser) *http.Response { return b.get(app + "/style.css") },
+		"401": func(b *browser) *http.Response {
+			b.header.Set("Accept", "application/json")
+			return b.get(app + "/")
+		},
+		"start":    func(b *browser) *http.Response { return b.get(app + "/outpost.goauthentik.io/start?rd=/") },
+		"callback": func(b *browser) *http.Response { return b.get(app + "/outpost.goauthentik.io/callback?state=x&code=y") },
+		"back from the login": func(b *browser) *http.Response {
+			return b.get(w.approve(b.get(app+"/x").Header.Get("Location"), "login1", "u1"))
+		},
+		"sign out": func(b *browser) *http.Response {
+			b.login(app + "/")
+			return b.get(app + "/outpost.goauthentik.io/sign_out")
+		},
+		"a path that is ambiguous": func(b *browser) *http.Response { return b.get(app + "/public/%2e%2e/admin") },
+		"403": func(b *browser) *http.Response {
+			b.login(app + "/")
+			w.guard = &outpost.Guard{AllowGroups: []string{"nobody"}}
+			return b.get(app + "/")
+		},
+		"503": func(b *browser) *http.Response {
+			b.login(app + "/")
+			w.broken = errStore
+			return b.get(app + "/")
+		},
+	}
+	for what, answer := range answers {
+		w.guard, w.broken, w.got = &outpost.Guard{}, nil, nil
+		res := answer(w.browser())
+		if w.got != nil || res.Header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d, reached the application: %t, Cache-Control %q", what, res.StatusCode, w.got != nil, res.Header.Get("Cache-Control"))
+		}
+	}
+	// Control: what the application answers is its own to say.
+	w.guard, w.broken = &outpost.Guard{}, nil
+	w.respond = func(rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("Cache-Control", "public, max-age=60") }
+	b := w.browser()
+	b.login(app + "/")
+	if res := b.get(app + "/"); w.got == nil || res.Header.Get("Cache-Control") != "public, max-age=60" {
+		t.Errorf("control: Cache-Control %q", res.Header.Get("Cache-Control"))
+	}
+}
+
 // F-12: a store that fails, or a panic, never lets anyone in, also with a cookie that was good
 // and with an identity that is still in memory.
 func TestFailClosed(t *testing.T) {

@@ -28,6 +28,7 @@ func TestAuthorizeErrors(t *testing.T) {
 		{"O-21 alg none", "request_not_supported", []string{"request", "eyJhbGciOiJub25lIn0.e30."}},
 		{"O-21 JWE", "request_not_supported", []string{"request", "eyJhbGciOiJkaXIifQ..a.b.c"}},
 		{"O-21 long", "request_not_supported", []string{"request", strings.Repeat("a", 20000)}},
+		{"O-22 request_uri of a pushed request", "request_uri_not_supported", []string{"request_uri", "urn:ietf:params:oauth:request_uri:x"}},
 		{"O-21 request_uri http", "request_uri_not_supported", []string{"request_uri", "http://169.254.169.254/"}},
 		{"O-21 request_uri file", "request_uri_not_supported", []string{"request_uri", "file:///etc/passwd"}},
 		{"plain PKCE", "invalid_request", []string{"code_challenge_method", "plain"}},
