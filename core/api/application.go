@@ -157,7 +157,7 @@ func showApplication(c *call, a *core.Application, u *core.User) (object, error)
 	if a.Provider != 0 {
 		out["provider"] = int64(a.Provider)
 		var err error
-		provider, err = c.Store.Provider(c.ctx(), c.t, a.Provider)
+		provider, err = c.provider(a.Provider)
 		if err != nil && !errors.Is(err, core.ErrNotFound) {
 			return nil, err
 		}
@@ -206,6 +206,9 @@ func listApplications(c *call) (reply, error) {
 	count := len(rows)
 	if !launchable {
 		rows = cut(rows, p) // what is on another page need not be shown
+	}
+	if err := gatherApplications(c, rows); err != nil {
+		return reply{}, err
 	}
 	var results []any
 	for i := range rows {

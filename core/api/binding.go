@@ -43,7 +43,7 @@ func bindings() resource[bindingRow] {
 			return &bindingRow{Binding: *b}, nil
 		},
 		page: func(c *call, q Query) ([]bindingRow, int, error) {
-			list, count, err := c.Store.ListBindings(c.ctx(), c.t, q)
+			list, count, err := c.listBindings(q)
 			rows := make([]bindingRow, len(list))
 			for i := range list {
 				rows[i].Binding = list[i]
@@ -71,12 +71,17 @@ func bindings() resource[bindingRow] {
 		fresh: func(*call) *bindingRow {
 			return &bindingRow{Binding: policy.Binding{Enabled: true, Timeout: policy.DefaultTimeout}}
 		},
-		read:  readBinding,
-		check: checkBinding,
-		carry: func(from, to *bindingRow) { to.User = from.User },
-		show:  showBinding,
-		label: func(b *bindingRow) (string, string) { return string(b.ID), bindingName(&b.Binding) },
+		read:   readBinding,
+		check:  checkBinding,
+		carry:  func(from, to *bindingRow) { to.User = from.User },
+		gather: gatherBound,
+		show:   showBinding,
+		label:  func(b *bindingRow) (string, string) { return string(b.ID), bindingName(&b.Binding) },
 	}
+}
+
+func (c *call) listBindings(q Query) ([]policy.Binding, int, error) {
+	return c.Store.ListBindings(c.ctx(), c.t, q)
 }
 
 // bindingName is what lists and events call a binding.
@@ -193,7 +198,7 @@ func showBinding(c *call, b *bindingRow) (any, error) {
 	}
 	switch {
 	case b.Policy != "":
-		p, err := c.Store.Policy(c.ctx(), c.t, b.Policy)
+		p, err := c.policyOf(b.Policy)
 		if err == nil && c.may("authentik_policies_expression.view_expressionpolicy") {
 			out["policy_obj"], err = showPolicy(c, p)
 		}
@@ -205,7 +210,7 @@ func showBinding(c *call, b *bindingRow) (any, error) {
 		}
 		return out, unlessGone(err)
 	case b.User != "":
-		u, err := c.Store.User(c.ctx(), c.t, b.User)
+		u, err := c.userOf(b.User)
 		if err == nil {
 			out["user"] = u.PK
 		}

@@ -55,6 +55,9 @@ func clients() resource[core.Client] {
 		},
 		read:  readClient,
 		check: checkClient,
+		gather: func(c *call, rows []core.Client) error {
+			return c.gatherAssigned(of(rows, func(v *core.Client) []core.ProviderID { return []core.ProviderID{v.ID} }))
+		},
 		show:  showClient,
 		label: func(v *core.Client) (string, string) { return strconv.FormatInt(int64(v.ID), 10), v.Name },
 	}

@@ -87,6 +87,9 @@ func listEvents(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := c.gatherPeople(of(rows, func(e *core.Event) []core.UserID { return []core.UserID{e.User} })); err != nil {
+		return reply{}, err
+	}
 	people := map[core.UserID]object{}
 	var results []any
 	for i := range rows {
@@ -138,7 +141,7 @@ func showEvent(c *call, e *core.Event, people map[core.UserID]object) (object, e
 	if !met {
 		user = object{}
 		if e.User != "" {
-			u, err := c.Store.User(c.ctx(), c.t, e.User)
+			u, err := c.userOf(e.User)
 			if err != nil && !errors.Is(err, core.ErrNotFound) {
 				return nil, err
 			}

@@ -89,9 +89,10 @@ func groups() resource[groupRow] {
 			}
 			references(f, "roles", &g.Roles)
 		},
-		check: checkGroup,
-		show:  showGroup,
-		label: func(g *groupRow) (string, string) { return string(g.ID), g.Name },
+		check:  checkGroup,
+		gather: gatherInGroups,
+		show:   showGroup,
+		label:  func(g *groupRow) (string, string) { return string(g.ID), g.Name },
 	}
 }
 
@@ -172,22 +173,6 @@ func membersOf(c *call, id core.GroupID) ([]core.User, error) {
 		func(q Query) ([]core.User, int, error) { return c.Store.ListUsers(c.ctx(), c.t, q) })
 }
 
-// role finds a role, once for each call.
-func (c *call) role(id core.RoleID) (*core.Role, error) {
-	if r, ok := c.knownRoles[id]; ok {
-		return r, nil
-	}
-	r, err := c.Store.Role(c.ctx(), c.t, id)
-	if err != nil {
-		return nil, err
-	}
-	if c.knownRoles == nil {
-		c.knownRoles = map[core.RoleID]*core.Role{}
-	}
-	c.knownRoles[id] = r
-	return r, nil
-}
-
 // showRoles shows those that may be seen.
 func showRoles(c *call, ids []core.RoleID) ([]object, error) {
 	out := []object{}
@@ -254,14 +239,7 @@ func relatedGroupShape() shape {
 }
 
 func showGroup(c *call, g *groupRow) (any, error) {
-	members, err := membersOf(c, g.ID)
-	if err != nil {
-		return nil, err
-	}
-	children, err := c.Store.ChildGroups(c.ctx(), c.t, g.ID)
-	if err != nil {
-		return nil, err
-	}
+	members, children := c.looked.members[g.ID], c.looked.children[g.ID]
 	out := briefGroup(&g.Group)
 	own := object{
 		"users": pks(members), "users_obj": nil, "parents": list(g.Parents), "parents_obj": nil,
@@ -269,6 +247,7 @@ func showGroup(c *call, g *groupRow) (any, error) {
 		"roles": list(g.Roles), "inherited_roles_obj": nil,
 	}
 	maps.Copy(out, own)
+	var err error
 	if out["roles_obj"], err = showRoles(c, g.Roles); err != nil {
 		return nil, err
 	}

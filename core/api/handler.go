@@ -177,9 +177,18 @@ type call struct {
 
 	body    *fields
 	partial bool // PATCH
-	known   map[core.GroupID]*core.Group
-
-	knownRoles map[core.RoleID]*core.Role
+	// looked are what was looked up for this answer.
+	looked struct {
+		users     looked[core.UserID, core.User]
+		groups    looked[core.GroupID, core.Group]
+		roles     looked[core.RoleID, core.Role]
+		policies  looked[core.PolicyID, core.ExpressionPolicy]
+		providers looked[core.ProviderID, core.Provider]
+		assigned  looked[core.ProviderID, core.Application] // by provider
+		bound     looked[core.PolicyID, int]                // how many bindings
+		members   map[core.GroupID][]core.User
+		children  map[core.GroupID][]core.Group
+	}
 }
 
 func (c *call) ctx() context.Context { return c.r.Context() }

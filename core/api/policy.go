@@ -88,8 +88,9 @@ func policies() resource[core.ExpressionPolicy] {
 			}
 			return nil
 		},
-		show:  func(c *call, p *core.ExpressionPolicy) (any, error) { return showPolicy(c, p) },
-		label: func(p *core.ExpressionPolicy) (string, string) { return string(p.ID), p.Name },
+		gather: gatherPolicies,
+		show:   func(c *call, p *core.ExpressionPolicy) (any, error) { return showPolicy(c, p) },
+		label:  func(p *core.ExpressionPolicy) (string, string) { return string(p.ID), p.Name },
 	}
 }
 
@@ -102,12 +103,6 @@ func showPolicy(c *call, p *core.ExpressionPolicy) (object, error) {
 		"pk": string(p.ID), "name": p.Name, "execution_logging": p.Logging, "expression": p.Expression, "bound_to": bound,
 		"component": policyComponent, "verbose_name": "Expression Policy", "verbose_name_plural": "Expression Policies", "meta_model_name": policyModel,
 	}, nil
-}
-
-// bound counts the bindings of a policy.
-func (c *call) bound(id core.PolicyID) (int, error) {
-	_, n, err := c.Store.ListBindings(c.ctx(), c.t, Query{Where: map[string][]string{"policy": {string(id)}}, Limit: 1})
-	return n, err
 }
 
 // policyParameters are those of the list of all kinds beside its filters.
@@ -136,6 +131,9 @@ func listPolicies(c *call) (reply, error) {
 	}
 	rows, err := every(q, func(q Query) ([]core.ExpressionPolicy, int, error) { return c.Store.ListPolicies(c.ctx(), c.t, q) })
 	if err != nil {
+		return reply{}, err
+	}
+	if err := gatherPolicies(c, rows); err != nil {
 		return reply{}, err
 	}
 	rows = slices.DeleteFunc(rows, func(row core.ExpressionPolicy) bool {

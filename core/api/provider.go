@@ -170,7 +170,7 @@ func showProvider(c *call, p core.Provider) (object, error) {
 		"assigned_application_slug": nil, "assigned_application_name": nil,
 		"assigned_backchannel_application_slug": nil, "assigned_backchannel_application_name": nil,
 	}
-	app, err := c.Store.ApplicationByProvider(c.ctx(), c.t, b.ID)
+	app, err := c.assignedTo(b.ID)
 	if errors.Is(err, core.ErrNotFound) {
 		return out, nil
 	}
@@ -211,6 +211,9 @@ func listProviders(c *call) (reply, error) {
 		}
 		return int(x.ID - y.ID)
 	})
+	if err := c.gatherAssigned(of(rows, func(p *core.Provider) []core.ProviderID { return []core.ProviderID{(*p).ProviderID()} })); err != nil {
+		return reply{}, err
+	}
 	var results []any
 	for _, row := range rows {
 		out, err := showProvider(c, row)

@@ -62,6 +62,9 @@ func proxyProviders() resource[core.ProxyProvider] {
 			}
 			return checkFederation(c, f, v.FederationSources, v.FederationProviders)
 		},
+		gather: func(c *call, rows []core.ProxyProvider) error {
+			return c.gatherAssigned(of(rows, func(v *core.ProxyProvider) []core.ProviderID { return []core.ProviderID{v.ID} }))
+		},
 		show:  showProxy,
 		label: func(v *core.ProxyProvider) (string, string) { return strconv.FormatInt(int64(v.ID), 10), v.Name },
 	}

@@ -44,6 +44,9 @@ type resource[T any] struct {
 	// after follows a change; old is nil for a new object, v for one deleted.
 	// Nil: nothing.
 	after func(c *call, old, v *T) error
+	// gather looks up together what show needs of each row: see looked. It runs before
+	// show. Nil: nothing.
+	gather func(c *call, rows []T) error
 	// show is the object in an answer.
 	show func(c *call, v *T) (any, error)
 	// label is what events call it.
@@ -143,6 +146,11 @@ func (s resource[T]) serveList(c *call) (reply, error) {
 }
 
 func (s resource[T]) showPage(c *call, p page, count int, rows []T) (reply, error) {
+	if s.gather != nil {
+		if err := s.gather(c, rows); err != nil {
+			return reply{}, err
+		}
+	}
 	results := make([]any, 0, len(rows))
 	for i := range rows {
 		v, err := s.show(c, &rows[i])
@@ -176,6 +184,11 @@ func (s resource[T]) serveOne(c *call) (reply, error) {
 }
 
 func (s resource[T]) answer(c *call, v *T, with func(any) (reply, error)) (reply, error) {
+	if s.gather != nil {
+		if err := s.gather(c, []T{*v}); err != nil {
+			return reply{}, err
+		}
+	}
 	body, err := s.show(c, v)
 	if err != nil {
 		return reply{}, err

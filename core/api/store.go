@@ -61,8 +61,6 @@ type GroupStore interface {
 	RemoveMember(ctx context.Context, t core.TenantID, id core.GroupID, user int64) error
 	// GroupMembers are the direct members, by PK.
 	GroupMembers(ctx context.Context, t core.TenantID, id core.GroupID, limit int) ([]core.User, error)
-	// ChildGroups are the groups that name id as a parent.
-	ChildGroups(ctx context.Context, t core.TenantID, id core.GroupID) ([]core.Group, error)
 }
 
 // RoleStore is the write side of roles, and what they come to.

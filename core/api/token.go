@@ -76,8 +76,9 @@ func tokens() resource[tokenRow] {
 				to.Expires = from.Expires
 			}
 		},
-		show:  showToken,
-		label: func(t *tokenRow) (string, string) { return t.ID, t.Identifier },
+		gather: gatherTokens,
+		show:   showToken,
+		label:  func(t *tokenRow) (string, string) { return t.ID, t.Identifier },
 	}
 }
 
@@ -168,7 +169,7 @@ func checkToken(c *call, f *fields, t, old *tokenRow) error {
 }
 
 func showToken(c *call, t *tokenRow) (any, error) {
-	u, err := c.Store.User(c.ctx(), c.t, t.User)
+	u, err := c.userOf(t.User)
 	if err != nil {
 		return nil, fmt.Errorf("token's user: %w", err)
 	}

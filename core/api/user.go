@@ -74,8 +74,9 @@ func users() resource[core.User] {
 			}
 			return nil
 		},
-		show:  func(c *call, u *core.User) (any, error) { return showUser(c, u) },
-		label: func(u *core.User) (string, string) { return strconv.FormatInt(u.PK, 10), u.UserName },
+		gather: gatherUsers,
+		show:   func(c *call, u *core.User) (any, error) { return showUser(c, u) },
+		label:  func(u *core.User) (string, string) { return strconv.FormatInt(u.PK, 10), u.UserName },
 	}
 }
 
@@ -227,22 +228,6 @@ func (c *call) endSessions(u core.UserID) error {
 		return fmt.Errorf("end the user's sessions: %w", err)
 	}
 	return nil
-}
-
-// group finds a group, once for each call.
-func (c *call) group(id core.GroupID) (*core.Group, error) {
-	if g, ok := c.known[id]; ok {
-		return g, nil
-	}
-	g, err := c.Store.Group(c.ctx(), c.t, id)
-	if err != nil {
-		return nil, err
-	}
-	if c.known == nil {
-		c.known = map[core.GroupID]*core.Group{}
-	}
-	c.known[id] = g
-	return g, nil
 }
 
 // isSuperuser reports whether any of the groups, or of their ancestors, makes its

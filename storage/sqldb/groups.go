@@ -110,6 +110,8 @@ func groupFilter(name string) (filter, bool) {
 		return truth("g.superuser"), true
 	case "members_by_pk":
 		return number(`g.id IN (SELECT m.group_id FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.pk`).close(), true
+	case "parents":
+		return equals(`g.id IN (SELECT p.group_id FROM group_parents p WHERE p.parent_id`).close(), true
 	case "roles_by_pk":
 		return equals(`g.id IN (SELECT r.group_id FROM group_roles r WHERE r.role_id`).close(), true
 	case "members_by_username":
@@ -161,16 +163,6 @@ func (db *DB) GroupMembers(ctx context.Context, t core.TenantID, id core.GroupID
 		}
 		var n int
 		return q.row(ctx, `SELECT 1 FROM groups WHERE id = $1`, id).Scan(&n)
-	})
-	return out, err
-}
-
-// ChildGroups lists the groups that name id as a parent, by name.
-func (db *DB) ChildGroups(ctx context.Context, t core.TenantID, id core.GroupID) (out []core.Group, err error) {
-	err = db.read(ctx, t, directory, "read child groups", func(q *conn) error {
-		out, _, err = q.groups(ctx, `SELECT `+groupColumns+`, 0 FROM groups g JOIN group_parents p ON p.group_id = g.id
-			WHERE p.parent_id = $1 ORDER BY g.name_fold, g.pk`, id)
-		return err
 	})
 	return out, err
 }

@@ -64,11 +64,13 @@ type parameter struct {
 	Schema                struct {
 		Type, Format string
 		Enum         []string
+		Default      any
 		Items        struct{ Type, Format string }
 	}
 }
 
-func walkLists(t *testing.T, db *sqldb.DB) {
+// apiOf asks the API over a store, as a superuser.
+func apiOf(t *testing.T, db *sqldb.DB) (get func(path string, query url.Values) (int, []byte)) {
 	t.Helper()
 	admins := &core.Group{Name: "who walk over lists", Superuser: true}
 	must(t, db.CreateGroup(t.Context(), core.DefaultTenant, admins, nil))
@@ -79,7 +81,7 @@ func walkLists(t *testing.T, db *sqldb.DB) {
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
 	h := &api.Handler{Store: db, Now: db.Now, Log: log, Policy: &policy.Engine{Store: db, Now: db.Now, Log: log}}
-	get := func(path string, query url.Values) (int, []byte) {
+	return func(path string, query url.Values) (int, []byte) {
 		r := httptest.NewRequest(http.MethodGet, "http://auth.test/api/v3"+path+"?"+query.Encode(), nil)
 		r.Header.Set("Authorization", "Bearer the key")
 		w := httptest.NewRecorder()
@@ -87,6 +89,11 @@ func walkLists(t *testing.T, db *sqldb.DB) {
 			ClientIP: netip.MustParseAddr("192.0.2.7"), URI: r.URL.RequestURI(), ID: "r"})))
 		return w.Code, w.Body.Bytes()
 	}
+}
+
+// listsOf are the lists of the API's document, by path, with their parameters.
+func listsOf(t *testing.T, get func(string, url.Values) (int, []byte)) map[string][]parameter {
+	t.Helper()
 	var document struct {
 		Paths map[string]map[string]struct {
 			OperationID string
@@ -95,32 +102,44 @@ func walkLists(t *testing.T, db *sqldb.DB) {
 	}
 	_, body := get("/schema/", url.Values{"format": {"json"}})
 	must(t, json.Unmarshal(body, &document))
-	lists := 0
-	for _, path := range slices.Sorted(maps.Keys(document.Paths)) {
-		op, ok := document.Paths[path]["get"]
-		if !ok || strings.Contains(path, "{") || !slices.ContainsFunc(op.Parameters, func(p parameter) bool { return p.Name == "page" }) {
-			continue
+	out := map[string][]parameter{}
+	for path, methods := range document.Paths {
+		op, ok := methods["get"]
+		if ok && !strings.Contains(path, "{") && slices.ContainsFunc(op.Parameters, func(p parameter) bool { return p.Name == "page" }) {
+			out[path] = op.Parameters
 		}
-		lists++
-		always := url.Values{}
-		if strings.HasSuffix(path, "/assigned_by_roles/") {
-			always.Set("model", "authentik_core.user") // it refuses to list without
-		}
-		if code, _ := get(path, always); code != http.StatusOK {
+	}
+	if len(out) < 10 {
+		t.Fatalf("the document has %d lists only", len(out))
+	}
+	return out
+}
+
+// always is what a list refuses to be asked without.
+func always(path string) url.Values {
+	if strings.HasSuffix(path, "/assigned_by_roles/") {
+		return url.Values{"model": {"authentik_core.user"}}
+	}
+	return url.Values{}
+}
+
+func walkLists(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	get := apiOf(t, db)
+	lists := listsOf(t, get)
+	for _, path := range slices.Sorted(maps.Keys(lists)) {
+		if code, _ := get(path, always(path)); code != http.StatusOK {
 			t.Errorf("%s: %d", path, code)
 		}
-		for _, p := range op.Parameters {
+		for _, p := range lists[path] {
 			for _, value := range p.values() {
-				query := maps.Clone(always)
+				query := always(path)
 				query.Set(p.Name, value)
 				if code, _ := get(path, query); code != http.StatusOK && code != http.StatusNotFound && p.answered() {
 					t.Errorf("%s?%s=%s: %d", path, p.Name, value, code)
 				}
 			}
 		}
-	}
-	if lists < 10 {
-		t.Fatalf("the document has %d lists only", lists)
 	}
 }
 

@@ -28,7 +28,6 @@ func Walk(t *testing.T, open Open) {
 		}
 	}
 	b.ok(second(b.UserByLogin(b.ctx, b.t, canary))) // by name; the probe asks by address
-	b.ok(second(b.ChildGroups(b.ctx, b.t, w.group.ID)))
 	for _, field := range []string{"username", "email", "name", "uuid", "type", "path"} {
 		for _, lookup := range []string{"", "__iexact", "__startswith", "__contains", "__icontains"} {
 			b.ok(second(b.FindUsers(b.ctx, b.t, map[string]any{field + lookup: canary}, 9)))
