@@ -126,7 +126,7 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 	sh.recent.Fresh = sh.fresh
 	sh.ring = &keys.Ring{Store: sh.recent, Now: sh.clock.Now}
 	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: sh.clock.Now}
-	sh.expressions = &expression.Evaluator{Directory: sh.db, Policies: sh.db, Log: log, Now: sh.clock.Wall, Events: sh.db, HashUser: sh.hashUser}
+	sh.expressions = &expression.Evaluator{Directory: sh.recent, Policies: sh.db, Log: log, Now: sh.clock.Wall, Events: sh.db, HashUser: sh.hashUser}
 	sh.policies = &policy.Engine{Store: sh.db, Expressions: sh.expressions, Events: sh.db, Now: sh.clock.Now, Log: log}
 	sh.expressions.Entitlements = sh.policies.Entitlements
 	sh.db.OnChange = sh.changed

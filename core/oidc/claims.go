@@ -50,6 +50,9 @@ func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User,
 		User: user, Groups: groups, Request: info, Provider: to.client, Application: to.app,
 		Context: map[string]any{"oauth_scopes": scopes}, HashedUserID: user.HashedID(info.Tenant.UUID),
 	}
+	if env.Groups == nil {
+		env.Groups = []core.Group{} // there are none: nobody is to look again
+	}
 	results := make([]map[string]any, len(mappings))
 	var failed []core.MappingFailure
 	ownFailed := false

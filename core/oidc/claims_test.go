@@ -1,6 +1,7 @@
 package oidc_test
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/expression"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -160,4 +162,34 @@ func TestUserinfoIsFresh(t *testing.T) {
 	if _, info := w.userinfo(got.Access); len(info["groups"].([]any)) != 0 {
 		t.Errorf("groups: %v", info["groups"])
 	}
+}
+
+// Mappings get the groups that the token's decision was made with, also where there are none:
+// nobody looks again.
+func TestMappingsGetTheGroups(t *testing.T) {
+	w := newWorld(t)
+	w.op.Expressions = &expression.Evaluator{Directory: forgetful{w.db}, Log: w.op.Log, Now: w.clock.Now}
+	failed := func() int {
+		t.Helper()
+		client, err := w.db.Client(w.ctx(), tenantID, w.client.ClientID)
+		check(t, err)
+		_, failed, err := w.op.Preview(w.ctx(), client, w.app, w.alice, nil)
+		check(t, err)
+		return len(failed)
+	}
+	w.addMapping("names", `return {"names": [g.name for g in user.groups.all()]}`)
+	if n := failed(); n != 0 {
+		t.Errorf("%d mappings failed", n)
+	}
+	w.addMapping("another", `return {"of": len(ak_user_by(username="alice").groups.all())}`)
+	if n := failed(); n != 1 { // control
+		t.Errorf("%d mappings failed, want 1", n)
+	}
+}
+
+// forgetful cannot tell the groups of a user.
+type forgetful struct{ expression.Directory }
+
+func (forgetful) UserGroups(context.Context, core.TenantID, core.UserID) ([]core.Group, error) {
+	return nil, errDisk
 }

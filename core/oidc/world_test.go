@@ -111,7 +111,7 @@ func newWorld(t testing.TB) *world {
 	w.op = &oidc.Provider{
 		Store: recent, Users: recent, Applications: recent, Sessions: w.db,
 		Keys: &keys.Ring{Store: w.db, Now: w.clock.Now}, Master: master,
-		Expressions: &expression.Evaluator{Directory: w.db, Log: log, Now: w.clock.Now},
+		Expressions: &expression.Evaluator{Directory: recent, Log: log, Now: w.clock.Now},
 		Login:       w.login, Events: w.db, Now: w.clock.Now, Wall: w.clock.Wall, Log: log, Generation: recent.Generation,
 	}
 	evaluator := &expression.Evaluator{Directory: w.db, Log: log, Now: w.clock.Now}

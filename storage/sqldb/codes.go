@@ -8,18 +8,6 @@ import (
 	"github.com/postern-sso/postern/core/oidc"
 )
 
-func (c *conn) code(ctx context.Context, hash [32]byte) (code *oidc.Code, used bool, err error) {
-	code = &oidc.Code{Hash: hash}
-	var expires, at int64
-	err = c.row(ctx, `SELECT grant_id, client_id, redirect_uri, challenge, method, expires, used FROM codes WHERE hash = $1`, hash).
-		Scan(&code.Grant, &code.ClientID, &code.RedirectURI, &code.Challenge, &code.Method, &expires, &at)
-	if err != nil {
-		return nil, false, err
-	}
-	code.Expires = fromMicros(expires)
-	return code, at != 0, nil
-}
-
 // SaveCode keeps a code. Where its grant is gone: core.ErrNotFound.
 func (db *DB) SaveCode(ctx context.Context, t core.TenantID, c *oidc.Code) error {
 	return db.write(ctx, t, directory, "save code", func(x *tx) error {
@@ -36,26 +24,37 @@ func (db *DB) SaveCode(ctx context.Context, t core.TenantID, c *oidc.Code) error
 // core.ErrConsumed, still with the code.
 func (db *DB) Code(ctx context.Context, t core.TenantID, hash [32]byte) (c *oidc.Code, g *oidc.Grant, err error) {
 	err = db.read(ctx, t, directory, "read code", func(q *conn) error {
-		var used bool
-		if c, used, err = q.code(ctx, hash); err != nil {
-			return err
-		}
-		if used {
-			return core.ErrConsumed
-		}
-		g, err = q.grant(ctx, c.Grant)
-		if errors.Is(err, core.ErrNotFound) {
-			return nil
+		var used int64
+		c, g, used, err = scanCode(q.row(ctx, `SELECT c.client_id, c.redirect_uri, c.challenge, c.method, c.expires, c.used, `+grantColumns+`
+			FROM codes c JOIN grants g ON g.id = c.grant_id WHERE c.hash = $1`, hash))
+		if err == nil && used != 0 {
+			err = core.ErrConsumed
 		}
 		return err
 	})
 	switch {
 	case errors.Is(err, core.ErrConsumed):
+		c.Hash = hash
 		return c, nil, err
 	case err != nil:
 		return nil, nil, err
 	}
+	c.Hash = hash
+	if !db.now().Before(g.Expires) {
+		g = nil
+	}
 	return c, g, nil
+}
+
+func scanCode(s scanner) (*oidc.Code, *oidc.Grant, int64, error) {
+	var c oidc.Code
+	var expires, used int64
+	g, err := scanGrant(s, &c.ClientID, &c.RedirectURI, &c.Challenge, &c.Method, &expires, &used)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	c.Grant, c.Expires = g.ID, fromMicros(expires)
+	return &c, g, used, nil
 }
 
 // ConsumeCode marks a code used, in one statement, and keeps what it was redeemed for with
@@ -65,7 +64,8 @@ func (db *DB) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, f
 		// used holds the time, never 0 whatever the clock says.
 		err := x.must(ctx, `UPDATE codes SET used = $2 WHERE hash = $1 AND used = 0`, hash, max(1, micros(db.now())))
 		if errors.Is(err, core.ErrNotFound) {
-			if _, _, err = x.code(ctx, hash); err == nil {
+			var used int64
+			if err = x.row(ctx, `SELECT used FROM codes WHERE hash = $1`, hash).Scan(&used); err == nil {
 				err = core.ErrConsumed
 			}
 		}

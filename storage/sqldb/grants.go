@@ -13,7 +13,7 @@ import (
 // Grant returns core.ErrNotFound for one that never was, was revoked or has expired.
 func (db *DB) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (g *oidc.Grant, err error) {
 	err = db.read(ctx, t, directory, "read grant", func(q *conn) error {
-		g, err = q.grant(ctx, id)
+		g, err = scanGrant(q.row(ctx, `SELECT `+grantColumns+` FROM grants g WHERE g.id = $1 AND g.expires > $2`, id, micros(db.now())))
 		return err
 	})
 	if err != nil {
@@ -22,13 +22,14 @@ func (db *DB) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (g *o
 	return g, nil
 }
 
-func (c *conn) grant(ctx context.Context, id oidc.GrantID) (*oidc.Grant, error) {
+const grantColumns = `g.id, g.client_id, coalesce(g.provider_id, 0), g.user_id, g.session_id, g.scopes, g.nonce, g.auth_time, g.amr, g.acr, g.created, g.expires`
+
+// scanGrant reads grantColumns, and what comes before them into the rest.
+func scanGrant(s scanner, before ...any) (*oidc.Grant, error) {
 	var g oidc.Grant
 	var scopes, amr string
 	var auth, created, expires int64
-	err := c.row(ctx, `SELECT id, client_id, coalesce(provider_id, 0), user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires
-		FROM grants WHERE id = $1 AND expires > $2`, id, micros(c.db.now())).
-		Scan(&g.ID, &g.ClientID, &g.Provider, &g.User, &g.Session, &scopes, &g.Nonce, &auth, &amr, &g.ACR, &created, &expires)
+	err := s.Scan(append(before, &g.ID, &g.ClientID, &g.Provider, &g.User, &g.Session, &scopes, &g.Nonce, &auth, &amr, &g.ACR, &created, &expires)...)
 	if err != nil {
 		return nil, err
 	}
