@@ -52,10 +52,22 @@ command line, where other users of the machine could see them.`,
 			group.AddCommand(groupCommands()...)
 			key := &cobra.Command{Use: "key", Short: "Lists and replaces signing keys, and changes the master secret"}
 			key.AddCommand(keyCommands()...)
+			for _, c := range []*cobra.Command{cmd, user, group, key} {
+				c.RunE, c.SilenceUsage = noCommand, true
+			}
 			cmd.AddCommand(user, group, key, explainCommand())
 			cmd.AddCommand(backupCommands()...)
 		},
 	})
+}
+
+// noCommand refuses a word that is no command: cobra shows the help and reports success, and a script
+// that misspelled `deactivate` would go on.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	return fmt.Errorf("there is no command %q: %s --help lists those that there are", args[0], cmd.CommandPath())
 }
 
 // userCommand is one action of people on the command line.

@@ -70,6 +70,9 @@ func acquire(ctx context.Context, s settings, log *slog.Logger) (*shared, error)
 	if errors.Is(err, sqldb.ErrLocked) && s.openHere() {
 		return nil, fmt.Errorf("secret: this server has %s open with another one, which a reload cannot change: stop it, change the secret with `caddy postern key rewrap`, start it again", s.data)
 	}
+	if errors.Is(err, sqldb.ErrLocked) {
+		return nil, fmt.Errorf("%w: stop that one first, or give this one a directory of its own", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/sqldb"
 )
 
 // oldSecretFile is where the secret file is kept that is being replaced, until
@@ -66,6 +67,9 @@ func runRewrap(cmd *cobra.Command, _ []string) error {
 		n, err = rewrapFile(ctx, s, log)
 	} else {
 		n, err = rewrapConfigured(ctx, s, log)
+	}
+	if errors.Is(err, sqldb.ErrLocked) {
+		return fmt.Errorf("%w: stop the server first", err)
 	}
 	if err != nil {
 		return err

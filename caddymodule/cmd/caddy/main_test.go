@@ -68,7 +68,10 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for file, title := range map[string]string{"people": "People and groups", "keys": "Signing keys and the master secret", "helpdesk": "A helpdesk that sets passwords"} {
+			for file, title := range map[string]string{
+				"people": "People and groups", "keys": "Signing keys and the master secret", "helpdesk": "A helpdesk that sets passwords",
+				"minio": "MinIO", "bindings": "Who may open an application", "backup": "Back up, and move to another machine",
+			} {
 				blocks := shell(string(readme), title)
 				if len(blocks) == 0 {
 					return errors.New("README.md has no recipe: " + title)
