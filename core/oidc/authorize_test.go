@@ -129,14 +129,14 @@ func TestFormPost(t *testing.T) {
 	}
 	for _, want := range []string{
 		`action="` + redirectURI + `"`, `method="post"`, `name="code"`, `name="state" value="&#34;&gt;&lt;img src=x`, `name="iss"`, `<button type="submit"`,
-		`src="/application/o/form-post.js"`,
+		`src="/application/o/form-post.js"`, `href="/application/o/form-post.css"`,
 	} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("no %s in %s", want, a.body)
 		}
 	}
 	csp := a.Header.Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
+	for _, want := range []string{"default-src 'none'", "style-src 'self'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
 		if !strings.Contains(csp, want) {
 			t.Errorf("no %s in %s", want, csp)
 		}
@@ -148,6 +148,9 @@ func TestFormPost(t *testing.T) {
 	script := b.open("/application/o/form-post.js")
 	if script.StatusCode != http.StatusOK || !strings.HasPrefix(script.Header.Get("Content-Type"), "text/javascript") || !strings.Contains(script.body, ".submit()") {
 		t.Errorf("script: %d %s", script.StatusCode, script.body)
+	}
+	if style := b.open("/application/o/form-post.css"); style.StatusCode != http.StatusOK || !strings.HasPrefix(style.Header.Get("Content-Type"), "text/css") {
+		t.Errorf("style: %d %v", style.StatusCode, style.Header)
 	}
 	w.clock.Add(time.Minute)
 	if a := b.authorize("response_mode", "form_post", "prompt", "none", "max_age", "0"); !strings.Contains(a.body, `value="login_required"`) {

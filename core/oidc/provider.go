@@ -91,6 +91,7 @@ func (p *Provider) routes() []route {
 	return []route{
 		{"authorize/", "GET POST", p.authorize}, // no HEAD: it would issue a code
 		{"form-post.js", "GET HEAD", p.formPostScript},
+		{"form-post.css", "GET HEAD", p.formPostStyle},
 		{"token/", "POST OPTIONS", p.token},
 		{"userinfo/", "GET HEAD POST OPTIONS", p.userinfo},
 		{"introspect/", "POST", p.introspect},

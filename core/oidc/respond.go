@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"html/template"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -96,6 +97,7 @@ var formPostPage = template.Must(template.New("form_post").Parse(`<!doctype html
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Continue to {{.Application}}</title>
+<link rel="stylesheet" href="{{.Style}}">
 <script src="{{.Script}}" defer></script>
 </head>
 <body>
@@ -115,13 +117,13 @@ var formPostPage = template.Must(template.New("form_post").Parse(`<!doctype html
 func (p *Provider) formPost(w http.ResponseWriter, r *http.Request, a *AuthRequest, to *target, fields []field) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("X-Frame-Options", "DENY")
 	if core.Request(r.Context()).Scheme == "https" {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	err := formPostPage.Execute(w, map[string]any{
-		"Application": to.app.Name, "Script": prefix + "form-post.js", "Action": a.RedirectURI, "Fields": fields,
+		"Application": to.app.Name, "Script": prefix + "form-post.js", "Style": prefix + "form-post.css", "Action": a.RedirectURI, "Fields": fields,
 	})
 	if err != nil {
 		p.Log.DebugContext(r.Context(), "oidc: write a form_post page", "error", err)
@@ -130,10 +132,22 @@ func (p *Provider) formPost(w http.ResponseWriter, r *http.Request, a *AuthReque
 
 // formPostScript sends the form at once, where script runs.
 func (p *Provider) formPostScript(w http.ResponseWriter, r *http.Request) {
+	p.formPostFile(w, r, "text/javascript", "document.forms[0].submit();\n")
+}
+
+// formPostStyle is for whoever sees the form: without script they press its button.
+func (p *Provider) formPostStyle(w http.ResponseWriter, r *http.Request) {
+	p.formPostFile(w, r, "text/css", `:root { color-scheme: light dark; font: 1.125rem/1.5 system-ui, sans-serif; }
+body { max-width: 28rem; margin: 15vh auto 0; padding: 0 1rem; text-align: center; overflow-wrap: anywhere; }
+button { font: inherit; width: 100%; padding: 0.75rem 1rem; }
+`)
+}
+
+func (p *Provider) formPostFile(w http.ResponseWriter, r *http.Request, kind, body string) {
 	h := w.Header()
-	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	h.Set("Content-Type", kind+"; charset=utf-8")
 	h.Set("Cache-Control", "public, max-age=86400")
-	if _, err := w.Write([]byte("document.forms[0].submit();\n")); err != nil {
-		p.Log.DebugContext(r.Context(), "oidc: write a script", "error", err)
+	if _, err := io.WriteString(w, body); err != nil {
+		p.Log.DebugContext(r.Context(), "oidc: write what the form_post page needs", "error", err)
 	}
 }
