@@ -29,10 +29,13 @@ func (db *DB) TenantByHost(ctx context.Context, host string) (*core.Tenant, erro
 	}
 	t, ok := db.registry.Load().host(strings.ToLower(host))
 	if !ok {
-		return nil, fmt.Errorf("find tenant by host: %w", core.ErrNotFound)
+		return nil, errNoTenant
 	}
 	return t, nil
 }
+
+// errNoTenant is made once: each request to a guarded application asks for its host.
+var errNoTenant = fmt.Errorf("find tenant by host: %w", core.ErrNotFound)
 
 func (r *registry) host(host string) (*core.Tenant, bool) {
 	t, ok := r.byHost[host]
