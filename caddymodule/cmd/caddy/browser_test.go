@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/net/html"
 )
@@ -30,6 +32,7 @@ type request struct {
 	jar, method, url, body string
 	header                 http.Header
 	follow                 bool
+	quic                   bool // by HTTP/3
 }
 
 // client is a browser without script: it keeps cookies, and knows, as browsers do, that
@@ -65,6 +68,20 @@ func (s *script) client(ts *testscript.TestScript, jar string, steps *[]string, 
 	return c
 }
 
+// overQUIC speaks HTTP/3 and nothing else to this machine, whatever the host's name is.
+func overQUIC() *http3.Transport {
+	return &http3.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // as in client
+		Dial: func(ctx context.Context, addr string, t *tls.Config, q *quic.Config) (*quic.Conn, error) {
+			_, port, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			return quic.DialAddrEarly(ctx, "127.0.0.1:"+port, t, q)
+		},
+	}
+}
+
 func (s *script) open(ts *testscript.TestScript, q request) {
 	var body io.Reader
 	if q.body != "" {
@@ -88,7 +105,13 @@ func (s *script) open(ts *testscript.TestScript, q request) {
 		r.Header.Del("Host")
 	}
 	var steps []string
-	res, err := s.client(ts, q.jar, &steps, q.follow).Do(r)
+	client := s.client(ts, q.jar, &steps, q.follow)
+	if q.quic {
+		transport := overQUIC()
+		defer transport.Close()
+		client.Transport = transport
+	}
+	res, err := client.Do(r)
 	ts.Check(err)
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
@@ -104,8 +127,9 @@ func cmdBrowse(ts *testscript.TestScript, neg bool, args []string) {
 	status := ""
 	for len(args) > 1 {
 		flag := args[0]
-		if flag == "-nofollow" {
-			q.follow = false
+		if flag == "-nofollow" || flag == "-http3" {
+			q.follow = q.follow && flag != "-nofollow"
+			q.quic = q.quic || flag == "-http3"
 			args = args[1:]
 			continue
 		}
