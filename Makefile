@@ -32,9 +32,8 @@ test-short: ## unit tests and the embedded backends only
 	$(CADDY_TEST) -short ./caddymodule/...
 	@echo "left out: PostgreSQL, MinIO, Chromium (make test runs them)"
 
-bench: ## benchmarks, each beside its ceiling
-	go test -run '^$$' -bench . -benchmem $(CORE)
-	$(CADDY_TEST) -run '^$$' -bench . -benchmem ./caddymodule/...
+bench: ## benchmarks on SQLite and PostgreSQL, each beside its ceiling; a table at the end
+	.ci/bench
 
 FUZZTIME ?= 1m
 fuzz: ## every fuzz target for FUZZTIME (1m)

@@ -56,6 +56,12 @@ var rsaPair = sync.OnceValues(func() (*core.KeyPair, error) {
 
 func open(t testing.TB) *env {
 	t.Helper()
+	return openAt(t, sqldb.Options{Dir: t.TempDir()})
+}
+
+// openAt is open on an engine of choice.
+func openAt(t testing.TB, opt sqldb.Options) *env {
+	t.Helper()
 	e := &env{TB: t, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), log: &bytes.Buffer{}}
 	clock := func() time.Time { return e.now }
 	log := slog.New(slog.NewTextHandler(e.log, nil))
@@ -68,17 +74,16 @@ func open(t testing.TB) *env {
 			Name: "authentik default OAuth Mapping: OpenID '" + scope + "'", ScopeName: scope, Expression: "return {}",
 		})
 	}
-	e.db, err = sqldb.Open(context.Background(), sqldb.Options{
-		Dir: t.TempDir(), Master: master, Now: clock, Log: log, Mappings: mappings,
-		NewKeyPair: func() (*core.KeyPair, error) {
-			k, err := rsaPair()
-			if err != nil {
-				return nil, err
-			}
-			own := *k
-			return &own, nil
-		},
-	})
+	opt.Master, opt.Now, opt.Log, opt.Mappings = master, clock, log, mappings
+	opt.NewKeyPair = func() (*core.KeyPair, error) {
+		k, err := rsaPair()
+		if err != nil {
+			return nil, err
+		}
+		own := *k
+		return &own, nil
+	}
+	e.db, err = sqldb.Open(context.Background(), opt)
 	e.must(err)
 	t.Cleanup(func() {
 		if !e.closed {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
-	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
@@ -30,9 +29,9 @@ type directory struct {
 	down     error             // what a method returns, where set
 }
 
-func newDirectory(t testing.TB, master *keys.Master, now func() time.Time) *directory {
+func newDirectory(t testing.TB, opt sqldb.Options) *directory {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), sqldb.Options{Dir: t.TempDir(), Master: master, Now: now})
+	db, err := sqldb.Open(t.Context(), opt)
 	if err != nil {
 		t.Fatal(err)
 	}

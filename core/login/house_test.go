@@ -20,6 +20,7 @@ import (
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/core/session"
+	"github.com/postern-sso/postern/storage/sqldb"
 )
 
 // house is a Handler with all that it stands on, for two tenants that share one
@@ -68,12 +69,19 @@ func cheap() *login.Hasher { return &login.Hasher{Memory: 16, Passes: 1} }
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	return newHouseAt(t, sqldb.Options{Dir: t.TempDir()})
+}
+
+// newHouseAt is newHouse on an engine of choice.
+func newHouseAt(t testing.TB, opt sqldb.Options) *house {
+	t.Helper()
 	c := &clock{t: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
 	master, err := keys.NewMaster([]byte("an installation's secret of 32 bytes or more"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{directory: newDirectory(t, master, c.now), t: t, now: c, log: &bytes.Buffer{}}
+	opt.Master, opt.Now = master, c.now
+	h := &house{directory: newDirectory(t, opt), t: t, now: c, log: &bytes.Buffer{}}
 	h.Handler = h.again(master, cheap())
 	return h
 }

@@ -12,14 +12,18 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/session"
+	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // Code exchange and refresh, each beside its ceiling: the two bare signatures that
 // it cannot do without. Two at a time for each processor, as a server under load has them: who
 // waits for the disk leaves the processor to another. Codes are made outside of the measured time.
-func BenchmarkExchange(b *testing.B) {
+func BenchmarkExchange(b *testing.B) { storagetest.OnEngines(b, benchmarkExchange) }
+
+func benchmarkExchange(b *testing.B, empty func(testing.TB) sqldb.Options) {
 	for _, alg := range []string{"rsa", "ecdsa"} {
-		w := newWorld(b)
+		w := newWorldAt(b, empty(b))
 		w.op.Sessions = &session.Sessions{Store: w.db, Users: w.db, Now: w.clock.Now} // from memory, as the product has it
 		kp, err := keys.Generate(alg, alg, nil, 0, w.clock.Now())
 		check(b, err)

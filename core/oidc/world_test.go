@@ -95,13 +95,20 @@ func check(t testing.TB, err error) {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
+	return newWorldAt(t, sqldb.Options{Dir: t.TempDir()})
+}
+
+// newWorldAt is newWorld on an engine of choice.
+func newWorldAt(t testing.TB, opt sqldb.Options) *world {
+	t.Helper()
 	// A fraction of a second, so that a time that is rounded up shows.
 	w := &world{t: t, clock: &clock{now: time.Date(2026, 11, 22, 12, 0, 0, 900e6, time.UTC)}}
 	ctx := context.Background()
 	master, err := keys.NewMaster([]byte("a master secret of more than thirty-two bytes"))
 	check(t, err)
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	w.db, err = sqldb.Open(ctx, sqldb.Options{Dir: t.TempDir(), Master: master, Now: w.clock.Now, Log: log, Mappings: managedMappings()})
+	opt.Master, opt.Now, opt.Log, opt.Mappings = master, w.clock.Now, log, managedMappings()
+	w.db, err = sqldb.Open(ctx, opt)
 	check(t, err)
 	t.Cleanup(func() { check(t, w.db.Close()) })
 	w.tenant, err = w.db.Tenant(ctx, tenantID)

@@ -17,6 +17,7 @@ import (
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/storage/backup"
 	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // places are where a directory may be. Each call makes a new one.
@@ -26,7 +27,7 @@ func places() map[string]func(*testing.T) sqldb.Options {
 			return sqldb.Options{Dir: filepath.Join(t.TempDir(), "data"), Master: master(t, 'k')}
 		},
 		"postgres": func(t *testing.T) sqldb.Options {
-			return sqldb.Options{URL: startPostgres(t).create(t), Dir: filepath.Join(t.TempDir(), "data"), Master: master(t, 'k')}
+			return sqldb.Options{URL: storagetest.StartPostgres(t).Create(t), Dir: filepath.Join(t.TempDir(), "data"), Master: master(t, 'k')}
 		},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // heard collects what a node is told of, and lets a test wait for it.
@@ -53,7 +54,7 @@ func node(t *testing.T, address string, every time.Duration, deaf, blind bool) (
 // L-17: what one node changes is told to the others: by notification at once, and
 // where that is lost by looking. With both off nothing is heard.
 func TestPostgresFollow(t *testing.T) {
-	s := startPostgres(t)
+	s := storagetest.StartPostgres(t)
 	for name, c := range map[string]struct {
 		every       time.Duration
 		deaf, blind bool
@@ -65,7 +66,7 @@ func TestPostgresFollow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := s.create(t)
+			address := s.Create(t)
 			writer := open(t, sqldb.Options{URL: address})
 			_, h := node(t, address, c.every, c.deaf, c.blind)
 			u := &core.User{UserName: "alice"}
@@ -97,7 +98,7 @@ func TestPostgresFollow(t *testing.T) {
 // Two nodes write at the same time, in transactions of different length, some of which
 // fail: a third hears of every change, in order and without a gap.
 func TestPostgresFollowUnderContention(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	_, h := node(t, address, 0, false, false)
 	var wg sync.WaitGroup
 	const each = 40
@@ -150,7 +151,7 @@ func TestPostgresFollowUnderContention(t *testing.T) {
 // and lines that are swept before they were read are lost: all is in doubt then. Lines
 // that are swept after they were read, and a quiet outbox, are no doubt.
 func TestPostgresFollowHistory(t *testing.T) {
-	s := startPostgres(t)
+	s := storagetest.StartPostgres(t)
 	for name, c := range map[string]struct {
 		change string
 		doubt  bool
@@ -169,7 +170,7 @@ func TestPostgresFollowHistory(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := s.create(t)
+			address := s.Create(t)
 			writer, h := node(t, address, 0, false, false)
 			for i := range 3 {
 				must(t, writer.CreateUser(t.Context(), "public", &core.User{UserName: fmt.Sprint("user", i)}))

@@ -17,21 +17,22 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // L-09 on PostgreSQL: our process is killed, the server lives.
 func TestPostgresKilled(t *testing.T) {
-	k := newKiller(t, "", startPostgres(t).create(t))
+	k := newKiller(t, "", storagetest.StartPostgres(t).Create(t))
 	k.prepare()
 	k.rounds(kills(t, 20))
 }
 
 // L-09: killed in its first start, while it migrates the schemas in place.
 func TestPostgresKilledInFirstStart(t *testing.T) {
-	s := startPostgres(t)
+	s := storagetest.StartPostgres(t)
 	k := newKiller(t, "", "")
 	for range max(1, kills(t, 12)/4) { // making a database takes most of the time
-		k.opt.URL = s.create(t)
+		k.opt.URL = s.Create(t)
 		var promised []string
 		for range 1 + k.rand.IntN(3) {
 			k.round("found", 250, sigkill)
@@ -44,7 +45,7 @@ func TestPostgresKilledInFirstStart(t *testing.T) {
 // L-09: the database server itself ends without a warning, in turn by an immediate shutdown and
 // by kill -9, while our process writes; the server has fsync on. Our process finds it again.
 func TestPostgresServerKilled(t *testing.T) {
-	startPostgres(t) // says that it did not run where there is none
+	storagetest.StartPostgres(t) // says that it did not run where there is none
 	s := ownPostgres(t)
 	k := newKiller(t, "", s.address)
 	k.outage = true

@@ -25,13 +25,13 @@ import (
 
 // startPgBouncer puts a PgBouncer before the server, which gives each transaction whichever
 // connection is free. more are lines of its configuration.
-func startPgBouncer(t *testing.T, s *postgresServer, more string) (through func(address string) string) {
+func startPgBouncer(t *testing.T, s *storagetest.Postgres, more string) (through func(address string) string) {
 	t.Helper()
 	program := os.Getenv("POSTERN_TEST_PGBOUNCER")
 	if program == "" {
 		t.Skip("did not run: set POSTERN_TEST_PGBOUNCER to the program pgbouncer")
 	}
-	server, err := url.Parse(s.base)
+	server, err := url.Parse(s.URL)
 	must(t, err)
 	dir := t.TempDir()
 	users := filepath.Join(dir, "users")
@@ -108,16 +108,16 @@ func TestPgBouncerSessions(t *testing.T)   { storagetest.TestSessions(t, bouncer
 
 func bouncer(t *testing.T) storagetest.Open {
 	t.Helper()
-	s := startPostgres(t)
+	s := storagetest.StartPostgres(t)
 	return postgresThrough(t, s, startPgBouncer(t, s, ""))
 }
 
 // through PgBouncer, a tenant sees its own tables and no other's, also where it says
 // nothing of what it leaves out. The control does as if there were none.
 func TestPgBouncerKeepsTenantsApart(t *testing.T) {
-	s := startPostgres(t)
+	s := storagetest.StartPostgres(t)
 	through := startPgBouncer(t, s, "ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout,jit\ndefault_pool_size = 1")
-	address := through(s.create(t))
+	address := through(s.Create(t))
 	ctx := t.Context()
 	db := open(t, sqldb.Options{URL: address})
 	for _, id := range []core.TenantID{"t_a", "t_b"} {
@@ -152,7 +152,7 @@ func TestPgBouncerKeepsTenantsApart(t *testing.T) {
 	if _, err := sqldb.Open(ctx, sqldb.Options{URL: address + "&pgbouncer=false", Master: master(t, 'k')}); err == nil || !strings.Contains(err.Error(), "pgbouncer=false") {
 		t.Errorf("pgbouncer=false: %v", err)
 	}
-	strict := startPgBouncer(t, s, "")(s.create(t))
+	strict := startPgBouncer(t, s, "")(s.Create(t))
 	if _, err := sqldb.Open(ctx, sqldb.Options{URL: strict + "&pgbouncer=false", Master: master(t, 'k')}); err == nil || !strings.Contains(err.Error(), "pgbouncer=false") {
 		t.Errorf("pgbouncer=false: %v", err)
 	}
@@ -160,8 +160,8 @@ func TestPgBouncerKeepsTenantsApart(t *testing.T) {
 
 // What one node changes is heard by another through PgBouncer, which carries no notifications.
 func TestPgBouncerNodesFollow(t *testing.T) {
-	s := startPostgres(t)
-	address := startPgBouncer(t, s, "")(s.create(t))
+	s := storagetest.StartPostgres(t)
+	address := startPgBouncer(t, s, "")(s.Create(t))
 	one, two := open(t, sqldb.Options{URL: address}), open(t, sqldb.Options{URL: address + "&pgbouncer=true"})
 	heard := make(chan core.Change, 100)
 	two.OnChange = func(_ core.TenantID, changes []core.Change) {

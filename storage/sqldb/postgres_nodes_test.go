@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // query runs SQL on a database, past Postern.
@@ -23,7 +24,7 @@ func query(t *testing.T, address, text string) {
 }
 
 func TestPostgresForeignIsRefused(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	query(t, address, `CREATE SCHEMA other; CREATE TABLE other.authentik_flows_flow (id int); CREATE TABLE authentik_core_user (id int)`)
 	_, err := sqldb.Open(t.Context(), sqldb.Options{URL: address, Master: master(t, 'k')})
 	if !errors.Is(err, sqldb.ErrForeign) || !strings.Contains(err.Error(), "authentik_core_user") {
@@ -41,7 +42,7 @@ func TestPostgresForeignIsRefused(t *testing.T) {
 
 // Nodes that start at once on an empty database make one directory.
 func TestPostgresNodesStartTogether(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	const nodes = 4
 	dbs, errs := make([]*sqldb.DB, nodes), make([]error, nodes)
 	var wg sync.WaitGroup
@@ -97,7 +98,7 @@ func TestPostgresNodesStartTogether(t *testing.T) {
 // X-06: one connection serves tenants in turn, and none sees the tables of the
 // tenant before, nor of the default one where its own are gone.
 func TestPostgresOneConnection(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	db := open(t, sqldb.Options{URL: address})
 	db.Connections(1)
 	ctx := t.Context()
@@ -131,7 +132,7 @@ func TestPostgresOneConnection(t *testing.T) {
 
 // L-07: connections that the server closed are replaced.
 func TestPostgresConnectionsLost(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	db := open(t, sqldb.Options{URL: address})
 	const kill = `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`
 	for i := range 3 {
@@ -145,7 +146,7 @@ func TestPostgresConnectionsLost(t *testing.T) {
 }
 
 func TestPostgresNewerSchema(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	again(t, sqldb.Options{URL: address}, func(*sqldb.DB) {})
 	query(t, address, `ALTER TABLE users ADD COLUMN nickname TEXT NOT NULL DEFAULT ''; CREATE TABLE later (id TEXT PRIMARY KEY);
 		INSERT INTO postern_version (version_id, is_applied) VALUES (2, TRUE)`)
@@ -155,7 +156,7 @@ func TestPostgresNewerSchema(t *testing.T) {
 }
 
 func TestPostgresOtherSecretIsRefused(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	again(t, sqldb.Options{URL: address}, func(*sqldb.DB) {})
 	if _, err := sqldb.Open(t.Context(), sqldb.Options{URL: address, Master: master(t, 'x')}); !errors.Is(err, sqldb.ErrOtherSecret) {
 		t.Errorf("error %v", err)
@@ -165,7 +166,7 @@ func TestPostgresOtherSecretIsRefused(t *testing.T) {
 // A text that no index takes is refused, not an internal error: after folding it
 // may be much longer than what a form allows.
 func TestPostgresLongName(t *testing.T) {
-	db := open(t, sqldb.Options{URL: startPostgres(t).create(t)})
+	db := open(t, sqldb.Options{URL: storagetest.StartPostgres(t).Create(t)})
 	name := strings.Repeat("\uFDFA", 150) // one character that folds to eighteen
 	for i := range 150 {
 		name += string(rune(0x4e00 + i*37)) // and some that do not compress

@@ -10,6 +10,7 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // refusals make PostgreSQL refuse a new user with a state, some times over: a sequence
@@ -27,7 +28,7 @@ const refusals = `CREATE SEQUENCE tried;
 // statement or at the commit, and what it does is done once. It does not run again for
 // another reason, and not without end.
 func TestPostgresRunsAgain(t *testing.T) {
-	s := startPostgres(t)
+	s := storagetest.StartPostgres(t)
 	for name, c := range map[string]struct {
 		state    string
 		refused  int
@@ -45,7 +46,7 @@ func TestPostgresRunsAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := s.create(t)
+			address := s.Create(t)
 			db := open(t, sqldb.Options{URL: address})
 			query(t, address, fmt.Sprintf(refusals, c.refused, c.state, c.when))
 			before, err := db.LastChange(t.Context(), "public")
@@ -80,7 +81,7 @@ func TestPostgresRunsAgain(t *testing.T) {
 // L-07: of two transactions that wait for each other PostgreSQL ends one; where it is
 // ours it runs again until the other is done, and loses nothing that the other wrote.
 func TestPostgresDeadlock(t *testing.T) {
-	address := startPostgres(t).create(t)
+	address := storagetest.StartPostgres(t).Create(t)
 	db := open(t, sqldb.Options{URL: address})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

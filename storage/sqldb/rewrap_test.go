@@ -20,6 +20,7 @@ import (
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // rewrapURL tells a copy of the test binary to seal a directory anew: a path, or a
@@ -65,7 +66,7 @@ func rewrapChild(url string) error {
 // eachRewrap runs a test on SQLite, and on PostgreSQL where there is one.
 func eachRewrap(t *testing.T, f func(t *testing.T, url string)) {
 	t.Run("SQLite", func(t *testing.T) { f(t, t.TempDir()) })
-	t.Run("PostgreSQL", func(t *testing.T) { f(t, startPostgres(t).create(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { f(t, storagetest.StartPostgres(t).Create(t)) })
 }
 
 // kept is one of everything that is sealed, in two tenants, and more of some.
