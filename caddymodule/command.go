@@ -131,6 +131,7 @@ func userCommands() []*cobra.Command {
 		userCommand("activate <username>", "Lets a user log in again", cobra.ExactArgs(1), nil),
 		userCommand("deactivate <username>", "Ends a user's sessions and lets nobody log in as them", cobra.ExactArgs(1), nil),
 		recovery,
+		userCommand("api-token <username>", "Prints a new token with which programs use the API as this user, until it is deleted", cobra.ExactArgs(1), nil),
 	}
 }
 
@@ -350,8 +351,8 @@ func show(out io.Writer, name string, text []byte) error {
 	if err := json.Unmarshal(text, &all); err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	if name == "users/recovery-link" {
-		_, err := fmt.Fprintln(out, all[0].Link)
+	if name == "users/recovery-link" || name == "users/api-token" {
+		_, err := fmt.Fprintln(out, all[0].Link+all[0].Token)
 		return err
 	}
 	fmt.Fprintln(tw, "USERNAME\tNAME\tEMAIL\tACTIVE\tGROUPS\tLAST LOGIN")

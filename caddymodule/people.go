@@ -35,7 +35,8 @@ type person struct {
 	Active    bool       `json:"active"`
 	Groups    []string   `json:"groups"`
 	LastLogin *time.Time `json:"last_login,omitempty"`
-	Link      string     `json:"link,omitempty"` // of recovery-link only
+	Link      string     `json:"link,omitempty"`  // of recovery-link only
+	Token     string     `json:"token,omitempty"` // of api-token only
 }
 
 // personInput is what an action is told.
@@ -67,6 +68,7 @@ func (p *people) actions() map[string]action {
 		"users/activate":      taking(func(ctx context.Context, in personInput) (*person, error) { return p.active(ctx, in, true) }),
 		"users/deactivate":    taking(func(ctx context.Context, in personInput) (*person, error) { return p.active(ctx, in, false) }),
 		"users/recovery-link": taking(p.recoveryLink),
+		"users/api-token":     taking(p.apiToken),
 		"groups/list":         func(ctx context.Context, _ []byte) (any, error) { return p.listGroups(ctx) },
 		"groups/create":       taking(p.createGroup),
 		"decisions/explain":   taking(p.explain),
