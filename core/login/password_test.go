@@ -3,9 +3,11 @@ package login_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,17 +108,20 @@ func TestHasherIsBounded(t *testing.T) {
 	wg.Wait()
 }
 
-// BenchmarkLogin posts the form beside its ceiling: one core can do no more logins than bare
-// argon2id.
+// BenchmarkLogin posts the form beside its ceiling: the processors can do no more logins than
+// bare argon2id. Eight people at a time for each, as a server under load has them: who waits for
+// the disk leaves the processor to another. Forms are opened outside of the measured time.
 func BenchmarkLogin(b *testing.B) { storagetest.OnEngines(b, benchmarkLogin) }
 
 func benchmarkLogin(b *testing.B, empty func(testing.TB) sqldb.Options) {
 	var ceiling float64
 	b.Run("argon2id", func(b *testing.B) {
 		salt := make([]byte, 16)
-		for b.Loop() {
-			argon2.IDKey([]byte("correct horse"), salt, 2, 19<<10, 1, 32)
-		}
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				argon2.IDKey([]byte("correct horse"), salt, 2, 19<<10, 1, 32)
+			}
+		})
 		ceiling = float64(b.Elapsed().Nanoseconds()) / float64(b.N)
 	})
 	b.Run("login", func(b *testing.B) {
@@ -126,21 +131,34 @@ func benchmarkLogin(b *testing.B, empty func(testing.TB) sqldb.Options) {
 }
 
 func logins(b *testing.B, h *house) {
-	b.ReportAllocs()
 	h.Handler = h.again(h.Master, &login.Hasher{})
-	u := h.user(tenantA, "alice", "")
-	if err := h.SetPassword(b.Context(), tenantA, u, "correct horse", ""); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		b.StopTimer()
-		browser := h.browser("a.test")
-		page := browser.get(loginPath)
-		b.StartTimer()
-		if res := browser.send(loginPath, page, "username", "alice", "password", "correct horse"); res.StatusCode != http.StatusSeeOther {
-			b.Fatal(res.StatusCode)
+	names := make([]string, 64) // attempts for one account, or from one address, are counted before they are judged
+	for i := range names {
+		names[i] = fmt.Sprint("alice", i)
+		u := h.user(tenantA, names[i], "")
+		if err := h.SetPassword(b.Context(), tenantA, u, "correct horse", ""); err != nil {
+			b.Fatal(err)
 		}
 	}
+	people, pages := make([]*browser, b.N), make([]answer, b.N)
+	for i := range people {
+		people[i] = h.browser("a.test")
+		people[i].header.Set("Test-Address", fmt.Sprintf("198.51.100.%d", i%len(names)))
+		pages[i] = people[i].get(loginPath)
+	}
+	var next atomic.Int64
+	b.ReportAllocs()
+	b.SetParallelism(8)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := next.Add(1) - 1
+			if res := people[i].send(loginPath, pages[i], "username", names[i%int64(len(names))], "password", "correct horse"); res.StatusCode != http.StatusSeeOther {
+				b.Error(res.StatusCode)
+			}
+		}
+	})
+	b.StopTimer()
 }
 
 // BenchmarkLoginPage is the form itself.

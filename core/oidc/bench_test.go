@@ -17,7 +17,7 @@ import (
 )
 
 // Code exchange and refresh, each beside its ceiling: the two bare signatures that
-// it cannot do without. Two at a time for each processor, as a server under load has them: who
+// it cannot do without. Eight at a time for each processor, as a server under load has them: who
 // waits for the disk leaves the processor to another. Codes are made outside of the measured time.
 func BenchmarkExchange(b *testing.B) { storagetest.OnEngines(b, benchmarkExchange) }
 
@@ -75,7 +75,7 @@ func parallel(b *testing.B, f func(i int)) {
 	b.Helper()
 	var next atomic.Int64
 	b.ReportAllocs()
-	b.SetParallelism(2)
+	b.SetParallelism(8)
 	before := processorTime()
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
