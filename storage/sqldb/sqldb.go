@@ -93,6 +93,7 @@ type DB struct {
 	listeners map[int]func(core.TenantID, []core.Change)
 	nextID    int
 	tenants   map[core.TenantID]*tenantState
+	rooms     sync.Map // core.TenantID to *room, of authorization requests
 
 	follower follower
 	trace    func(core.TenantID, string, []any) // for tests: hears of every statement

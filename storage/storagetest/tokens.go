@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"fmt"
+	"net/netip"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,6 +26,7 @@ func TestTokens(t *testing.T, open Open) {
 		"refresh/grace":                 refreshGrace,
 		"refresh/foreign grant":         refreshForeign,
 		"authorization request":         authRequests,
+		"authorization requests' room":  authRequestsRoom,
 		"expired things go":             expiredGo,
 		"expired things go in batches":  expiredBatches,
 		"clock that jumps back (L-10)":  clockBack,
@@ -268,6 +270,45 @@ func authRequests(b *bench) {
 	}
 	b.clock.Add(time.Minute)
 	b.is(second(b.AuthRequest(b.ctx, b.t, "id")), core.ErrNotFound)
+}
+
+// Whoever starts long authorization requests fills the room of their own address, and nobody else's.
+func authRequestsRoom(b *bench) {
+	exp := b.clock.Now().Add(time.Minute)
+	n := 0
+	save := func(address string) error {
+		n++
+		ctx := core.WithRequest(b.ctx, &core.RequestInfo{ClientIP: netip.MustParseAddr(address)})
+		return b.SaveAuthRequest(ctx, b.t, fmt.Sprint("id", n), nil, exp)
+	}
+	saved := func(address func(i int) string) (count int) {
+		for i := range 1500 {
+			if save(address(i)) == nil {
+				count++
+			}
+		}
+		return count
+	}
+	one := saved(func(int) string { return "192.0.2.1" })
+	if one < 500 || one > 1250 {
+		b.Errorf("%d of one address", one)
+	}
+	b.ok(save("192.0.2.2"))
+	// One connection has as many addresses of IPv6 as it likes.
+	if network := saved(func(i int) string { return fmt.Sprintf("2001:db8::%x", i) }); network < 500 || network >= one {
+		b.Errorf("%d of one network, after %d of one address", network, one)
+	}
+	b.ok(save("2001:db8:0:1::1"))
+	if save("::ffff:192.0.2.1") == nil {
+		b.Error("the same address, written otherwise, has room")
+	}
+	// Control: as many from anywhere have room.
+	if others := saved(func(i int) string { return fmt.Sprintf("198.51.%d.%d", i/250, i%250) }); others != 1500 {
+		b.Errorf("%d of 1500 addresses", others)
+	}
+	b.clock.Add(time.Minute)
+	exp = b.clock.Now().Add(time.Minute)
+	b.ok(save("192.0.2.1"))
 }
 
 func expiredGo(b *bench) {
