@@ -56,11 +56,23 @@ type known struct {
 }
 
 // tenantState counts changes. Every change counts in changes; one of groups,
-// applications, providers or bindings, which may concern anyone, in shape too.
+// applications, providers or bindings, which may concern anyone, in shape too. Under mu a
+// person is remembered only if nothing changed since they were asked for, so that a change
+// drops them or keeps them out.
 type tenantState struct {
+	mu      sync.Mutex
 	changes atomic.Uint64
 	shape   atomic.Uint64
 	routes  atomic.Pointer[routes]
+}
+
+// unchanged calls remember if nothing changed since changes was read.
+func (s *tenantState) unchanged(changes uint64, remember func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.changes.Load() == changes {
+		remember()
+	}
 }
 
 func (c *Cache) tenant(t core.TenantID) *tenantState {
@@ -76,6 +88,8 @@ func (c *Cache) tenant(t core.TenantID) *tenantState {
 // can see it.
 func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 	s := c.tenant(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, ch := range changes {
 		switch ch.Kind {
 		case "user", "membership":
@@ -107,11 +121,7 @@ func (o *Outpost) person(ctx context.Context, t core.TenantID, s *tenantState, i
 		return nil, fmt.Errorf("find groups: %w", err)
 	}
 	p := &person{shape: shape, user: user, groups: groups, known: make(map[*target]*known)}
-	o.Cache.people.Set(key, p)
-	// A change that was committed while we read may have found nothing to drop.
-	if s.changes.Load() != changes {
-		o.Cache.people.Invalidate(key)
-	}
+	s.unchanged(changes, func() { o.Cache.people.Set(key, p) })
 	return p, nil
 }
 

@@ -1,0 +1,57 @@
+package outpost_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/policy"
+	"github.com/postern-sso/postern/outpost"
+)
+
+// blocking is a store whose answer is on its way while the directory changes.
+type blocking struct {
+	core.Users
+	asked, release chan struct{}
+}
+
+func (s *blocking) UserGroups(ctx context.Context, t core.TenantID, id core.UserID) ([]core.Group, error) {
+	groups, err := s.Users.UserGroups(ctx, t, id)
+	if s.asked != nil {
+		close(s.asked)
+		s.asked = nil
+		<-s.release
+	}
+	return groups, err
+}
+
+// Who was read before a change, and whose answer came after it, is not in memory for a moment: another
+// request would be let in by it after the change was acknowledged.
+func TestReadBeforeAChangeIsNotRemembered(t *testing.T) {
+	w, b := guarded(t)
+	w.bind(func(r *policy.Rule) { r.Group = "g2" })
+	var left atomic.Int32
+	w.out.Cache = outpost.NewWatchedCache(func() { left.Add(1) })
+	asked, release := make(chan struct{}), make(chan struct{})
+	w.out.Users = &blocking{w.out.Users, asked, release}
+	answered := make(chan int)
+	go func() { answered <- b.get(app + "/").StatusCode }()
+	<-asked
+	w.groups["u1"] = w.groups["u1"][:1]
+	w.invalidate(core.Change{Kind: "membership", ID: "u1"})
+	close(release)
+	<-answered // either way: it was on its way
+	if n := left.Load(); n != 0 {
+		t.Error("who was read before the change was in memory after it")
+	}
+	if got := b.get(app + "/").StatusCode; got != http.StatusForbidden {
+		t.Errorf("after the change: %d", got)
+	}
+	// Control: who is remembered is seen to leave.
+	w.invalidate(core.Change{Kind: "user", ID: "u1"})
+	if left.Load() != 1 {
+		t.Error("nobody was remembered")
+	}
+}
