@@ -26,6 +26,14 @@ func (db *DB) Exec(ctx context.Context, t core.TenantID, query string, args ...a
 	return db.rawWrite(ctx, t, directory, "test", func(x *tx) error { return x.exec(ctx, query, args...) })
 }
 
+// FillAuthRequests makes n authorization requests wait, of as many addresses.
+func (db *DB) FillAuthRequests(ctx context.Context, t core.TenantID, n int, expires time.Time) error {
+	return db.rawWrite(ctx, t, sessions, "test", func(x *tx) error {
+		return x.exec(ctx, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+			INSERT INTO auth_requests (id, data, expires, address) SELECT 'filled' || i, $2, $3, 'address' || i FROM n`, n, []byte{}, micros(expires))
+	})
+}
+
 // Text reads one text from a tenant's directory.
 func (db *DB) Text(ctx context.Context, t core.TenantID, query string, args ...any) (s string, err error) {
 	err = db.rawRead(ctx, t, directory, "test", func(q *conn) error { return q.row(ctx, query, args...).Scan(&s) })

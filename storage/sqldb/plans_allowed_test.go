@@ -43,7 +43,7 @@ func allowed() []allowance {
 		{pattern: `^WITH RECURSIVE strong`, reason: "whoever has a right that is not among some: before a write of the administration, by who is no superuser"},
 		{pattern: `FROM sessions WHERE idle > 0 AND last_seen \+ idle <=`, reason: sweeping + ": an index of what every request moves would cost more"},
 		{pattern: `FROM sessions WHERE parent_id <> '' AND ended = 0 AND NOT EXISTS`, reason: sweeping},
-		{pattern: `count\(\*\) FROM auth_requests WHERE expires >`, reason: "all that wait are counted, and the count is their limit", postgres: true},
+		{pattern: `count\(\*\) FROM auth_requests WHERE expires >`, reason: "all that wait are counted, once for many that are saved", postgres: true},
 		{pattern: `count\(\*\) FROM events e( WHERE \(\(e\.at <> 0 AND e\.at < \$1\)\))?$`, reason: "all of the log, or most of it, is counted", postgres: true},
 		{pattern: `FROM mappings m WHERE m\.kind = \$1 ORDER BY`, reason: shared, postgres: true},
 		{pattern: `^UPDATE sessions .* ORDER BY id LIMIT 500`, reason: "every session is to end"},
