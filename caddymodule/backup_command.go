@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 
-	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -156,7 +155,7 @@ func fetch(cmd *cobra.Command, name string, body []byte, w io.Writer) error {
 }
 
 func fetchFromServer(address, name string, body []byte, w io.Writer) error {
-	res, err := caddycmd.AdminAPIRequest(address, http.MethodPost, "/postern/"+name, nil, bytes.NewReader(body))
+	res, err := adminRequest(address, http.MethodPost, "/postern/"+name, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -282,7 +282,7 @@ func askServer(address, name string, in []byte) ([]byte, error) {
 	} else {
 		body = bytes.NewReader(in)
 	}
-	res, err := caddycmd.AdminAPIRequest(address, method, uri, nil, body)
+	res, err := adminRequest(address, method, uri, body)
 	if err != nil {
 		return nil, err
 	}
