@@ -22,11 +22,13 @@
 //     and an event; the browser is sent to the client.
 //  7. token.go authenticates the client (client.go) and only then runs the
 //     handler of the grant type: token_code.go or token_refresh.go.
-//  8. The code is used up in one statement, and checked after that: whoever holds
-//     it and gets anything wrong has burned it. A second use revokes the Grant.
+//  8. The code is read with its Grant and checked: whoever holds it and gets anything
+//     wrong has burned it, and a second use revokes the Grant.
 //  9. claims.go runs the mappings of the granted scopes; issue.go signs the access
 //     token and the ID token with the client's key.
-//  10. The refresh token is saved by its hash, where there is one; then an event.
+//  10. One transaction, the last step before the answer, uses the code up in one statement,
+//     saves the refresh token by its hash, where there is one, and the event. Of two
+//     that came this far with one code, one gets an answer.
 //
 // An access token is a JWT whose jti names its Grant. Wherever one is taken
 // (access.go) the signature, the grant, the login it names and the policy are
