@@ -234,7 +234,7 @@ func (a *App) newCore() error {
 		Generation: sh.recent.Generation,
 	}
 	rest := &api.Handler{
-		Store: sh.db, Sessions: sh.sessions, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
+		Store: sh.db, Sessions: sh.sessions, Logins: sh.db, Grants: op, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
 		AccessTokens: op, KeyLead: a.settings.keyLead,
 		Policy: sh.policies, Events: sh.db, Now: sh.clock.Now, Log: a.log, Version: Version,
 	}

@@ -35,6 +35,9 @@ func TestRevocationAcrossNodes(t *testing.T) {
 		"deactivation": func(t *testing.T, _ *person, pk string) {
 			one.api(t, http.MethodPatch, "/core/users/"+pk+"/", `{"is_active": false}`, http.StatusOK)
 		},
+		"end of the login over the API": func(t *testing.T, _ *person, pk string) {
+			one.api(t, http.MethodDelete, "/core/authenticated_sessions/bulk_delete/?user_pks="+pk, "", http.StatusOK)
+		},
 		"group removal": func(t *testing.T, _ *person, pk string) {
 			one.api(t, http.MethodPost, "/core/groups/"+staff+"/remove_user/", `{"pk": `+pk+`}`, http.StatusNoContent)
 		},

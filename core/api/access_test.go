@@ -19,7 +19,8 @@ const openToAll = "GET |GET schema/|GET root/config/"
 
 const openToUsers = "GET core/applications/|GET core/applications/{}/|GET core/applications/{}/check_access/|GET core/users/me/|GET rbac/permissions/|GET rbac/permissions/{}/" +
 	"|GET core/tokens/|POST core/tokens/|GET core/tokens/{}/|PUT core/tokens/{}/|PATCH core/tokens/{}/|DELETE core/tokens/{}/" +
-	"|GET core/tokens/{}/view_key/|POST core/tokens/{}/set_key/"
+	"|GET core/tokens/{}/view_key/|POST core/tokens/{}/set_key/" +
+	"|GET core/authenticated_sessions/|GET core/authenticated_sessions/{}/|DELETE core/authenticated_sessions/{}/|DELETE core/authenticated_sessions/bulk_delete/"
 
 // byHand are the routes that need another right than the one of their method on
 // the kind that their path names.

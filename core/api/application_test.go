@@ -163,8 +163,10 @@ func TestTenantsApart(t *testing.T) {
 	if string(assigned.body) != `[{"id":"1"}]` {
 		t.Fatalf("assign: %d %s", assigned.status, assigned.body)
 	}
+	b.session("b-root", "00000000-0000-7000-8000-0000000000bb")
 	ids := map[string]any{
-		"core/users/": b.rootPK, "core/groups/": group, "core/tokens/": "b-token", "core/applications/": "b-app", "crypto/": pair,
+		"core/authenticated_sessions/": "00000000-0000-7000-8000-0000000000bb",
+		"core/users/":                  b.rootPK, "core/groups/": group, "core/tokens/": "b-token", "core/applications/": "b-app", "crypto/": pair,
 		"propertymappings/provider/scope/": scope, "propertymappings/provider/saml/": saml, "propertymappings/provider/scim/": scim,
 		"policies/expression/": rule, "policies/all/": rule, "policies/bindings/": bound, "core/application_entitlements/": entitlement,
 		"providers/oauth2/": client, "providers/proxy/": proxy, "providers/all/": client,

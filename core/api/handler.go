@@ -17,6 +17,16 @@ type Sessions interface {
 	Current(r *http.Request) (*core.Session, error)
 	// EndUser ends all of a user's sessions but keep (empty: none is kept).
 	EndUser(ctx context.Context, t core.TenantID, u core.UserID, keep core.SessionID) error
+	// SessionByID finds a live one, core.ErrNotFound where it is none.
+	SessionByID(ctx context.Context, t core.TenantID, id core.SessionID) (*core.Session, error)
+	// EndSession ends one and those of guarded applications that hang from it.
+	EndSession(ctx context.Context, t core.TenantID, id core.SessionID) error
+}
+
+// Grants are what clients were granted in a login.
+type Grants interface {
+	// RevokeSession ends them, with their codes, access and refresh tokens.
+	RevokeSession(ctx context.Context, t core.TenantID, id core.SessionID) error
 }
 
 // Passwords gives people new passwords.
@@ -66,6 +76,8 @@ type Handler struct {
 	// Sessions lets browsers in, and ends the sessions of who is no longer active;
 	// without it only tokens are taken.
 	Sessions    Sessions
+	Logins      SessionStore // core/authenticated_sessions/, with Sessions and Grants
+	Grants      Grants
 	Passwords   Passwords   // set_password
 	Expressions Expressions // property mappings and policies
 	Evaluations Evaluations // policies/all/<uuid>/test/

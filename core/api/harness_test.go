@@ -22,6 +22,7 @@ import (
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
@@ -93,10 +94,10 @@ func openAt(t testing.TB, opt sqldb.Options) *env {
 	e.tenant, err = e.db.Tenant(t.Context(), core.DefaultTenant)
 	e.must(err)
 	e.events = &recorder{Events: e.db}
-	e.logins = &logins{}
+	e.logins = &logins{db: e.db}
 	e.passwords = &passwords{}
 	e.api = &api.Handler{
-		Store: e.db, Sessions: e.logins, Passwords: e.passwords, Expressions: syntax{},
+		Store: e.db, Sessions: e.logins, Logins: e.db, Grants: e.logins, Passwords: e.passwords, Expressions: syntax{},
 		Evaluations: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock},
 		Claims:      syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
 		Policy: &policy.Engine{Store: e.db, Expressions: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock}, Now: clock, Log: log},
@@ -284,6 +285,7 @@ func (r *recorder) Record(ctx context.Context, t core.TenantID, e core.Event) er
 
 // logins are sessions by the value of the cookie "login".
 type logins struct {
+	db    *sqldb.DB
 	live  map[string]*core.Session
 	ended []core.UserID
 }
@@ -303,6 +305,19 @@ func (l *logins) Current(r *http.Request) (*core.Session, error) {
 func (l *logins) EndUser(_ context.Context, _ core.TenantID, u core.UserID, _ core.SessionID) error {
 	l.ended = append(l.ended, u)
 	return nil
+}
+
+func (l *logins) SessionByID(ctx context.Context, t core.TenantID, id core.SessionID) (*core.Session, error) {
+	return l.db.SessionByID(ctx, t, id)
+}
+
+func (l *logins) EndSession(ctx context.Context, t core.TenantID, id core.SessionID) error {
+	_, err := l.db.DeleteSession(ctx, t, id)
+	return err
+}
+
+func (l *logins) RevokeSession(ctx context.Context, t core.TenantID, id core.SessionID) error {
+	return l.db.RevokeGrants(ctx, t, oidc.GrantMatch{Session: id})
 }
 
 // passwords keeps what it was given.

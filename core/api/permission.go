@@ -31,6 +31,7 @@ func kinds() []kind {
 			more: [][2]string{{"add_user_to_group", "Add user to group"}, {"remove_user_from_group", "Remove user from group"}}},
 		{app: "authentik_core", model: "token", appName: "authentik Core", name: "Token", verbs: "view change delete",
 			more: [][2]string{{"view_token_key", "View token's key"}, {"set_token_key", "Set a token's key"}}},
+		{app: "authentik_core", model: "authenticatedsession", appName: "authentik Core", name: "Authenticated Session", verbs: "view delete"},
 		{app: "authentik_core", model: "application", appName: "authentik Core", name: "Application", verbs: fully},
 		{app: "authentik_core", model: "applicationentitlement", appName: "authentik Core", name: "Application Entitlement", verbs: fully},
 		{app: "authentik_core", model: "provider", appName: "authentik Core", name: "Provider", verbs: "view delete"},

@@ -101,6 +101,7 @@ func (h *Handler) routes() []route {
 	all = append(all, scopeMappings().routes("propertymappings/provider/scope/", byRight)...)
 	all = append(all, samlMappings().routes("propertymappings/provider/saml/", byRight)...)
 	all = append(all, scimMappings().routes("propertymappings/provider/scim/", byRight)...)
+	all = append(all, sessionRoutes()...)
 	all = append(all, policyRoutes()...)
 	all = append(all, eventRoutes()...)
 	all = append(all, mappingRoutes()...)

@@ -162,6 +162,15 @@ type EntitlementStore interface {
 	DeleteEntitlement(ctx context.Context, t core.TenantID, id core.EntitlementID) error
 }
 
+// SessionStore lists logins, wherever sessions are kept.
+type SessionStore interface {
+	// ListSessions lists live logins, without those of guarded applications that hang from
+	// them. Filters: uuid, user (a core.UserID), last_ip, last_user_agent, each exact. Order:
+	// uuid (by age), last_used, expires, last_ip. A word of the search is in the
+	// address, the browser's name or the user's name.
+	ListSessions(ctx context.Context, t core.TenantID, q Query) ([]core.Session, int, error)
+}
+
 // EventCount is how many events of an action there were from a time on.
 type EventCount struct {
 	Action string

@@ -101,3 +101,10 @@ func (p *Provider) grantOfToken(ctx context.Context, token string) (GrantID, err
 	}
 	return id, nil
 }
+
+// RevokeSession ends all that was granted in a login, refresh tokens too, for an
+// administrator or the person who ends that login from elsewhere. A logout leaves refresh
+// tokens.
+func (p *Provider) RevokeSession(ctx context.Context, t core.TenantID, id core.SessionID) error {
+	return p.Store.RevokeGrants(ctx, t, GrantMatch{Session: id})
+}

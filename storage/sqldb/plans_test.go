@@ -80,7 +80,7 @@ func apiOf(t *testing.T, db *sqldb.DB) (get func(path string, query url.Values) 
 	tenant, err := db.Tenant(t.Context(), core.DefaultTenant)
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
-	h := &api.Handler{Store: db, Now: db.Now, Log: log, Policy: &policy.Engine{Store: db, Now: db.Now, Log: log}}
+	h := &api.Handler{Store: db, Logins: db, Now: db.Now, Log: log, Policy: &policy.Engine{Store: db, Now: db.Now, Log: log}}
 	return func(path string, query url.Values) (int, []byte) {
 		r := httptest.NewRequest(http.MethodGet, "http://auth.test/api/v3"+path+"?"+query.Encode(), nil)
 		r.Header.Set("Authorization", "Bearer the key")

@@ -13,11 +13,12 @@ import (
 const sessionColumns = `s.id, s.user_id, s.auth_time, s.factors, s.acr, s.parent_id, s.application_id, s.address, s.user_agent,
 	s.created, s.last_seen, s.expires, s.idle`
 
-func scanSession(r scanner) (*core.Session, error) {
+// scanSession reads sessionColumns, and what comes after them into the rest.
+func scanSession(r scanner, after ...any) (*core.Session, error) {
 	var s core.Session
 	var factors string
 	var auth, created, seen, expires, idle int64
-	err := r.Scan(&s.ID, &s.User, &auth, &factors, &s.ACR, &s.Parent, &s.Application, &s.Address, &s.UserAgent, &created, &seen, &expires, &idle)
+	err := r.Scan(append([]any{&s.ID, &s.User, &auth, &factors, &s.ACR, &s.Parent, &s.Application, &s.Address, &s.UserAgent, &created, &seen, &expires, &idle}, after...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -180,6 +180,9 @@ func readProbes() map[string]probe {
 		"FindSession": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return shown(b.FindSession(b.ctx, t, w.session))
 		},
+		"ListSessions": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return listed(b.ListSessions(b.ctx, t, where("user", string(w.user.ID))))
+		},
 		"SessionByID": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return shown(b.SessionByID(b.ctx, t, canary))
 		},

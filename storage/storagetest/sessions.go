@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
 )
 
@@ -25,6 +26,7 @@ func TestSessions(t *testing.T, open Open) {
 		"an ended one stays so":  sessionNotRevived,
 		"child of an ended one":  sessionChildOfEnded,
 		"list":                   sessionList,
+		"list everybody's":       sessionListAll,
 		"sweep":                  sessionSweep,
 		"key of another session": sessionKeyTaken,
 	})
@@ -208,6 +210,62 @@ func sessionList(b *bench) {
 	equal(b, "newest first", list(), "s2 s1")
 	b.clock.Add(31 * time.Minute) // s1 was idle for too long
 	equal(b, "live", list(), "s2")
+}
+
+// Lists of everybody's logins are narrowed, searched and paged by the store.
+func sessionListAll(b *bench) {
+	alice, bob := b.user("Alice"), b.user("bob")
+	save := func(id core.SessionID, u core.UserID, parent core.SessionID, address, agent string) {
+		now := b.clock.Now()
+		b.ok(b.SaveSession(b.ctx, b.t, core.Hash(string(id)), &core.Session{ID: id, User: u, AuthTime: now, Parent: parent, Address: address, UserAgent: agent,
+			Created: now, LastSeen: now, Expires: now.Add(24 * time.Hour), Idle: time.Hour}))
+		b.clock.Add(time.Minute)
+	}
+	save("s1", alice.ID, "", "192.0.2.1", "Firefox/1 100%")
+	save("c1", alice.ID, "s1", "192.0.2.1", "Firefox/1")
+	save("s2", alice.ID, "", "2001:db8::1", "curl/8")
+	save("s3", bob.ID, "", "192.0.2.1", "alice's Browser")
+	save("gone", bob.ID, "", "192.0.2.1", "x")
+	b.ok(second(b.DeleteSession(b.ctx, b.t, "gone")))
+	list := func(q api.Query) string {
+		b.Helper()
+		rows, n, err := b.ListSessions(b.ctx, b.t, q)
+		b.ok(err)
+		var out []string
+		for _, s := range rows {
+			out = append(out, string(s.ID))
+		}
+		return fmt.Sprintf("%s of %d", strings.Join(out, " "), n)
+	}
+	where := func(key string, values ...string) api.Query {
+		return api.Query{Where: map[string][]string{key: values}}
+	}
+	for _, c := range []struct {
+		name string
+		q    api.Query
+		want string
+	}{
+		{"all", api.Query{}, "s1 s2 s3 of 3"},
+		{"newest first", api.Query{Order: []string{"-uuid"}}, "s3 s2 s1 of 3"},
+		{"by use", api.Query{Order: []string{"-last_used"}, Limit: 2}, "s3 s2 of 3"},
+		{"a page", api.Query{Offset: 2, Limit: 2}, "s3 of 3"},
+		{"after the last page", api.Query{Offset: 9, Limit: 2}, " of 3"},
+		{"user", where("user", string(alice.ID)), "s1 s2 of 2"},
+		{"address", where("last_ip", "192.0.2.1"), "s1 s3 of 2"},
+		{"browser", where("last_user_agent", "curl/8"), "s2 of 1"},
+		{"no such", where("uuid", "c1"), " of 0"},
+		{"search a name", api.Query{Search: "ALICE"}, "s1 s2 s3 of 3"}, // or a browser
+		{"search both", api.Query{Search: "alice 192.0.2"}, "s1 s3 of 2"},
+		{"search a browser", api.Query{Search: "BROWSER bo"}, "s3 of 1"},
+		{"search with a sign", api.Query{Search: "100%"}, "s1 of 1"},
+		{"search what is not there", api.Query{Search: "%"}, "s1 of 1"},
+	} {
+		equal(b, c.name, list(c.q), c.want)
+	}
+	b.field(third(b.ListSessions(b.ctx, b.t, where("key_hash", "x"))), "key_hash")
+	b.field(third(b.ListSessions(b.ctx, b.t, api.Query{Search: strings.Repeat("a ", 11)})), "search")
+	b.clock.Add(57*time.Minute + time.Second) // s1 and s2 have rested for too long
+	equal(b, "live", list(api.Query{}), "s3 of 1")
 }
 
 func sessionSweep(b *bench) {

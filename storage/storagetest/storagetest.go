@@ -23,6 +23,7 @@ import (
 type Store interface {
 	core.Tenants
 	api.Store
+	api.SessionStore
 	oidc.Store
 	session.Store
 	login.Store
