@@ -10,7 +10,9 @@ import "context"
 //   - changing a user, group, role or token that has more rights than By, or that
 //     would have more afterwards;
 //   - changing a mapping that releases ScopeAPI, or a provider that uses one: with
-//     it, whoever logs in at that provider lends it their own rights here.
+//     it, whoever logs in at that provider lends it their own rights here;
+//   - changing a mapping that names ak_create_jwt or ak_create_jwt_raw, or a provider that
+//     uses one: it signs in the name of providers that By may have no right to.
 //
 // So nobody comes to a right that By does not have.
 type Delegation struct {

@@ -21,6 +21,8 @@ func authentik() map[string]func(*run, *args) starlark.Value {
 		"ak_create_event":           createEvent,
 		"ak_message":                message,
 		"ak_call_policy":            callPolicy,
+		"ak_create_jwt":             createToken,
+		"ak_create_jwt_raw":         createRawToken,
 		"ip_address":                ipAddress,
 		"ip_network":                ipNetwork,
 		"list_flatten":              listFlatten,

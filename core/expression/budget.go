@@ -32,11 +32,13 @@ const (
 	maxRows    = 500 // of one query
 	maxEvents  = 10  // by ak_create_event
 	maxLines   = 50  // by ak_logger
+	maxJWTs    = 3   // by ak_create_jwt
 
 	// What these are charged: about the time that they take, so that who asks or writes
 	// much does so in the slow lane.
 	chargeQuery = 2_500
 	chargeEvent = 20_000
+	chargeToken = 100_000
 )
 
 // budget is what is left of one run.
@@ -50,6 +52,7 @@ type budget struct {
 	queries     int
 	events      int
 	lines       int
+	jwts        int
 }
 
 // work charges n units of time.

@@ -72,6 +72,7 @@ func constant() map[string]string {
 		"ak_is_group_member": "as filter of a QuerySet, which is charged for each group",
 		"ip_address":         "reads 100 bytes at most", "ip_network": "reads 100 bytes at most", "list_flatten": "takes the first element",
 		"ak_message": "keeps 500 bytes, after str()", "ak_call_policy": "see TestCalledPolicyIsCharged",
+		"ak_create_jwt": "a fixed charge three times, and what it runs: see TestTokensShareTheBudget", "ak_create_jwt_raw": "as ak_create_jwt; claims are converted as a result is",
 		"datetime": "seven numbers", "date": "three numbers", "time": "four numbers", "timedelta": "seven numbers", "timezone": "one number", "now": "no argument but a zone",
 		"ZoneInfo": "a name of 60 bytes at most, and a fixed charge for its file",
 		"abs":      "integers are bounded", "divmod": "integers are bounded", "pow": "integers are bounded", "round": "integers and digits are bounded",

@@ -32,7 +32,7 @@ func TestEscapes(t *testing.T) {
 		"f'{user.__class__}'", "'%(__class__)s' % user", "load('//x', 'y')", "len.__self__", "len.__module__", "str.__subclasses__()", "type(1).__base__", "type('X', (), {})",
 		"user.check_password('x')", "user.set_password('x')", "user.save()", "user.delete()", "user.password", "user.ak_groups.create(name='x')", "user.ak_groups.all().delete()", "user.ak_groups.add(1)", "user.ak_groups.all().update(name='x')",
 		"provider.client_secret", "provider.Secret", "provider.secret", "request.http_request.session", "http_request.COOKIES",
-		"requests.get('http://169.254.169.254/')", "resolve_dns('localhost')", "reverse_dns('127.0.0.1')", "ak_send_email('a@b.test', 'x')", "ak_call_policy('x')", "ak_create_jwt(user, provider, [])",
+		"requests.get('http://169.254.169.254/')", "resolve_dns('localhost')", "reverse_dns('127.0.0.1')", "ak_send_email('a@b.test', 'x')", "ak_call_policy('x')", "ak_create_jwt(user, user, [])", "ak_create_jwt_raw(ak_create_jwt)",
 		"datetime.__class__", "datetime.now().__class__", "datetime.max", "timedelta(1).__reduce__()", "now().__dict__", "ZoneInfo('../../../etc/passwd')", "ZoneInfo('/etc/passwd')", "ZoneInfo('Local')", "ZoneInfo('')", "ZoneInfo('posix/../../../../etc/passwd')", "datetime.fromisoformat('x' * 100)", "datetime(2026, 2, 30)", "datetime(0, 1, 1)",
 		"datetime.now() < now()", "datetime.now() - now()", "now() + 1", "time(1) + timedelta(1)", "ak_message('x')", "ak_client_ip.x",
 		"ak_logger.__init__", "ak_logger.handlers", "regex_match.__globals__", "ValueError('x').__traceback__", "ValueError('x').args",

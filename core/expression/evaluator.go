@@ -77,6 +77,9 @@ type Env struct {
 	Vars map[string]any
 	// Context is what else "request.context" holds, and where not nil, "context".
 	Context map[string]any
+	// Tokens is who signs for ak_create_jwt. Nil: there is nobody to make a token for, and
+	// it gives None.
+	Tokens Tokens
 }
 
 // Object is a value with attributes, for Env.Vars: Object{"Token", map[string]any{"session_id": "…"}}
@@ -131,25 +134,35 @@ func (e *Evaluator) Eval(ctx context.Context, t core.TenantID, src string, env E
 func (e *Evaluator) run(ctx context.Context, t core.TenantID, src string, env Env, policy *frame, take func(*run, starlark.Value)) error {
 	e.init()
 	source := e.programs.get(src)
-	place, err := e.lanes.enter(ctx, source)
-	if err != nil {
-		return err
+	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, source: source, policy: policy}
+	outer, inner := ctx.Value(outerKey{}).(*run)
+	if inner {
+		r.lanes = outer.lanes
+	} else {
+		place, err := e.lanes.enter(ctx, source)
+		if err != nil {
+			return err
+		}
+		defer place.leave()
+		r.lanes, r.spentCheap = place, place.in != place.fast
 	}
-	defer place.leave()
 	program, err := source.compile(e.names)
 	if err != nil {
 		return err
 	}
-	r := &run{Evaluator: e, ctx: ctx, tenant: t, env: &env, source: source, lanes: place, policy: policy}
-	r.spentCheap = place.in != place.fast
 	r.start = time.Now() // the real clock: it bounds real time
+	if inner {
+		defer r.within(outer)()
+	}
 	r.thread.SetLocal(runKey, r)
 	r.thread.Name = "expression"
 	r.thread.Print = func(*starlark.Thread, string) {}
 	r.thread.SetMaxExecutionSteps(r.nextLook())
 	r.thread.OnMaxSteps = r.tooManySteps
 	err = r.main(program, take)
-	source.is(r.turnedOut())
+	if !inner { // else what was spent is not its own alone
+		source.is(r.turnedOut())
+	}
 	if e.spent != nil {
 		e.spent(r.work, r.bytes, r.thread.Steps)
 	}
@@ -324,8 +337,6 @@ func absentName(name string) string {
 		return "expressions send no mail"
 	case "ak_client_ip":
 		return "there is no request of a browser here"
-	case "ak_create_jwt", "ak_create_jwt_raw":
-		return "expressions cannot sign tokens"
 	case "open", "input", "exec", "eval", "compile", "__import__", "globals", "locals", "vars", "breakpoint", "exit", "quit":
 		return "expressions reach nothing outside of themselves"
 	case "bytes", "bytearray", "memoryview", "complex", "super", "classmethod", "staticmethod", "property", "object", "setattr", "delattr", "iter", "id", "hash", "dir", "help":

@@ -187,7 +187,7 @@ func TestFunctions(t *testing.T) {
 		{"resolve_dns('x')", errors.New("expressions have no network")},
 		{"reverse_dns('x')", errors.New("expressions have no network")},
 		{"ak_call_policy('x')", errors.New("ak_call_policy is not available")},
-		{"ak_create_jwt()", errors.New("ak_create_jwt is not available")},
+		{"ak_create_jwt()", errors.New("ak_create_jwt() needs the argument")},
 		{"ak_send_email()", errors.New("ak_send_email is not available")},
 		{"{1: 'a', None: 'b', True: 'c', 1.5: 'd'}", m{"1": "c", "null": "b", "1.5": "d"}},
 		{"{(1, 2): 'a'}", errors.New("a key of type 'tuple' cannot be part of the result")},

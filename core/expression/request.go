@@ -176,7 +176,7 @@ func (r *run) provider(p core.Provider) starlark.Value {
 		attrs["application"] = a
 	}
 	o := r.newObject(Object{kind, attrs})
-	o.id = itoa(int(base.ID))
+	o.id, o.data = itoa(int(base.ID)), p
 	return o
 }
 

@@ -33,14 +33,15 @@ func reserved(name string) bool {
 // give. A mapping that gives None or no dict adds nothing. Where one that the
 // admin wrote fails, all that the admin wrote are left out: one of them may have
 // been there to take something away.
-func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User, groups []core.Group, scopes []string) (map[string]any, error) {
-	claims, _, err := p.runMappings(ctx, to, user, groups, scopes, false)
+func (p *Provider) mappedClaims(ctx context.Context, to *target, user *core.User, groups []core.Group, scopes []string, tokens mint) (map[string]any, error) {
+	claims, _, err := p.runMappings(ctx, to, user, groups, scopes, tokens, false)
 	return claims, err
 }
 
 // runMappings is mappedClaims, and tells what failed. Once one of the admin's did, the
-// rest of them only run when all is set: nothing that they give is used.
-func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User, groups []core.Group, scopes []string, all bool) (map[string]any, []core.MappingFailure, error) {
+// rest of them only run when all is set: nothing that they give is used. Where tokens is
+// nil, mappings make none.
+func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User, groups []core.Group, scopes []string, tokens expression.Tokens, all bool) (map[string]any, []core.MappingFailure, error) {
 	mappings, err := p.scopeMappings(ctx, to.client)
 	if err != nil {
 		return nil, nil, err
@@ -49,6 +50,7 @@ func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User,
 	env := expression.Env{
 		User: user, Groups: groups, Request: info, Provider: to.client, Application: to.app,
 		Context: map[string]any{"oauth_scopes": scopes}, HashedUserID: user.HashedID(info.Tenant.UUID),
+		Tokens: tokens,
 	}
 	if env.Groups == nil {
 		env.Groups = []core.Group{} // there are none: nobody is to look again

@@ -183,7 +183,7 @@ func (p *Provider) issuerRoot(w http.ResponseWriter, r *http.Request) {
 		p.notFound(w, r, "issuer", err)
 		return
 	}
-	http.Redirect(w, r, prefix+to.app.Slug+"/.well-known/openid-configuration", http.StatusFound)
+	http.Redirect(w, r, prefix+to.app.Slug+"/.well-known/openid-configuration", http.StatusFound) //nolint:gosec // a path of ours, with a slug that the directory has
 }
 
 // targetBySlug finds an application that has an OAuth 2.0 client. Any other is

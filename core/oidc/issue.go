@@ -40,23 +40,14 @@ func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAn
 	}
 	claims := map[string]any{}
 	if to.client.IncludeClaimsInIDToken {
-		if claims, err = p.mappedClaims(ctx, to, in.user, in.groups, in.scopes); err != nil {
+		if claims, err = p.mappedClaims(ctx, to, in.user, in.groups, in.scopes, mint{Provider: p, grant: in.grant, bound: in.bound}); err != nil {
 			return nil, err
 		}
 	}
 	life := lifetimesOf(to.client).access
 	p.standardClaims(ctx, to, in, life, claims)
-	scope := strings.Join(in.scopes, " ")
-
-	ofAccess := with(claims, map[string]any{
-		"azp": to.client.ClientID, "uid": core.RandomAlphanumeric(40), "scope": scope,
-		"jti": accessTokenID(in.grant.ID),
-	})
-	access, err := sign.sign(ofAccess)
+	access, err := p.accessToken(ctx, to, sign, in.grant.ID, in.scopes, claims)
 	if err != nil {
-		return nil, err
-	}
-	if access, err = p.encryptAccess(ctx, sign, access, ofAccess); err != nil {
 		return nil, err
 	}
 	id, err := sign.sign(with(claims, map[string]any{"at_hash": halfHash(sign.alg, access)}))
@@ -67,7 +58,7 @@ func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAn
 		return nil, err
 	}
 	return &tokenAnswer{
-		AccessToken: access, TokenType: "Bearer", Scope: scope, IDToken: id,
+		AccessToken: access, TokenType: "Bearer", Scope: strings.Join(in.scopes, " "), IDToken: id,
 		ExpiresIn: int64(life / time.Second),
 	}, nil
 }

@@ -29,11 +29,12 @@ func (p *Provider) Preview(ctx context.Context, client *core.Client, app *core.A
 	if scopes != nil {
 		granted = slices.DeleteFunc(granted, func(s string) bool { return s != scopeOpenID && !slices.Contains(scopes, s) })
 	}
-	claims, failed, err := p.runMappings(ctx, to, user, groups, granted, true)
+	grant := &Grant{User: user.ID, AuthTime: p.Now(), ACR: acrDefault}
+	claims, failed, err := p.runMappings(ctx, to, user, groups, granted, mint{Provider: p, grant: grant, dry: true}, true)
 	if err != nil {
 		return nil, nil, err
 	}
-	p.standardClaims(ctx, to, issuance{grant: &Grant{AuthTime: p.Now(), ACR: acrDefault}, user: user}, lifetimesOf(client).access, claims)
+	p.standardClaims(ctx, to, issuance{grant: grant, user: user}, lifetimesOf(client).access, claims)
 	if app == nil {
 		delete(claims, "iss")
 	}

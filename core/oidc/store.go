@@ -12,6 +12,8 @@ import (
 type Clients interface {
 	// Client finds by client_id. Unknown: core.ErrNotFound.
 	Client(ctx context.Context, t core.TenantID, clientID string) (*core.Client, error)
+	// ClientByName finds by the name of the provider. Unknown: core.ErrNotFound.
+	ClientByName(ctx context.Context, t core.TenantID, name string) (*core.Client, error)
 }
 
 // Mappings finds the property mappings of a provider.

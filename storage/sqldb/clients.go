@@ -63,6 +63,18 @@ func (db *DB) Client(ctx context.Context, t core.TenantID, clientID string) (v *
 	return v, nil
 }
 
+// ClientByName finds an OAuth 2.0 client by the name of its provider.
+func (db *DB) ClientByName(ctx context.Context, t core.TenantID, name string) (v *core.Client, err error) {
+	err = db.read(ctx, t, directory, "read client by name", func(q *conn) error {
+		v, err = q.client(ctx, `p.name = $1`, name)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
 func clientFilter(name string) (filter, bool) {
 	switch name {
 	case "client_type":

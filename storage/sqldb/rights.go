@@ -152,7 +152,7 @@ func (x *tx) above(ctx context.Context, rights core.Rights) (map[core.Change]boo
 			SELECT m.user_id FROM memberships m JOIN down ON down.id = m.group_id
 			UNION SELECT ur.user_id FROM user_roles ur JOIN strong ON strong.id = ur.role_id
 		), api (id) AS (
-			SELECT id FROM mappings WHERE kind = 'scope' AND scope_name = `+scope+`
+			SELECT id FROM mappings WHERE kind = 'scope' AND scope_name = `+scope+` OR expression LIKE '%ak_create_jwt%'
 		)
 		SELECT 'role', id FROM strong
 		UNION ALL SELECT 'group', id FROM down

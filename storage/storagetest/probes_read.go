@@ -96,6 +96,9 @@ func readProbes() map[string]probe {
 			return shown(b.Provider(b.ctx, t, w.client.ID))
 		},
 		"Client": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Client(b.ctx, t, canary)) },
+		"ClientByName": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.ClientByName(b.ctx, t, w.client.Name))
+		},
 		"ListClients": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return listed(b.ListClients(b.ctx, t, api.Query{}))
 		},

@@ -471,6 +471,18 @@ func delegationScope(b *bench) {
 	}
 	b.is(scope(core.ScopeAPI), core.ErrDenied)
 	b.ok(scope("other"))
+	// A mapping that makes tokens signs in the name of any provider.
+	source := func(to string) error {
+		return second(n.UpdateMapping(n.ctx, b.t, core.MappingScope, plain.ID, func(m *core.PropertyMapping) error { m.Expression = to; return nil }))
+	}
+	b.is(source("x = [\nak_create_jwt_raw][0]\nreturn {}"), core.ErrDenied)
+	b.is(source("return {'t': ak_create_jwt(user, 'x', [])}"), core.ErrDenied)
+	b.ok(source("return {'t': 'ak_create_event'}"))
+	signs := &core.PropertyMapping{Kind: core.MappingSAML, Name: "signs", SAMLName: "x", Expression: "return ak_create_jwt_raw('x')"}
+	b.is(n.CreateMapping(n.ctx, b.t, signs), core.ErrDenied)
+	b.ok(b.CreateMapping(b.ctx, b.t, signs))
+	b.is(n.DeleteMapping(n.ctx, b.t, core.MappingSAML, signs.ID), core.ErrDenied)
+	b.is(use(n, plainClient, signs), core.ErrDenied)
 }
 
 // delegationTokens: an ordinary user, who has no permission at all, still has their
