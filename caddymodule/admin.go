@@ -34,6 +34,8 @@ func init() {
 //	GET  /postern/keys            every key pair
 //	POST /postern/keys/<action>   {"name", …}: see keyring.actions
 //
+// Users, groups, decisions and keys are those of ?tenant=<schema name>, or of the default tenant.
+//
 // Every POST has to be application/json: a page in a browser cannot send that to
 // another origin without being asked.
 type adminAPI struct {
@@ -82,7 +84,11 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 		}
 		return stream(r.Context(), app, w, body)
 	}
-	people := &people{store: app.core.shared.db, pages: app.core.pages, policies: app.core.shared.policies, tenant: app.core.defaultTenant}
+	tenant, err := app.core.named(r.Context(), r.URL.Query().Get("tenant"))
+	if err != nil {
+		return adminError(err)
+	}
+	people := &people{store: app.core.shared.db, pages: app.core.pages, policies: app.core.shared.policies, tenant: tenant}
 	if path == "users" || path == "groups" || path == "keys" {
 		if r.Method == http.MethodGet {
 			path += "/list"
@@ -90,7 +96,7 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 			path += "/create"
 		}
 	}
-	run, ok := withKeys(people.actions(), app.core.shared, app.settings)[path]
+	run, ok := withKeys(people.actions(), app.core.shared, app.settings, tenant.ID)[path]
 	if !ok {
 		return refuseAdmin(http.StatusNotFound, "there is nothing at this address")
 	}

@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/oidc"
@@ -163,26 +161,6 @@ func (a *App) Start() error {
 	return nil
 }
 
-// warnAbsent tells of applications and groups that guards name and the directory does not have. It is no
-// error: whoever keeps them with Terraform may make them after the guard. Until then
-// nobody is let in.
-func (a *App) warnAbsent() {
-	db := a.core.shared.db
-	for _, g := range a.sites.guards {
-		if slug := g.guard.Application; slug != "" {
-			if _, err := db.ApplicationBySlug(a.ctx, core.DefaultTenant, slug); errors.Is(err, core.ErrNotFound) {
-				a.log.Warn("postern_auth names an application that does not exist: nobody is let in until it does", "application", slug, "host", g.host)
-			}
-		}
-		for _, name := range g.guard.AllowGroups {
-			q := api.Query{Where: map[string][]string{"name": {name}}, Limit: 1}
-			if _, n, err := db.ListGroups(a.ctx, core.DefaultTenant, q); err == nil && n == 0 {
-				a.log.Warn("postern_auth names a group that does not exist: it lets nobody in until it does", "allow_groups", name, "host", g.host)
-			}
-		}
-	}
-}
-
 // Stop leaves the stores open: requests may still be on their way.
 func (a *App) Stop() error { return nil }
 
@@ -218,12 +196,8 @@ func (a *App) newCore() error {
 	}
 	a.pooled.Store(true)
 	sh.log.to(a.log)
-	tenant, err := sh.db.Tenant(a.ctx, core.DefaultTenant)
-	if err != nil {
-		return fmt.Errorf("find the default tenant: %w", err)
-	}
-	tenant.Origin = a.settings.origin
-	apps := &overlay{Directory: sh.recent, sites: &a.sites}
+	s := &system{settings: a.settings, shared: sh, sites: &a.sites}
+	apps := &overlay{Directory: sh.recent, sites: &a.sites, owner: s.owner}
 	pages := &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
 		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Now: sh.clock.Now, Log: a.log,
@@ -242,10 +216,8 @@ func (a *App) newCore() error {
 		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: sh.policies, Master: sh.master,
 		Cache: sh.guards, Fresh: sh.fresh, Now: sh.clock.Now, Log: a.log, Observe: a.counters.observe,
 	}
-	a.core = &system{
-		settings: a.settings, shared: sh, sites: &a.sites, defaultTenant: tenant,
-		pages: pages, op: op, api: rest, guard: guard,
-	}
+	s.pages, s.op, s.api, s.guard = pages, op, rest, guard
+	a.core = s
 	return nil
 }
 

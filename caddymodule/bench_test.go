@@ -23,7 +23,7 @@ func BenchmarkRequest(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	info := &core.RequestInfo{Tenant: a.core.defaultTenant, Scheme: "http", Host: "auth.test"}
+	info := &core.RequestInfo{Tenant: defaultOf(b, a.core), Scheme: "http", Host: "auth.test"}
 	r := httptest.NewRequest("POST", "/", nil)
 	login, err := a.core.shared.sessions.Start(httptest.NewRecorder(), r.WithContext(core.WithRequest(ctx, info)), admin, nil)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -55,7 +56,13 @@ command line, where other users of the machine could see them.`,
 			for _, c := range []*cobra.Command{cmd, user, group, key} {
 				c.RunE, c.SilenceUsage = noCommand, true
 			}
-			cmd.AddCommand(user, group, key, explainCommand())
+			explain := explainCommand()
+			for _, c := range slices.Concat(user.Commands(), group.Commands(), key.Commands(), []*cobra.Command{explain}) {
+				if c.Name() != "rewrap" { // of all tenants
+					c.Flags().String("tenant", "", "Schema name of the tenant that is meant, such as t_acme (default: the default tenant)")
+				}
+			}
+			cmd.AddCommand(user, group, key, explain)
 			cmd.AddCommand(backupCommands()...)
 		},
 	})
@@ -177,11 +184,15 @@ func request(cmd *cobra.Command, name string, in any) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return ask(cmd.Context(), flag[0], flag[1], flag[2], name, body)
+	tenant := ""
+	if f := cmd.Flags().Lookup("tenant"); f != nil {
+		tenant = f.Value.String()
+	}
+	return ask(cmd.Context(), flag[0], flag[1], flag[2], tenant, name, body)
 }
 
 // ask asks the running server, or opens the database.
-func ask(ctx context.Context, address, config, adapter, name string, body []byte) ([]byte, error) {
+func ask(ctx context.Context, address, config, adapter, tenant, name string, body []byte) ([]byte, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -194,9 +205,9 @@ func ask(ctx context.Context, address, config, adapter, name string, body []byte
 		return nil, err
 	}
 	if nobody == nil {
-		return askServer(address, name, body)
+		return askServer(address, tenant, name, body)
 	}
-	out, err := askDatabase(ctx, &loaded.Apps.Postern, name, body)
+	out, err := askDatabase(ctx, &loaded.Apps.Postern, tenant, name, body)
 	return out, heldBy(err, nobody)
 }
 
@@ -274,13 +285,16 @@ func dial(ctx context.Context, address string) (nobody, err error) {
 	return nil, conn.Close()
 }
 
-func askServer(address, name string, in []byte) ([]byte, error) {
+func askServer(address, tenant, name string, in []byte) ([]byte, error) {
 	method, uri := http.MethodPost, "/postern/"+name
 	var body io.Reader
 	if kind, ok := strings.CutSuffix(name, "/list"); ok {
 		method, uri = http.MethodGet, "/postern/"+kind
 	} else {
 		body = bytes.NewReader(in)
+	}
+	if tenant != "" {
+		uri += "?tenant=" + url.QueryEscape(tenant)
 	}
 	res, err := adminRequest(address, method, uri, body)
 	if err != nil {
@@ -296,7 +310,7 @@ func askServer(address, name string, in []byte) ([]byte, error) {
 
 // askDatabase does the same without a server. The lock of the data directory
 // keeps the two apart.
-func askDatabase(ctx context.Context, app *App, name string, in []byte) ([]byte, error) {
+func askDatabase(ctx context.Context, app *App, tenant, name string, in []byte) ([]byte, error) {
 	s, err := app.resolve(os.LookupEnv)
 	if err != nil {
 		return nil, err
@@ -306,21 +320,20 @@ func askDatabase(ctx context.Context, app *App, name string, in []byte) ([]byte,
 	if err != nil {
 		return nil, err
 	}
-	out, err := actOffline(ctx, sh, s, log, name, in)
+	out, err := actOffline(ctx, sh, s, log, tenant, name, in)
 	return out, errors.Join(err, sh.Destruct())
 }
 
-func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, name string, in []byte) ([]byte, error) {
-	tenant, err := sh.db.Tenant(ctx, core.DefaultTenant)
+func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, name, do string, in []byte) ([]byte, error) {
+	tenant, err := (&system{settings: s, shared: sh, sites: new(sites)}).named(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	tenant.Origin = s.origin
 	p := &people{store: sh.db, policies: sh.policies, tenant: tenant, pages: &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
 		Passwords: sh.passwords, Now: sh.clock.Now, Log: log,
 	}}
-	out, err := withKeys(p.actions(), sh, s)[name](ctx, in)
+	out, err := withKeys(p.actions(), sh, s, tenant.ID)[do](ctx, in)
 	if err != nil {
 		return nil, err
 	}

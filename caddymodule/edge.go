@@ -20,11 +20,32 @@ type edgeError struct {
 func (e *edgeError) Error() string { return e.message }
 
 // state says what is known about a request: from Caddy, which knows its trusted
-// proxies, and from nothing else. What was stated once stands.
-func (s *system) state(r *http.Request) (*core.RequestInfo, error) {
-	if info := core.Request(r.Context()); info != nil {
+// proxies, and from nothing else. What was stated once stands. A guard that names its
+// tenant has the last word about that.
+func (s *system) state(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
+	info := core.Request(r.Context())
+	if info == nil {
+		var err error
+		if info, err = s.newState(r, guarded); err != nil {
+			return nil, err
+		}
+	}
+	if guarded == "" || info.Tenant.ID == guarded {
 		return info, nil
 	}
+	t, err := s.tenantByID(r.Context(), guarded)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil, &unknownTenantError{guarded}
+	}
+	if err != nil {
+		return nil, err
+	}
+	own := *info
+	own.Tenant = t
+	return &own, nil
+}
+
+func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
 	ctx := r.Context()
 	info := &core.RequestInfo{Scheme: "http", URI: originalURI(r), Method: r.Method, UserAgent: r.UserAgent()}
 	if len(info.UserAgent) > 500 {
@@ -38,7 +59,8 @@ func (s *system) state(r *http.Request) (*core.RequestInfo, error) {
 		info.Scheme = "https"
 	}
 	host := r.Host
-	if trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool); trusted {
+	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
+	if trusted {
 		switch proto := strings.ToLower(last(r.Header, "X-Forwarded-Proto")); proto {
 		case "http", "https":
 			info.Scheme = proto
@@ -60,10 +82,45 @@ func (s *system) state(r *http.Request) (*core.RequestInfo, error) {
 	}
 	info.ID = s.shared.requestID()
 	info.Tenant, err = s.tenant(ctx, name)
+	if errors.Is(err, core.ErrNotFound) && guarded != "" {
+		// A catch-all site of a tenant: its applications' hosts are known.
+		var has bool
+		if has, err = s.shared.hosts.has(ctx, guarded, name); err == nil && !has {
+			err = core.ErrNotFound
+		} else if err == nil {
+			info.Tenant, err = s.tenantByID(ctx, guarded)
+		}
+	}
 	if errors.Is(err, core.ErrNotFound) {
 		return nil, &edgeError{http.StatusMisdirectedRequest, "Nobody here answers for this host."}
 	}
-	return info, err
+	if err != nil || trusted {
+		return info, err // behind a proxy the connection is the proxy's
+	}
+	return info, s.connected(r, name, info.Tenant.ID)
+}
+
+// connected refuses a request on a connection that was made to another tenant's host: what
+// the handshake stood for (a certificate, a client's certificate, a decision of a network on the way)
+// does not hold for this one. A browser that shares a connection between hosts opens
+// another one for it (RFC 9110 §15.5.20).
+func (s *system) connected(r *http.Request, host string, t core.TenantID) error {
+	if r.TLS == nil || r.TLS.ServerName == "" {
+		return nil
+	}
+	name, _, err := core.NormalizeHost(r.TLS.ServerName)
+	if err != nil || name == host {
+		return nil // what is no host name is no tenant's
+	}
+	to, err := s.tenant(r.Context(), name)
+	var unknown *unknownTenantError
+	if err != nil && !errors.Is(err, core.ErrNotFound) && !errors.As(err, &unknown) {
+		return err
+	}
+	if err != nil || to.ID != t {
+		return &edgeError{http.StatusMisdirectedRequest, "This connection was made for another host."}
+	}
+	return nil
 }
 
 // originalURI is the path and query of the request line as it was sent, whatever

@@ -30,7 +30,7 @@ func statedFor(t *testing.T, change func(r *http.Request), trusted bool) (*core.
 	r = r.WithContext(ctx)
 	r.RequestURI = "/rewritten"
 	s := openSystem(t)
-	return s.state(r)
+	return s.state(r, "")
 }
 
 // F-13, F-15: what is stated of a request is what Caddy knows, and a header counts only from a
@@ -94,7 +94,7 @@ func TestEdgeMethodAndAgent(t *testing.T) {
 	r.Host = "app.test"
 	r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, *r))
 	r.Method = http.MethodGet // as a handler before ours rewrote it
-	if info, err := openSystem(t).state(r); err != nil || info.Method != http.MethodPost {
+	if info, err := openSystem(t).state(r, ""); err != nil || info.Method != http.MethodPost {
 		t.Errorf("rewritten: %v (%v)", info, err)
 	}
 }
@@ -107,7 +107,7 @@ func TestStrictHosts(t *testing.T) {
 	for host, known := range map[string]bool{"auth.test": true, "portal.test": true, "a.apps.test": true, "stranger.test": false} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host = host
-		_, err := s.state(r)
+		_, err := s.state(r, "")
 		var wrong *edgeError
 		if (err == nil) != known || !known && (!errors.As(err, &wrong) || wrong.status != http.StatusMisdirectedRequest) {
 			t.Errorf("%s: %v", host, err)

@@ -19,10 +19,14 @@ const bootstrapToken = "authentik-bootstrap-token" //nolint:gosec // a name, and
 func (s *system) firstStart(ctx context.Context, out io.Writer) error {
 	s.shared.mu.Lock()
 	defer s.shared.mu.Unlock()
-	if s.shared.greeted || s.defaultTenant.Origin == "" {
+	if s.shared.greeted || s.settings.origin == "" {
 		return nil
 	}
-	link, err := s.pages.SetupLink(ctx, s.defaultTenant)
+	tenant, err := s.tenantByID(ctx, core.DefaultTenant)
+	if err != nil {
+		return fmt.Errorf("first start: %w", err)
+	}
+	link, err := s.pages.SetupLink(ctx, tenant)
 	if err != nil {
 		return fmt.Errorf("first start: %w", err)
 	}
@@ -40,7 +44,7 @@ func (s *system) firstStart(ctx context.Context, out io.Writer) error {
 	return err
 }
 
-// bootstrap gives the administrator what the environment says, as long as nobody has
+// bootstrap gives the administrator of the default tenant what the environment says, as long as nobody has
 // ever entered: later the variables change nothing.
 func (s *system) bootstrap(ctx context.Context) error {
 	b, t := s.settings.bootstrap, core.DefaultTenant

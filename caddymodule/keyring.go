@@ -77,11 +77,11 @@ func (k *keyring) actions() map[string]action {
 	}
 }
 
-// withKeys adds what is done with signing keys.
-func withKeys(actions map[string]action, sh *shared, s settings) map[string]action {
+// withKeys adds what is done with a tenant's signing keys.
+func withKeys(actions map[string]action, sh *shared, s settings, t core.TenantID) map[string]action {
 	rotation := *sh.rotation
 	rotation.Lead = s.keyLead // of this configuration; the directory may have been opened by the one before
-	maps.Copy(actions, (&keyring{rotation: &rotation, tenant: core.DefaultTenant}).actions())
+	maps.Copy(actions, (&keyring{rotation: &rotation, tenant: t}).actions())
 	return actions
 }
 

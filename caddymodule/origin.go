@@ -62,12 +62,100 @@ func hostMatches(pattern, name string) bool {
 type sites struct {
 	portal []site
 	guards []guardSite
+
+	// The hosts whose guards all name the same tenant: see index.
+	tenants   map[string]core.TenantID // by the host
+	wildcards map[string]core.TenantID // by a pattern with "*"
 }
 
 // guardSite is one place that a guard stands at.
 type guardSite struct {
 	site
 	guard *Guard
+}
+
+// index finds the hosts that guards give to tenants.
+func (s *sites) index() {
+	found, unclear := map[string]core.TenantID{}, map[string]bool{}
+	for _, g := range s.guards {
+		t := core.TenantID(g.guard.Tenant)
+		if have, ok := found[g.host]; g.host == "" || t == "" || ok && have != t {
+			unclear[g.host] = true
+		}
+		found[g.host] = t
+	}
+	s.tenants, s.wildcards = map[string]core.TenantID{}, map[string]core.TenantID{}
+	for host, t := range found {
+		switch {
+		case unclear[host]:
+		case strings.Contains(host, "*"):
+			s.wildcards[host] = t
+		default:
+			s.tenants[host] = t
+		}
+	}
+}
+
+// tenant is whose a host is by its guards, if they say so.
+func (s *sites) tenant(host string) (core.TenantID, bool) {
+	if t, ok := s.tenants[host]; ok {
+		return t, true
+	}
+	var found core.TenantID
+	for pattern, t := range s.wildcards {
+		if !hostMatches(pattern, host) {
+			continue
+		}
+		if found != "" && found != t {
+			return "", false
+		}
+		found = t
+	}
+	return found, found != ""
+}
+
+// tenantOrigin is where the portal of a tenant is that has the host: as the site that a request
+// to it meets has it, and where that is the default tenant's site too, which may
+// be behind another proxy, as that one's origin has it.
+func (s *sites) tenantOrigin(host, origin string) string {
+	at := s.portalOf(host)
+	if at == nil {
+		return "https://" + core.JoinHost(host, "")
+	}
+	if s.portalOf(hostName(origin)) == at {
+		scheme, rest, _ := strings.Cut(origin, "://")
+		_, port, _ := core.NormalizeHost(rest)
+		return scheme + "://" + core.JoinHost(host, port)
+	}
+	there := *at
+	there.host = host
+	return there.origin()
+}
+
+// portalOf is the site with `postern` that a host belongs to: one of its name before a
+// pattern, a pattern before one that takes any, https before http.
+func (s *sites) portalOf(host string) *site {
+	var best *site
+	rank := func(p *site) int {
+		n := 0
+		switch {
+		case p.host == host:
+			n = 4
+		case p.host != "":
+			n = 2
+		}
+		if p.scheme == "https" {
+			n++
+		}
+		return n
+	}
+	for i := range s.portal {
+		p := &s.portal[i]
+		if (p.host == "" || hostMatches(p.host, host)) && (best == nil || rank(p) > rank(best)) {
+			best = p
+		}
+	}
+	return best
 }
 
 // guarded returns the guards that a request to host can meet.
@@ -173,6 +261,7 @@ func walkApp(app *caddyhttp.App) sites {
 			w.routes(srv.Routes, s, []string{""}, 0)
 		}
 	}
+	found.index()
 	return found
 }
 

@@ -33,8 +33,10 @@ func init() {
 // `{http.auth.user.groups}` | names of the groups, joined by `|`
 // `{http.auth.user.uid}` | the subject identifier
 type Guard struct {
-	// The tenant whose users are let in. Default: found by host. This build has
-	// the default tenant only, `public`.
+	// The tenant whose users are let in, by its schema name, such as `t_acme`, or `public`, the
+	// default tenant. While there is none of that name, nobody is let in. Default: found
+	// by host: a domain of a tenant, or below one the external host of an application
+	// of that tenant; any other host is the default tenant's.
 	Tenant string `json:"tenant,omitempty"`
 
 	// The slug of the application that is guarded. Default: found by host and path;
@@ -79,8 +81,8 @@ func (g *Guard) Provision(ctx caddy.Context) (err error) {
 
 // check reads the rules. A rule that cannot be read is refused; it is never passed over.
 func (g *Guard) check() error {
-	if g.Tenant != "" && g.Tenant != string(core.DefaultTenant) {
-		return fmt.Errorf("tenant %q: this build has the default tenant only: write `tenant public`, or leave it out", g.Tenant)
+	if g.Tenant != "" && !core.TenantID(g.Tenant).Valid() {
+		return fmt.Errorf("tenant %q is not the name of one: write its schema name, such as t_acme, or public for the default tenant", g.Tenant)
 	}
 	switch outpost.HeaderSet(g.Headers) {
 	case "", outpost.HeadersAuthentik, outpost.HeadersRemote, outpost.HeadersNone:
@@ -105,7 +107,7 @@ func (g *Guard) check() error {
 
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	outpost.Strip(r)
-	return g.app.handler(w, r, func(r *http.Request) (err error) {
+	return g.app.handler(w, r, core.TenantID(g.Tenant), func(r *http.Request) (err error) {
 		g.once.Do(g.init)
 		keepCookies(r)
 		g.app.core.guard.Serve(w, r, g.guard, func(w http.ResponseWriter, r *http.Request, who *outpost.Identity) {

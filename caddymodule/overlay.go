@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -14,6 +15,8 @@ import (
 type overlay struct {
 	Directory core.Applications
 	sites     *sites
+	// owner finds whose a host is: see system.owner.
+	owner func(ctx context.Context, host string) (*core.Tenant, error)
 }
 
 const declaredPrefix = "caddyfile:"
@@ -21,7 +24,7 @@ const declaredPrefix = "caddyfile:"
 // Application finds a declared one by its ID, for any host that a guard stands at.
 func (o *overlay) Application(ctx context.Context, t core.TenantID, id core.ApplicationID) (*core.Application, error) {
 	if host, ok := strings.CutPrefix(string(id), declaredPrefix); ok {
-		if app := o.declared(host); app != nil {
+		if app := o.declared(ctx, t, host); app != nil {
 			return app, nil
 		}
 		return nil, core.ErrNotFound
@@ -35,7 +38,7 @@ func (o *overlay) ApplicationBySlug(ctx context.Context, t core.TenantID, slug s
 	if err == nil {
 		return app, nil
 	}
-	for _, d := range o.listed() {
+	for _, d := range o.listed(ctx, t) {
 		if d.Slug == slug {
 			return &d, nil
 		}
@@ -54,7 +57,7 @@ func (o *overlay) Applications(ctx context.Context, t core.TenantID) ([]core.App
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range o.listed() {
+	for _, d := range o.listed(ctx, t) {
 		if !slices.ContainsFunc(registered, func(p core.ProxyApplication) bool {
 			return strings.TrimSuffix(p.Provider.ExternalHost, "/")+"/" == d.LaunchURL
 		}) {
@@ -80,11 +83,31 @@ func (o *overlay) ProxyApplications(ctx context.Context, t core.TenantID) ([]cor
 	return o.Directory.ProxyApplications(ctx, t)
 }
 
-// declared is the application of a host. Where several guards stand at one host with rules of their
+// tenant is whose application a guard declares at a host, name[:port]. Where nobody can say
+// now, it is nobody's.
+func (o *overlay) tenant(ctx context.Context, g *Guard, host string) core.TenantID {
+	if g.Tenant != "" {
+		return core.TenantID(g.Tenant)
+	}
+	name, _, err := core.NormalizeHost(host)
+	if err != nil {
+		return ""
+	}
+	t, err := o.owner(ctx, name)
+	switch {
+	case err == nil:
+		return t.ID
+	case errors.Is(err, core.ErrNotFound):
+		return core.DefaultTenant
+	}
+	return ""
+}
+
+// declared is the application of a tenant at a host. Where several guards stand at one host with rules of their
 // own, each holds for its own place; the application itself is open to whoever one of
 // them may let in.
-func (o *overlay) declared(host string) *core.Application {
-	guards := o.sites.guarded(host)
+func (o *overlay) declared(ctx context.Context, t core.TenantID, host string) *core.Application {
+	guards := slices.DeleteFunc(o.sites.guarded(host), func(g *Guard) bool { return o.tenant(ctx, g, host) != t })
 	if len(guards) == 0 {
 		return nil
 	}
@@ -102,18 +125,18 @@ func (o *overlay) declared(host string) *core.Application {
 	return outpost.Declared(host, groups)
 }
 
-// listed are the declared ones that have a host of their own, each once.
-func (o *overlay) listed() []core.Application {
+// listed are a tenant's declared ones that have a host of their own, each once.
+func (o *overlay) listed(ctx context.Context, t core.TenantID) []core.Application {
 	var out []core.Application
 	for _, g := range o.sites.guards {
-		if !g.exact() || g.guard.Application != "" || slices.Contains(o.sites.portal, g.site) {
+		if !g.exact() || g.guard.Application != "" || slices.Contains(o.sites.portal, g.site) || o.tenant(ctx, g.guard, g.host) != t {
 			continue
 		}
 		host := joinDefault(g.scheme, g.host, g.port)
 		if slices.ContainsFunc(out, func(a core.Application) bool { return a.ID == outpost.DeclaredID(host) }) {
 			continue
 		}
-		app := o.declared(host)
+		app := o.declared(ctx, t, host)
 		app.LaunchURL = g.origin() + "/"
 		out = append(out, *app)
 	}

@@ -47,6 +47,7 @@ type shared struct {
 	policies    *policy.Engine
 	passwords   *login.Hasher
 	guards      *outpost.Cache
+	hosts       *appHosts
 	log         *relay
 	staleness   atomic.Int64 // time.Duration: of the configuration that started last
 	unfollow    func()
@@ -127,6 +128,7 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 		return nil, errors.Join(err, sh.db.Close())
 	}
 	sh.recent.Fresh = sh.fresh
+	sh.hosts = &appHosts{list: sh.db.ProxyApplications}
 	sh.ring = &keys.Ring{Store: sh.recent, Now: sh.clock.Now}
 	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: sh.clock.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.recent, Policies: sh.db, Log: log, Now: sh.clock.Wall, Events: sh.db, HashUser: sh.hashUser}
@@ -195,6 +197,7 @@ func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 	sh.recent.Invalidate(t, changes...)
 	sh.policies.Invalidate(t, changes...) // before the guards, which keep its decisions
 	sh.guards.Invalidate(t, changes...)
+	sh.hosts.Invalidate(t, changes...)
 	for _, c := range changes {
 		switch {
 		case c.Kind == core.ChangedAny:

@@ -35,7 +35,7 @@ func (p *Provider) Provision(ctx caddy.Context) (err error) {
 }
 
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	return p.app.handler(w, r, func(r *http.Request) error {
+	return p.app.handler(w, r, "", func(r *http.Request) error {
 		restoreCookies(r)
 		if h := p.app.core.route(r.URL.Path); h != nil {
 			h.ServeHTTP(w, r)
@@ -82,15 +82,15 @@ func (w *writeWatch) Write(p []byte) (int, error) {
 
 // handler runs serve once the core is open and the edge has stated what is known
 // about the request. What goes wrong before that is answered here, and Caddy's error
-// handlers never hear of it.
-func (a *App) handler(w http.ResponseWriter, r *http.Request, serve func(r *http.Request) error) error {
+// handlers never hear of it. guarded is the tenant that a guard names; empty: none.
+func (a *App) handler(w http.ResponseWriter, r *http.Request, guarded core.TenantID, serve func(r *http.Request) error) error {
 	const later = "Not available right now. Try again in a few seconds."
 	if err := a.open(); err != nil {
 		a.log.ErrorContext(r.Context(), "the identity provider could not be opened", "error", err)
 		plainError(w, http.StatusServiceUnavailable, later)
 		return nil
 	}
-	info, err := a.core.state(r)
+	info, err := a.core.state(r, guarded)
 	var wrong *edgeError
 	if errors.As(err, &wrong) {
 		plainError(w, wrong.status, wrong.message)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -269,7 +270,8 @@ func TestSites(t *testing.T) {
 // open to whom one of them may let in.
 func TestOverlay(t *testing.T) {
 	at := func(host string, g *Guard) guardSite { return guardSite{site{"https", host, "443"}, g} }
-	o := &overlay{sites: &sites{guards: []guardSite{
+	none := func(context.Context, string) (*core.Tenant, error) { return nil, core.ErrNotFound }
+	o := &overlay{owner: none, sites: &sites{guards: []guardSite{
 		at("one.test", &Guard{AllowGroups: []string{"a"}}), at("one.test", &Guard{AllowGroups: []string{"b"}}),
 		at("two.test", &Guard{AllowGroups: []string{"a"}}), at("two.test", &Guard{}),
 		at("named.test", &Guard{Application: "wiki"}),
@@ -284,11 +286,44 @@ func TestOverlay(t *testing.T) {
 	if app, err := o.Application(t.Context(), "public", "caddyfile:nobody.test"); err == nil {
 		t.Errorf("an application of a host that nothing guards: %+v", app)
 	}
-	var listed []string
-	for _, a := range o.listed() {
-		listed = append(listed, a.LaunchURL)
-	}
-	if got := strings.Join(listed, " "); got != "https://one.test/ https://two.test/" {
+	if got := listed(t, o, "public"); got != "https://one.test/ https://two.test/" {
 		t.Errorf("listed: %s", got)
+	}
+}
+
+func listed(t *testing.T, o *overlay, id core.TenantID) string {
+	t.Helper()
+	var urls []string
+	for _, a := range o.listed(t.Context(), id) {
+		urls = append(urls, a.LaunchURL)
+	}
+	return strings.Join(urls, " ")
+}
+
+// what the configuration declares is one tenant's, and no other's people see or enter it.
+func TestOverlayOfTenant(t *testing.T) {
+	at := func(host string, g *Guard) guardSite { return guardSite{site{"https", host, "443"}, g} }
+	o := &overlay{
+		owner: func(_ context.Context, host string) (*core.Tenant, error) {
+			switch host {
+			case "acme.test":
+				return &core.Tenant{ID: "t_acme"}, nil
+			case "away.test":
+				return nil, core.ErrUnavailable
+			}
+			return nil, core.ErrNotFound
+		},
+		sites: &sites{guards: []guardSite{at("one.test", &Guard{}), at("given.test", &Guard{Tenant: "t_acme"}), at("acme.test", &Guard{}), at("away.test", &Guard{})}},
+	}
+	for id, want := range map[core.TenantID]string{"public": "https://one.test/", "t_acme": "https://given.test/ https://acme.test/", "t_beta": ""} {
+		if got := listed(t, o, id); got != want {
+			t.Errorf("%s: %s", id, got)
+		}
+		for _, host := range []string{"one.test", "given.test", "acme.test", "away.test"} {
+			app, err := o.Application(t.Context(), id, core.ApplicationID("caddyfile:"+host))
+			if own := strings.Contains(want, host); own != (err == nil) {
+				t.Errorf("%s at %s: %+v %v", id, host, app, err)
+			}
+		}
 	}
 }

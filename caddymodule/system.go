@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/oidc"
@@ -20,42 +20,18 @@ import (
 
 // system is the identity provider of one configuration.
 type system struct {
-	settings      settings
-	shared        *shared
-	sites         *sites
-	defaultTenant *core.Tenant
-	pages         *login.Handler
-	op            *oidc.Provider
-	api           *api.Handler
-	guard         *outpost.Outpost
+	settings settings
+	shared   *shared
+	sites    *sites
+	pages    *login.Handler
+	op       *oidc.Provider
+	api      *api.Handler
+	guard    *outpost.Outpost
+	// origins are those of tenants, by https:// and their primary domain: see withOrigin.
+	origins sync.Map
 	// started is set at the end of the app's Start. Caddy starts apps in no
 	// order: the HTTP server may answer before the first start is done.
 	started atomic.Bool
-}
-
-// tenant finds whom a host name addresses. One that nobody owns is the default
-// tenant's, unless strict_hosts is set: then it is core.ErrNotFound, but for the
-// host of the default tenant's own origin and those that the configuration names.
-func (s *system) tenant(ctx context.Context, host string) (*core.Tenant, error) {
-	t, err := s.shared.db.TenantByHost(ctx, host)
-	switch {
-	case errors.Is(err, core.ErrNotFound):
-		if s.settings.strictHosts && host != hostName(s.defaultTenant.Origin) && !s.sites.name(host) {
-			return nil, err
-		}
-		return s.defaultTenant, nil
-	case err != nil:
-		return nil, err
-	case t.ID == core.DefaultTenant:
-		return s.defaultTenant, nil
-	}
-	return t, nil
-}
-
-func hostName(origin string) string {
-	_, host, _ := strings.Cut(origin, "://")
-	name, _, _ := core.NormalizeHost(host)
-	return name
 }
 
 // route finds who answers a path. Paths that an application may have too are

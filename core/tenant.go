@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"regexp"
 	"strings"
 )
 
@@ -16,6 +17,12 @@ type TenantID string
 // DefaultTenant always exists and cannot be deleted. It answers every host
 // that no other tenant owns, unless strict_hosts is set.
 const DefaultTenant TenantID = "public"
+
+var tenantID = regexp.MustCompile(`^(?:public|t_[a-z0-9]{1,61})$`)
+
+// Valid reports whether it has the form of one. What has not never reaches a path, a schema
+// name or a query.
+func (t TenantID) Valid() bool { return tenantID.MatchString(string(t)) }
 
 // Tenant owns an issuer, keys, cookies, a brand and a directory of people and
 // applications. It is found by Host; nothing crosses it.

@@ -27,6 +27,10 @@ func (p *Provider) Begin(r *http.Request, app *core.Application, clientID, redir
 	if clientID == "" || app.ID == "" {
 		return "", core.Pending{}, &core.FieldError{Field: "client_id", Message: "A guarded application needs a client ID and an application ID."}
 	}
+	origin := core.Request(ctx).Tenant.Origin
+	if origin == "" {
+		return "", core.Pending{}, fmt.Errorf("begin a login: the tenant %s has no domain to log in at: %w", core.Request(ctx).Tenant.ID, core.ErrUnavailable)
+	}
 	a := newAuthRequest(p.Now())
 	pending = core.Pending{
 		State: core.RandomToken(24), Nonce: core.RandomToken(24), Verifier: core.RandomToken(32),
@@ -38,7 +42,7 @@ func (p *Provider) Begin(r *http.Request, app *core.Application, clientID, redir
 	if err != nil {
 		return "", core.Pending{}, fmt.Errorf("begin a login: %w", err)
 	}
-	return strings.TrimSuffix(core.Request(ctx).Tenant.Origin, "/") + path, pending, nil
+	return strings.TrimSuffix(origin, "/") + path, pending, nil
 }
 
 // Redeem uses a code up and returns whose login it stands for. A code that is

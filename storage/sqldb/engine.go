@@ -3,7 +3,6 @@ package sqldb
 import (
 	"context"
 	"database/sql"
-	"regexp"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -75,8 +74,6 @@ type engine interface {
 	close() error
 }
 
-var tenantID = regexp.MustCompile(`^(public|t_[a-z0-9]{1,61})$`)
-
 // validTenant guards every path, schema name and query: what it refuses never
 // reaches one.
-func validTenant(t core.TenantID) bool { return tenantID.MatchString(string(t)) }
+func validTenant(t core.TenantID) bool { return t.Valid() }

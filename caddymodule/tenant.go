@@ -1,0 +1,122 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// tenant finds whom a host name addresses. One that nobody owns is the default
+// tenant's, unless strict_hosts is set: then it is core.ErrNotFound, but for the
+// host of the default tenant's own origin, its applications' and those that the
+// configuration names.
+func (s *system) tenant(ctx context.Context, host string) (*core.Tenant, error) {
+	t, err := s.owner(ctx, host)
+	if !errors.Is(err, core.ErrNotFound) {
+		return t, err
+	}
+	if s.settings.strictHosts && host != hostName(s.settings.origin) && !s.sites.name(host) {
+		if known, e := s.shared.hosts.has(ctx, core.DefaultTenant, host); e != nil || !known {
+			return nil, errors.Join(err, e)
+		}
+	}
+	return s.tenantByID(ctx, core.DefaultTenant)
+}
+
+// owner finds the tenant to which a host was given, by whoever runs the server: as
+// one of its domains, or by a guard that names the tenant. Below its domains a tenant has
+// the hosts of its own applications; anywhere else an application's host is no more
+// than a wish, or a tenant's administrator could take another's application by it.
+// Nobody's host is core.ErrNotFound.
+func (s *system) owner(ctx context.Context, host string) (*core.Tenant, error) {
+	t, err := s.shared.db.TenantByHost(ctx, host)
+	if err == nil {
+		return s.withOrigin(t), nil
+	}
+	if !errors.Is(err, core.ErrNotFound) {
+		return nil, err
+	}
+	if id, ok := s.sites.tenant(host); ok {
+		if t, err := s.tenantByID(ctx, id); !errors.Is(err, core.ErrNotFound) {
+			return t, err
+		}
+		return nil, &unknownTenantError{id}
+	}
+	for _, parent, below := strings.Cut(host, "."); below; _, parent, below = strings.Cut(parent, ".") {
+		t, above := s.shared.db.TenantByHost(ctx, parent)
+		if errors.Is(above, core.ErrNotFound) {
+			continue
+		}
+		if above != nil {
+			return nil, above
+		}
+		if t.ID == core.DefaultTenant {
+			return nil, err
+		}
+		has, e := s.shared.hosts.has(ctx, t.ID, host)
+		if e != nil {
+			return nil, e
+		}
+		if !has {
+			return nil, err
+		}
+		return s.withOrigin(t), nil
+	}
+	return nil, err
+}
+
+// tenantByID finds a tenant, with the origin that this configuration gives it.
+func (s *system) tenantByID(ctx context.Context, id core.TenantID) (*core.Tenant, error) {
+	t, err := s.shared.db.Tenant(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.withOrigin(t), nil
+}
+
+// named finds the tenant that an operator names; empty: the default tenant.
+func (s *system) named(ctx context.Context, name string) (*core.Tenant, error) {
+	if name == "" {
+		name = string(core.DefaultTenant)
+	}
+	t, err := s.tenantByID(ctx, core.TenantID(name))
+	if errors.Is(err, core.ErrNotFound) {
+		return nil, &core.FieldError{Field: "tenant", Message: fmt.Sprintf("There is no tenant %q: `caddy postern tenant list` shows their schema names.", name), Err: core.ErrNotFound}
+	}
+	return t, err
+}
+
+// withOrigin gives a tenant, of which the directory knows no more than its primary domain,
+// its scheme and port. One without a domain has no origin.
+func (s *system) withOrigin(t *core.Tenant) *core.Tenant {
+	if t.ID == core.DefaultTenant {
+		t.Origin = s.settings.origin
+		return t
+	}
+	if t.Origin == "" {
+		return t
+	}
+	o, ok := s.origins.Load(t.Origin)
+	if !ok {
+		o, _ = s.origins.LoadOrStore(t.Origin, s.sites.tenantOrigin(hostName(t.Origin), s.settings.origin))
+	}
+	t.Origin = o.(string)
+	return t
+}
+
+// unknownTenantError: a guard names a tenant that does not exist. Nobody is let in until
+// it does.
+type unknownTenantError struct{ id core.TenantID }
+
+func (e *unknownTenantError) Error() string {
+	return "postern_auth names the tenant " + string(e.id) + ", which does not exist"
+}
+
+func hostName(origin string) string {
+	_, host, _ := strings.Cut(origin, "://")
+	name, _, _ := core.NormalizeHost(host)
+	return name
+}
