@@ -23,7 +23,7 @@ func addTenant(t testing.TB, s *system, id core.TenantID, domains ...string) *co
 		t.Fatal(err)
 	}
 	for i, d := range domains {
-		if err := db.AddDomain(t.Context(), id, d, i == 0); err != nil {
+		if err := db.CreateDomain(t.Context(), &core.Domain{Tenant: id, Name: d, Primary: i == 0}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -306,7 +306,7 @@ func TestGuardOfTenant(t *testing.T) {
 	if !strings.Contains(log.String(), "has no domain") {
 		t.Errorf("the log says %q", log.String())
 	}
-	if err := s.shared.db.AddDomain(t.Context(), "t_gone", "gone.test", true); err != nil {
+	if err := s.shared.db.CreateDomain(t.Context(), &core.Domain{Tenant: "t_gone", Name: "gone.test", Primary: true}); err != nil {
 		t.Fatal(err)
 	}
 	if w, _ := serve(gone, ""); w.Code != http.StatusFound || !strings.HasPrefix(w.Header().Get("Location"), "https://gone.test/") {

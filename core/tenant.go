@@ -30,6 +30,8 @@ type Tenant struct {
 	ID   TenantID
 	UUID string // tenant_uuid of the API; part of hashed subject identifiers
 	Name string // for people
+	// Ready tenants are served; the others are not, and their hosts are nobody's.
+	Ready bool
 	// Origin is scheme://host[:port], without a trailing slash, of links that
 	// leave the request they were made in: mail, recovery, set-up, and the way
 	// to the login page from a guarded application.
@@ -44,10 +46,19 @@ type Brand struct {
 	Favicon string // URL or path; empty: the built-in one
 }
 
+// Domain is a host that a tenant owns.
+type Domain struct {
+	ID   int64  // counts up; none is given twice
+	Name string // as NormalizeHost gives it; unique over all tenants
+	// Primary is the one of a tenant's domains that links lead to.
+	Primary bool
+	Tenant  TenantID
+}
+
 // Tenants finds the tenant that a request addresses.
 type Tenants interface {
 	// TenantByHost takes a Host as NormalizeHost returns it. A host that nobody
-	// owns gives ErrNotFound.
+	// owns gives ErrNotFound, that of a tenant which is not ready ErrUnavailable.
 	TenantByHost(ctx context.Context, host string) (*Tenant, error)
 }
 

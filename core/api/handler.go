@@ -89,6 +89,10 @@ type Handler struct {
 	AccessTokens AccessTokens
 	Recovery     Recovery // recovery
 	Policy       *policy.Engine
+	// TenantsKey opens the tenants API, and nothing else does: no API token, no session,
+	// no superuser. It opens nothing else. Empty: the tenants API is as if it were not
+	// there.
+	TenantsKey core.Secret
 	// KeyLead is how long a key that replaces another is published before it signs.
 	// Default: keys.DefaultLead.
 	KeyLead time.Duration

@@ -194,6 +194,26 @@ type EventStore interface {
 	TopApplications(ctx context.Context, t core.TenantID, action string, limit int) ([]ApplicationCount, error)
 }
 
+// TenantStore is the registry of tenants, which is one for all of them: its methods take
+// no tenant to act in. Only the tenants API and commands call those that write.
+type TenantStore interface {
+	// RegisteredTenant finds by UUID, one that is not ready too.
+	RegisteredTenant(ctx context.Context, uuid string) (*core.Tenant, error)
+	ListTenants(ctx context.Context, q Query) ([]core.Tenant, int, error)
+	// CreateTenant makes a tenant with all that every tenant starts with. It is ready.
+	CreateTenant(ctx context.Context, id core.TenantID, name string) (*core.Tenant, error)
+	UpdateTenant(ctx context.Context, id core.TenantID, change func(*core.Tenant) error) (*core.Tenant, error)
+	// DeleteTenant removes all that the tenant has. The default tenant is refused with
+	// a *core.FieldError.
+	DeleteTenant(ctx context.Context, id core.TenantID) error
+	Domain(ctx context.Context, id int64) (*core.Domain, error)
+	ListDomains(ctx context.Context, q Query) ([]core.Domain, int, error)
+	// CreateDomain sets ID, brings Name into its form, and Primary to what it is.
+	CreateDomain(ctx context.Context, d *core.Domain) error
+	UpdateDomain(ctx context.Context, id int64, change func(*core.Domain) error) (*core.Domain, error)
+	DeleteDomain(ctx context.Context, id int64) error
+}
+
 // Store is the write side of the directory. Only this package and the start-up
 // code may call it. Every write obeys the context's core.Delegation.
 type Store interface {
@@ -209,4 +229,5 @@ type Store interface {
 	BindingStore
 	EntitlementStore
 	EventStore
+	TenantStore
 }

@@ -38,9 +38,14 @@ func (db *DB) Backup(ctx context.Context, w io.Writer, opt BackupOptions) error 
 		return fmt.Errorf("write backup: %w", err)
 	}
 	for id := range db.registry.Load().byID {
-		if err := db.ready(ctx, id); err != nil { // brings the tables up to date
+		leave, err := db.visit(ctx, id) // brings the tables up to date
+		if errors.Is(err, core.ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
 			return fmt.Errorf("write backup: tenant %s: %w", id, err)
 		}
+		leave()
 	}
 	return writeBackup(ctx, db.engine, db.master, w, db.now(), opt)
 }

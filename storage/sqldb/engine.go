@@ -27,9 +27,12 @@ type engine interface {
 	snapshot(ctx context.Context) (snapshot, error)
 	// stage begins to load a backup. Nobody else may have the directory open.
 	stage(ctx context.Context) (staging, error)
-	// create makes a tenant's tables where they are absent, and brings them up to
-	// date where they are old.
-	create(ctx context.Context, t core.TenantID) error
+	// create makes the default tenant's tables where they are absent, and brings them up
+	// to date where they are old.
+	create(ctx context.Context) error
+	// update brings the tables of a tenant up to date. Where there are none it makes
+	// none: a tenant that is being deleted must not come back empty.
+	update(ctx context.Context, t core.TenantID) error
 	// conn gives a connection on which the tenant's tables of a part are found
 	// by their bare names. release must be called once.
 	conn(ctx context.Context, t core.TenantID, p part, write bool) (c *sql.Conn, release func(), err error)
@@ -67,6 +70,9 @@ type engine interface {
 	// unique names the "table.column" of a violated unique constraint; of several
 	// columns, joined by "_".
 	unique(err error) (string, bool)
+	// missing reports whether a table or its schema is not there: the tenant was deleted
+	// by another node.
+	missing(err error) bool
 	// reference reports whether a foreign key is violated.
 	reference(err error) bool
 	// tooLong reports whether a text is too long for its index.

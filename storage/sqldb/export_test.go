@@ -209,3 +209,50 @@ func MigrationTexts() (out []string, err error) {
 	}
 	return out, nil
 }
+
+// Remembered tells what is in memory of a tenant.
+func (db *DB) Remembered(t core.TenantID) string {
+	var out []string
+	db.mu.Lock()
+	if db.tenants[t] != nil {
+		out = append(out, "state")
+	}
+	db.mu.Unlock()
+	if _, ok := db.rooms.Load(t); ok {
+		out = append(out, "room")
+	}
+	db.follower.mu.Lock()
+	if _, ok := db.follower.places[t]; ok {
+		out = append(out, "place")
+	}
+	db.follower.mu.Unlock()
+	r := db.registry.Load()
+	if r.byID[t] != nil {
+		out = append(out, "registry")
+	}
+	for host, owner := range r.byHost {
+		if owner.ID == t {
+			out = append(out, "host "+host)
+		}
+	}
+	if e, ok := db.engine.(*sqliteEngine); ok {
+		for p := range parts {
+			if _, ok := e.writers.Load(file{t, p}); ok {
+				out = append(out, "writer")
+			}
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// Clone makes a schema in the way of CreateTenant, after the clone's text was changed.
+func (db *DB) Clone(ctx context.Context, schema string, change func(text string) string) error {
+	e := db.engine.(*postgresEngine)
+	if err := e.makeTemplate(ctx); err != nil {
+		return err
+	}
+	whole := cloneSQL
+	defer func() { cloneSQL = whole }()
+	cloneSQL = change(cloneSQL)
+	return db.rawWrite(ctx, core.DefaultTenant, directory, "test", func(x *tx) error { return e.clone(ctx, x.q, schema) })
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -166,13 +168,25 @@ func (db *DB) look(ctx context.Context, e *postgresEngine, c **pgx.Conn) error {
 	if db.follower.blind {
 		return (*c).Ping(ctx)
 	}
-	tenants, places := db.follower.known()
-	for len(tenants) > 0 {
-		n := min(len(tenants), pollTenants)
-		if err := db.lookAt(ctx, e, *c, tenants[:n], places); err != nil {
-			return fmt.Errorf("read the outbox: %w", err)
+	err := db.lookAtAll(ctx, e, *c)
+	if e.missing(err) { // another node deleted a tenant
+		if err = db.loadRegistry(ctx); err == nil {
+			db.follower.keep(db.registry.Load().byID)
+			err = db.lookAtAll(ctx, e, *c)
 		}
-		tenants = tenants[n:]
+	}
+	if err != nil {
+		return fmt.Errorf("read the outbox: %w", err)
+	}
+	return nil
+}
+
+func (db *DB) lookAtAll(ctx context.Context, e *postgresEngine, c *pgx.Conn) error {
+	tenants, places := db.follower.known()
+	for part := range slices.Chunk(tenants, pollTenants) {
+		if err := db.lookAt(ctx, e, c, part, places); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -248,11 +262,12 @@ func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t cor
 		if newest.seq < from.seq || !same || len(changes) == 0 && newest.seq > from.seq {
 			db.log.WarnContext(ctx, "the outbox is not the one that was read before: all that is in memory of the tenant is read again", "tenant", t)
 			db.follower.moved(t, newest)
-			db.notify(t, []core.Change{{Seq: newest.seq, Kind: core.ChangedAny, Op: "update"}})
-			return nil
+			return db.heard(ctx, t, []core.Change{{Seq: newest.seq, Kind: core.ChangedAny, Op: "update"}})
 		}
 		db.follower.moved(t, last)
-		db.notify(t, changes)
+		if err := db.heard(ctx, t, changes); err != nil {
+			return err
+		}
 		if read < pollBatch {
 			return nil
 		}
@@ -260,11 +275,47 @@ func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t cor
 	}
 }
 
-// moved notes how far a tenant was read.
+// heard tells what another node did. The registry is read before anybody asks for a
+// tenant that is no longer there, or is another one now.
+func (db *DB) heard(ctx context.Context, t core.TenantID, changes []core.Change) error {
+	registry := func(c core.Change) bool { return c.Kind == "tenant" || c.Kind == core.ChangedAny }
+	if t == core.DefaultTenant && slices.ContainsFunc(changes, registry) {
+		if err := db.loadRegistry(ctx); err != nil {
+			return err
+		}
+	}
+	db.notify(t, changes)
+	return nil
+}
+
+// moved notes how far a tenant was read, unless it was forgotten meanwhile.
 func (f *follower) moved(t core.TenantID, p place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if _, ok := f.places[t]; ok {
+		f.places[t] = p
+	}
+}
+
+// begin looks at a tenant from now on.
+func (f *follower) begin(t core.TenantID, p place) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.places[t] = p
+}
+
+// keep forgets those that are not there.
+func (f *follower) keep(there map[core.TenantID]*core.Tenant) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.places, func(t core.TenantID, _ place) bool { return there[t] == nil })
+}
+
+// forget stops to look at a tenant.
+func (f *follower) forget(t core.TenantID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.places, t)
 }
 
 // known lists the tenants to look at.
@@ -290,7 +341,7 @@ func (db *DB) followFrom(ctx context.Context, t core.TenantID) error {
 		return q.row(ctx, `SELECT c.value, coalesce(o.at, 0) FROM counters c LEFT JOIN outbox o ON o.seq = c.value WHERE c.name = 'outbox'`).Scan(&p.seq, &p.at)
 	})
 	if err == nil {
-		db.follower.moved(t, p)
+		db.follower.begin(t, p)
 	}
 	return err
 }

@@ -126,7 +126,7 @@ func foundTenants(ctx context.Context, db *sqldb.DB) error {
 			return err
 		}
 		say("tenant", id)
-		if err := db.AddDomain(ctx, id, string("n"+fmt.Sprint(i)+".test"), true); err != nil {
+		if err := db.CreateDomain(ctx, &core.Domain{Tenant: id, Name: string("n" + fmt.Sprint(i) + ".test"), Primary: true}); err != nil {
 			return err
 		}
 		say("domain", i)

@@ -104,17 +104,25 @@ func (e *postgresEngine) exists(ctx context.Context, t core.TenantID) (bool, err
 	return n == int(parts), err
 }
 
-// create makes the tenant's schema where it is absent, and migrates.
-func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error) {
+func (e *postgresEngine) create(ctx context.Context) error {
+	return e.migrateWhereDue(ctx, e.schema, true)
+}
+
+func (e *postgresEngine) update(ctx context.Context, t core.TenantID) error {
 	if !validTenant(t) {
 		return core.ErrNotFound
 	}
+	return e.migrateWhereDue(ctx, e.schemaOf(t), false)
+}
+
+// migrateWhereDue brings a schema up to date. One that is absent is made where create is
+// set, and else core.ErrNotFound.
+func (e *postgresEngine) migrateWhereDue(ctx context.Context, schema string, create bool) error {
 	if e.down.Load() {
 		return errDown
 	}
 	ctx, cancel := context.WithTimeout(ctx, migrateWait)
 	defer cancel()
-	schema := e.schemaOf(t)
 	due, err := e.due(ctx, schema)
 	if err != nil || !due {
 		return e.explain(err)
@@ -123,7 +131,7 @@ func (e *postgresEngine) create(ctx context.Context, t core.TenantID) (err error
 	for p := range parts {
 		sets[p] = migrationSet{part: p, more: e.more}
 	}
-	return e.explain(migrateSchema(ctx, e.config, schema, sets))
+	return e.explain(migrateSchema(ctx, e.config, schema, create, sets))
 }
 
 // due reports whether a schema's tables are absent or old.
@@ -335,6 +343,14 @@ func (*postgresEngine) unique(err error) (string, bool) {
 	}
 	column := strings.TrimPrefix(pe.ConstraintName, pe.TableName+"_")
 	return pe.TableName + "." + strings.TrimSuffix(column, "_key"), true
+}
+
+func (*postgresEngine) missing(err error) bool {
+	switch sqlState(err) {
+	case "42P01", "3F000": // undefined_table, invalid_schema_name
+		return true
+	}
+	return false
 }
 
 func (*postgresEngine) tooLong(err error) bool { return sqlState(err) == "54000" } // program_limit_exceeded

@@ -9,15 +9,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // migrateLock keeps nodes apart that migrate at the same time.
 const migrateLock = 0x706f737465726e02 // "postern", 2
 
-// migrateSchema makes a schema where it is absent and brings its tables up to date: all in
-// one transaction, so that it is done or not, and so that it works through a pooler, too. Of
-// several nodes that start at once, one migrates and the others wait.
-func migrateSchema(ctx context.Context, config *pgx.ConnConfig, schema string, sets []migrationSet) (err error) {
+// migrateSchema brings a schema's tables up to date: all in one transaction, so that it is
+// done or not, and so that it works through a pooler, too. A schema that is absent is made
+// where create is set, and else core.ErrNotFound. Of several nodes that start at once, one
+// migrates and the others wait.
+func migrateSchema(ctx context.Context, config *pgx.ConnConfig, schema string, create bool, sets []migrationSet) (err error) {
 	begin := func(ctx context.Context, c *pgx.Conn) error {
 		if _, err := c.Exec(ctx, `BEGIN`); err != nil {
 			return err
@@ -29,7 +32,15 @@ func migrateSchema(ctx context.Context, config *pgx.ConnConfig, schema string, s
 		if schema == "public" {
 			return nil // it may be another's, and it is there
 		}
-		_, err := c.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+quote(schema))
+		if create {
+			_, err := c.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+quote(schema))
+			return err
+		}
+		var there bool
+		err := c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = $1)`, schema).Scan(&there)
+		if err == nil && !there {
+			err = fmt.Errorf("schema %q: %w", schema, core.ErrNotFound)
+		}
 		return err
 	}
 	db := sql.OpenDB(&insideTransaction{Connector: stdlib.GetConnector(*config, stdlib.OptionAfterConnect(begin))})

@@ -74,7 +74,7 @@ func TestPostgresNodesStartTogether(t *testing.T) {
 	// A tenant that one node makes is known to the others.
 	_, err = dbs[0].CreateTenant(t.Context(), "t_b", "B")
 	must(t, err)
-	must(t, dbs[0].AddDomain(t.Context(), "t_b", "b.test", true))
+	must(t, dbs[0].CreateDomain(t.Context(), &core.Domain{Tenant: "t_b", Name: "b.test", Primary: true}))
 	dbs[1].AgeRegistry()
 	_, err = dbs[1].UserByName(t.Context(), "t_b", "akadmin")
 	must(t, err)

@@ -67,4 +67,5 @@ func TestPostgresTokens(t *testing.T)     { storagetest.TestTokens(t, postgres(t
 func TestPostgresSessions(t *testing.T)   { storagetest.TestSessions(t, postgres(t)) }
 func TestPostgresLogin(t *testing.T)      { storagetest.TestLogin(t, postgres(t)) }
 func TestPostgresContention(t *testing.T) { storagetest.TestContention(t, postgres(t)) }
+func TestPostgresRegistry(t *testing.T)   { storagetest.TestRegistry(t, postgres(t)) }
 func TestPostgresTenants(t *testing.T)    { storagetest.TestTenants(t, postgres(t)) }

@@ -102,7 +102,7 @@ func (s *postgresStaging) dropSchemas(ctx context.Context) error {
 func (s *postgresStaging) schema() string { return stagingSchema + strconv.Itoa(len(s.tenants)-1) }
 
 func (s *postgresStaging) migrate(ctx context.Context, of backup.Schema) error {
-	return migrateSchema(ctx, s.e.config, s.schema(), []migrationSet{
+	return migrateSchema(ctx, s.e.config, s.schema(), true, []migrationSet{
 		{part: directory, upTo: of.Directory, more: s.e.more},
 		{part: sessions, upTo: of.Sessions, more: s.e.more},
 	})

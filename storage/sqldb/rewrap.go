@@ -86,7 +86,7 @@ func refuseOtherSecret() error {
 // in small transactions. It may be ended at any point and goes on at the next start.
 func (db *DB) rewrap(ctx context.Context) error {
 	for id := range db.registry.Load().byID {
-		if err := db.engine.create(ctx, id); err != nil {
+		if err := db.engine.update(ctx, id); err != nil {
 			return err
 		}
 		for _, c := range sealedColumns() {

@@ -24,27 +24,30 @@ func (db *DB) seed(ctx context.Context, t core.TenantID) error {
 	if err != nil {
 		return err
 	}
-	return db.rawWrite(ctx, t, directory, "seed tenant", func(x *tx) error {
-		// Two processes that start together take turns.
-		if _, err := x.next(ctx, "seed"); err != nil {
-			return err
+	return db.rawWrite(ctx, t, directory, "seed tenant", func(x *tx) error { return x.seed(ctx, pair) })
+}
+
+// seed writes what is missing; pair is nil where there is a key pair.
+func (x *tx) seed(ctx context.Context, pair *core.KeyPair) error {
+	// Two processes that start together take turns.
+	if _, err := x.next(ctx, "seed"); err != nil {
+		return err
+	}
+	if err := x.seedAdmin(ctx); err != nil {
+		return fmt.Errorf("administrator: %w", err)
+	}
+	for _, m := range x.db.opt.Mappings {
+		if err := x.seedMapping(ctx, m); err != nil {
+			return fmt.Errorf("mapping %q: %w", m.Managed, err)
 		}
-		if err := x.seedAdmin(ctx); err != nil {
-			return fmt.Errorf("administrator: %w", err)
-		}
-		for i := range db.opt.Mappings {
-			if err := x.seedMapping(ctx, db.opt.Mappings[i]); err != nil {
-				return fmt.Errorf("mapping %q: %w", db.opt.Mappings[i].Managed, err)
-			}
-		}
-		if pair == nil {
-			return nil
-		}
-		if found, err := x.found(ctx, `SELECT 1 FROM key_pairs WHERE name = $1`, pair.Name); found || err != nil {
-			return err
-		}
-		return x.createKeyPair(ctx, pair)
-	})
+	}
+	if pair == nil {
+		return nil
+	}
+	if found, err := x.found(ctx, `SELECT 1 FROM key_pairs WHERE name = $1`, pair.Name); found || err != nil {
+		return err
+	}
+	return x.createKeyPair(ctx, pair)
 }
 
 // missingKeyPair makes the key pair where there is none. That takes long, so it is
@@ -61,9 +64,16 @@ func (db *DB) missingKeyPair(ctx context.Context, t core.TenantID) (*core.KeyPai
 	if err != nil || there {
 		return nil, err
 	}
+	return db.newKeyPair()
+}
+
+func (db *DB) newKeyPair() (*core.KeyPair, error) {
+	if db.opt.NewKeyPair == nil {
+		return nil, nil
+	}
 	pair, err := db.opt.NewKeyPair()
 	if err != nil {
-		return nil, fmt.Errorf("seed tenant: make key pair: %w", err)
+		return nil, fmt.Errorf("make key pair: %w", err)
 	}
 	c := *pair
 	c.Name = core.SelfSignedKeyPair

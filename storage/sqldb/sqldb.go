@@ -89,6 +89,7 @@ type DB struct {
 	rewrapped  int // set while it is opened
 	disk       disk
 
+	founding  sync.Mutex // held while a tenant is made or deleted
 	mu        sync.Mutex
 	listeners map[int]func(core.TenantID, []core.Change)
 	nextID    int
@@ -97,12 +98,6 @@ type DB struct {
 
 	follower follower
 	trace    func(core.TenantID, string, []any) // for tests: hears of every statement
-}
-
-// tenantState remembers that a tenant was migrated and seeded by this process.
-type tenantState struct {
-	mu    sync.Mutex
-	ready bool
 }
 
 var (
@@ -159,7 +154,7 @@ func (db *DB) start(ctx context.Context) error {
 	if err := db.upgrade(ctx); err != nil {
 		return err
 	}
-	if err := db.engine.create(ctx, core.DefaultTenant); err != nil {
+	if err := db.engine.create(ctx); err != nil {
 		return err
 	}
 	rewrap, err := db.checkSecret(ctx)
@@ -170,6 +165,9 @@ func (db *DB) start(ctx context.Context) error {
 		return err
 	}
 	if err := db.loadRegistry(ctx); err != nil {
+		return err
+	}
+	if err := db.removeScrap(ctx); err != nil {
 		return err
 	}
 	if rewrap {

@@ -127,8 +127,21 @@ func (e *sqliteEngine) exists(_ context.Context, t core.TenantID) (bool, error) 
 	return true, nil
 }
 
-// create copies the template where the tenant has no file, and migrates.
-func (e *sqliteEngine) create(ctx context.Context, t core.TenantID) error {
+func (e *sqliteEngine) create(ctx context.Context) error { return e.makeFiles(ctx, core.DefaultTenant) }
+
+func (e *sqliteEngine) update(ctx context.Context, t core.TenantID) error {
+	path, err := e.path(t, directory)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return fmt.Errorf("the file of the tenant %s: %w", t, err)
+	}
+	return e.makeFiles(ctx, t)
+}
+
+// makeFiles copies the template where the tenant has no file, and migrates.
+func (e *sqliteEngine) makeFiles(ctx context.Context, t core.TenantID) error {
 	for p := range parts {
 		path, err := e.path(t, p)
 		if err != nil {
@@ -273,6 +286,32 @@ func (e *sqliteEngine) release(f *sqliteFiles) {
 	f.users--
 }
 
+// drop removes a tenant's files. Nobody may be using them.
+func (e *sqliteEngine) drop(t core.TenantID) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var errs []error
+	if f := e.open[t]; f != nil {
+		delete(e.open, t)
+		errs = append(errs, f.close())
+	}
+	for p := range parts {
+		e.writers.Delete(file{t, p})
+		path, err := e.path(t, p)
+		if err != nil {
+			return err
+		}
+		// The file itself first: its log alone is replayed into nothing.
+		for _, name := range []string{path, path + "-wal", path + "-shm", path + "-journal"} {
+			if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+		errs = append(errs, removeScraps(path))
+	}
+	return errors.Join(append(errs, syncPath(filepath.Join(e.dir, "tenants")))...)
+}
+
 func (f *sqliteFiles) close() error {
 	var errs []error
 	for _, p := range f.pools {
@@ -352,6 +391,9 @@ func (*sqliteEngine) away(error) bool { return false }
 func (*sqliteEngine) spoil(*sql.Conn, error) {}
 
 func (*sqliteEngine) enter(context.Context, queryer, core.TenantID) error { return nil }
+
+// Nobody else deletes a file.
+func (*sqliteEngine) missing(error) bool { return false }
 
 // announce has nobody to tell.
 func (*sqliteEngine) announce(context.Context, queryer, core.TenantID) error { return nil }

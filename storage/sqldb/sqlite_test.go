@@ -45,5 +45,6 @@ func TestSQLiteTokens(t *testing.T)         { storagetest.TestTokens(t, openSQLi
 func TestSQLiteSessions(t *testing.T)       { storagetest.TestSessions(t, openSQLite) }
 func TestSQLiteLogin(t *testing.T)          { storagetest.TestLogin(t, openSQLite) }
 func TestSQLiteContention(t *testing.T)     { storagetest.TestContention(t, openSQLite) }
+func TestSQLiteRegistry(t *testing.T)       { storagetest.TestRegistry(t, openSQLite) }
 func TestSQLiteTenants(t *testing.T)        { storagetest.TestTenants(t, openSQLite) }
 func TestSQLiteTenantsControl(t *testing.T) { storagetest.TestTenantsControl(t, openSQLite) }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // makeTemplate migrates an empty file, from which every tenant's is copied: a
@@ -100,4 +102,20 @@ func removeScraps(path string) error {
 		}
 	}
 	return nil
+}
+
+// anyFile reports whether a tenant has a file, of whatever part.
+func (e *sqliteEngine) anyFile(t core.TenantID) (bool, error) {
+	for p := range parts {
+		path, err := e.path(t, p)
+		if err != nil {
+			return false, err
+		}
+		if _, err := os.Stat(path); err == nil {
+			return true, nil
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return false, err
+		}
+	}
+	return false, nil
 }

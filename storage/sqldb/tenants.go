@@ -2,255 +2,256 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
-	"time"
+	"regexp"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
 )
 
-// registry is all tenants and their hosts, in memory: each request looks there.
-type registry struct {
-	byID   map[core.TenantID]*core.Tenant
-	byHost map[string]*core.Tenant
-	read   time.Time
+const tenantColumns = `t.id, t.uuid, t.name, t.ready, t.brand`
+
+func scanTenant(s scanner, more ...any) (*core.Tenant, error) {
+	var t core.Tenant
+	var brand string
+	if err := s.Scan(append([]any{&t.ID, &t.UUID, &t.Name, &t.Ready, &brand}, more...)...); err != nil {
+		return nil, err
+	}
+	return &t, fromJSON(brand, &t.Brand)
 }
 
-// registryAge bounds for how long a tenant that another process made may stay
-// unknown here.
-const registryAge = 5 * time.Second
-
-// TenantByHost finds the tenant that owns a host, exactly or without a leading
-// "www.". Nobody's host is core.ErrNotFound. It answers from memory; what another
-// process changed is known some seconds later.
-func (db *DB) TenantByHost(ctx context.Context, host string) (*core.Tenant, error) {
-	if db.registryOld() {
-		db.refreshRegistry(ctx)
+func tenantFilter(name string) (filter, bool) {
+	switch name {
+	case "pk", "tenant_uuid":
+		return equals("t.uuid"), true
+	case "schema_name":
+		return equals("t.id"), true
+	case "name":
+		return equals("t.name"), true
+	case "ready":
+		return truth("t.ready"), true
 	}
-	t, ok := db.registry.Load().host(strings.ToLower(host))
-	if !ok {
-		return nil, errNoTenant
+	return filter{}, false
+}
+
+func tenantOrder(name string) (string, bool) {
+	switch name {
+	case "tenant_uuid":
+		return "t.uuid", true
+	case "schema_name":
+		return "t.id", true
+	case "name":
+		return "t.name_fold", true
+	case "ready":
+		return "t.ready", true
+	}
+	return "", false
+}
+
+// ListTenants lists tenants, those that are not ready among them: see api.Query. It reads
+// the registry itself and not what is in memory of it.
+func (db *DB) ListTenants(ctx context.Context, q api.Query) (out []core.Tenant, total int, err error) {
+	r := &resource{filter: tenantFilter, order: tenantOrder, search: []string{"t.name_fold", "t.id"}, pk: "t.id"}
+	clauses, args, err := r.list(q, "")
+	if err != nil {
+		return nil, 0, err
+	}
+	err = db.read(ctx, core.DefaultTenant, directory, "list tenants", func(c *conn) error {
+		out, total = nil, 0
+		err := c.each(ctx, func(s scanner) error {
+			t, err := scanTenant(s, &total)
+			if err == nil {
+				out = append(out, *t)
+			}
+			return err
+		}, `SELECT `+tenantColumns+`, count(*) OVER () FROM tenants t`+clauses, args...)
+		if err == nil && len(out) == 0 && q.Offset > 0 {
+			total, err = c.countAll(ctx, `tenants t`, clauses, args)
+		}
+		return err
+	})
+	return out, total, err
+}
+
+// RegisteredTenant finds a tenant by its UUID, one that is not ready too.
+func (db *DB) RegisteredTenant(ctx context.Context, uuid string) (t *core.Tenant, err error) {
+	err = db.read(ctx, core.DefaultTenant, directory, "find tenant", func(q *conn) error {
+		t, err = scanTenant(q.row(ctx, `SELECT `+tenantColumns+` FROM tenants t WHERE t.uuid = $1`, uuid))
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return t, nil
 }
 
-// errNoTenant is made once: each request to a guarded application asks for its host.
-var errNoTenant = fmt.Errorf("find tenant by host: %w", core.ErrNotFound)
-
-func (r *registry) host(host string) (*core.Tenant, bool) {
-	t, ok := r.byHost[host]
-	if !ok {
-		t, ok = r.byHost[strings.TrimPrefix(host, "www.")]
-	}
-	if !ok {
-		return nil, false
-	}
-	c := *t
-	return &c, true
-}
-
-// refreshRegistry reads the registry again while requests go on with what is in
-// memory: a database that hangs must not hang them.
-func (db *DB) refreshRegistry(ctx context.Context) {
-	if !db.reload.TryLock() {
-		return // somebody is at it
-	}
-	db.background.Go(func() {
-		defer db.reload.Unlock()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), registryAge)
-		defer cancel()
-		if err := db.readRegistry(ctx); err != nil {
-			db.log.WarnContext(ctx, "the registry of tenants could not be read: what is in memory is used", "error", err)
-		}
-	})
-}
-
-// Tenant finds a tenant by its ID.
-func (db *DB) Tenant(ctx context.Context, id core.TenantID) (*core.Tenant, error) {
-	if err := db.exists(ctx, id); err != nil {
-		return nil, fmt.Errorf("find tenant: %w", err)
-	}
-	t := *db.registry.Load().byID[id]
-	return &t, nil
-}
-
-// exists refuses what is not a tenant, before its ID reaches a path or query.
-func (db *DB) exists(ctx context.Context, id core.TenantID) error {
-	if !validTenant(id) {
-		return core.ErrNotFound
-	}
-	if _, ok := db.registry.Load().byID[id]; ok {
-		return nil
-	}
-	if !db.registryOld() {
-		return core.ErrNotFound
-	}
-	if err := db.loadRegistry(ctx); err != nil {
-		return err
-	}
-	if _, ok := db.registry.Load().byID[id]; !ok {
-		return core.ErrNotFound
-	}
-	return nil
-}
-
-// registryOld reports whether another process may have changed the registry.
-func (db *DB) registryOld() bool {
-	return db.engine.shared() && time.Since(db.registry.Load().read) > registryAge
-}
-
-// ready lets a tenant's tables be used: on first use by this process they are
-// migrated and seeded.
-func (db *DB) ready(ctx context.Context, id core.TenantID) error {
-	if err := db.exists(ctx, id); err != nil {
-		return err
-	}
-	db.mu.Lock()
-	state := db.tenants[id]
-	if state == nil {
-		state = new(tenantState)
-		db.tenants[id] = state
-	}
-	db.mu.Unlock()
-	state.mu.Lock()
-	defer state.mu.Unlock()
-	if state.ready {
-		return nil
-	}
-	if err := db.engine.create(ctx, id); err != nil {
-		return err
-	}
-	if err := db.seed(ctx, id); err != nil {
-		return err
-	}
-	if err := db.followFrom(ctx, id); err != nil {
-		return err
-	}
-	state.ready = true
-	return nil
-}
-
-// registerDefault writes the default tenant's own row, once.
+// registerDefault writes the default tenant's own row, once, and the names by which older
+// rows are searched.
 func (db *DB) registerDefault(ctx context.Context) error {
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "register tenant", func(x *tx) error {
-		return x.insertTenant(ctx, core.DefaultTenant, "Default")
-	})
-}
-
-func (x *tx) insertTenant(ctx context.Context, id core.TenantID, name string) error {
-	at := micros(x.db.stamp())
-	return x.exec(ctx, `INSERT INTO tenants (id, uuid, name, ready, brand, created, updated)
-		VALUES ($1, $2, $3, $4, '{}', $5, $5) ON CONFLICT (id) DO NOTHING`,
-		id, x.db.newID(), name, true, at)
-}
-
-// CreateTenant makes a tenant: its tables, what every tenant starts with, and its
-// line in the registry. The ID must be new and of the form t_[a-z0-9]{1,61}.
-func (db *DB) CreateTenant(ctx context.Context, id core.TenantID, name string) (*core.Tenant, error) {
-	if !validTenant(id) || id == core.DefaultTenant {
-		return nil, &core.FieldError{Field: "schema_name",
-			Message: "Schema name must start with t_, only contain lowercase letters and numbers and be less than 63 characters."}
-	}
-	if err := db.loadRegistry(ctx); err != nil {
-		return nil, err
-	}
-	if _, ok := db.registry.Load().byID[id]; ok {
-		return nil, &core.FieldError{Field: "schema_name", Message: "tenant with this schema name already exists.", Err: core.ErrExists}
-	}
-	if err := db.engine.create(ctx, id); err != nil {
-		return nil, fmt.Errorf("create tenant: %w", err)
-	}
-	err := db.write(ctx, core.DefaultTenant, directory, "create tenant", func(x *tx) error {
-		x.changed("tenant", string(id), "create")
-		return x.insertTenant(ctx, id, name)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := db.loadRegistry(ctx); err != nil {
-		return nil, err
-	}
-	if err := db.ready(ctx, id); err != nil {
-		return nil, fmt.Errorf("create tenant: %w", err)
-	}
-	return db.Tenant(ctx, id)
-}
-
-// AddDomain gives a tenant a host. A host has one owner.
-func (db *DB) AddDomain(ctx context.Context, id core.TenantID, domain string, primary bool) error {
-	host, port, err := core.NormalizeHost(domain)
-	if err != nil || port != "" {
-		return &core.FieldError{Field: "domain", Message: "Enter a host name without scheme, port and path."}
-	}
-	if err := db.exists(ctx, id); err != nil {
-		return fmt.Errorf("add domain: %w", err)
-	}
-	err = db.write(ctx, core.DefaultTenant, directory, "add domain", func(x *tx) error {
-		n, err := x.next(ctx, "domain")
+		if _, err := x.insertTenant(ctx, &core.Tenant{ID: core.DefaultTenant, Name: "Default"}); err != nil {
+			return err
+		}
+		names := map[core.TenantID]string{}
+		err := x.each(ctx, func(s scanner) error {
+			var id core.TenantID
+			var name string
+			err := s.Scan(&id, &name)
+			names[id] = core.Fold(name)
+			return err
+		}, `SELECT id, name FROM tenants WHERE name_fold = ''`)
 		if err != nil {
 			return err
 		}
-		if primary {
-			if err := x.exec(ctx, `UPDATE domains SET is_primary = $2 WHERE tenant_id = $1`, id, false); err != nil {
+		for id, fold := range names {
+			if err := x.exec(ctx, `UPDATE tenants SET name_fold = $2 WHERE id = $1 AND name_fold <> $2`, id, fold); err != nil {
 				return err
 			}
 		}
-		x.changed("tenant", string(id), "update")
-		return x.taken(x.exec(ctx, `INSERT INTO domains (id, domain, is_primary, tenant_id) VALUES ($1, $2, $3, $4)`, n, host, primary, id))
+		return nil
 	})
+}
+
+// insertTenant gives the tenant its UUID, and reports whether the ID was free.
+func (x *tx) insertTenant(ctx context.Context, t *core.Tenant) (bool, error) {
+	at := micros(x.db.stamp())
+	t.UUID, t.Ready = x.db.newID(), true
+	n, err := x.count(ctx, `INSERT INTO tenants (id, uuid, name, name_fold, ready, brand, created, updated)
+		VALUES ($1, $2, $3, $4, $5, '{}', $6, $6) ON CONFLICT (id) DO NOTHING`,
+		t.ID, t.UUID, t.Name, core.Fold(t.Name), t.Ready, at)
+	return n > 0, err
+}
+
+// register writes a new tenant's line in the registry.
+func (x *tx) register(ctx context.Context, t *core.Tenant) error {
+	free, err := x.insertTenant(ctx, t)
 	if err != nil {
 		return err
 	}
-	return db.loadRegistry(ctx)
-}
-
-// loadRegistry reads all tenants and domains.
-func (db *DB) loadRegistry(ctx context.Context) error {
-	db.reload.Lock()
-	defer db.reload.Unlock()
-	return db.readRegistry(ctx)
-}
-
-// readRegistry does it for whoever holds the lock.
-func (db *DB) readRegistry(ctx context.Context) error {
-	var r *registry
-	err := db.rawRead(ctx, core.DefaultTenant, directory, "read registry", func(q *conn) error {
-		r = &registry{byID: map[core.TenantID]*core.Tenant{}, byHost: map[string]*core.Tenant{}, read: time.Now()}
-		return r.fill(ctx, q)
-	})
-	if err != nil {
-		return err
+	if !free {
+		return errTenantTaken
 	}
-	db.registry.Store(r)
+	x.changed("tenant", string(t.ID), "create")
 	return nil
 }
 
-func (r *registry) fill(ctx context.Context, q *conn) error {
-	err := q.each(ctx, func(s scanner) error {
-		var t core.Tenant
-		var brand string
-		if err := s.Scan(&t.ID, &t.UUID, &t.Name, &brand); err != nil {
-			return err
-		}
-		r.byID[t.ID] = &t
-		return fromJSON(brand, &t.Brand)
-	}, `SELECT id, uuid, name, brand FROM tenants WHERE ready = $1`, true)
+var errTenantTaken = &core.FieldError{Field: "schema_name", Message: "Tenant with this schema name already exists.", Err: core.ErrExists}
+
+// newTenantID is what a tenant that is made may be called. It leaves out the default
+// tenant and PostgreSQL's template, whose names begin otherwise.
+var newTenantID = regexp.MustCompile(`^t_[a-z0-9]{1,61}$`)
+
+// CreateTenant makes a tenant: its tables, what every tenant starts with, and its line
+// in the registry, all or nothing. The ID must be new and of the form
+// t_[a-z0-9]{1,61}: else a *core.FieldError. A tenant of that name that was deleted
+// has nothing in common with it, its UUID neither.
+func (db *DB) CreateTenant(ctx context.Context, id core.TenantID, name string) (*core.Tenant, error) {
+	if !newTenantID.MatchString(string(id)) {
+		return nil, &core.FieldError{Field: "schema_name",
+			Message: "Schema name must start with t_, only contain lowercase letters and numbers and be less than 63 characters."}
+	}
+	t := &core.Tenant{ID: id, Name: name}
+	if err := db.found(ctx, t); err != nil {
+		return nil, err
+	}
+	if err := db.loadRegistry(ctx); err != nil {
+		return nil, err
+	}
+	leave, err := db.visit(ctx, id)
 	if err != nil {
+		return nil, fmt.Errorf("create tenant: %w", err)
+	}
+	leave()
+	return t, nil
+}
+
+// found does all of CreateTenant that the engines do in ways of their own.
+func (db *DB) found(ctx context.Context, t *core.Tenant) error {
+	db.founding.Lock()
+	defer db.founding.Unlock()
+	if err := db.unregistered(ctx, t.ID); err != nil {
 		return err
 	}
-	return q.each(ctx, func(s scanner) error {
-		var domain string
-		var id core.TenantID
-		var primary bool
-		if err := s.Scan(&domain, &id, &primary); err != nil {
+	pair, err := db.newKeyPair()
+	if err != nil {
+		return fmt.Errorf("create tenant: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, foundWait)
+	defer cancel()
+	switch e := db.engine.(type) {
+	case *sqliteEngine:
+		return db.foundFiles(ctx, e, t, pair)
+	case *postgresEngine:
+		return db.foundSchema(ctx, e, t, pair)
+	}
+	return errors.ErrUnsupported
+}
+
+func (db *DB) unregistered(ctx context.Context, id core.TenantID) error {
+	return db.read(ctx, core.DefaultTenant, directory, "create tenant", func(q *conn) error {
+		there, err := q.found(ctx, `SELECT 1 FROM tenants WHERE id = $1`, id)
+		if err == nil && there {
+			err = errTenantTaken
+		}
+		return err
+	})
+}
+
+// UpdateTenant changes a tenant's name, and whether it is ready: one that is not is not
+// served, and its hosts are nobody's. The default tenant is always ready.
+func (db *DB) UpdateTenant(ctx context.Context, id core.TenantID, change func(*core.Tenant) error) (t *core.Tenant, err error) {
+	err = db.write(ctx, core.DefaultTenant, directory, "update tenant", func(x *tx) error {
+		t, err = scanTenant(x.row(ctx, `SELECT `+tenantColumns+` FROM tenants t WHERE t.id = $1`+db.engine.forUpdate(), id))
+		if err != nil {
 			return err
 		}
-		if t := r.byID[id]; t != nil {
-			r.byHost[domain] = t
-			if primary || t.Origin == "" {
-				t.Origin = "https://" + core.JoinHost(domain, "")
-			}
+		uuid := t.UUID
+		if err := change(t); err != nil {
+			return unwrapped{err}
 		}
-		return nil
-	}, `SELECT domain, tenant_id, is_primary FROM domains ORDER BY id`)
+		switch {
+		case t.ID != id || t.UUID != uuid:
+			return unwrapped{&core.FieldError{Field: "schema_name", Message: "The schema name of a tenant cannot be changed."}}
+		case id == core.DefaultTenant && !t.Ready:
+			return unwrapped{&core.FieldError{Field: "ready", Message: "The default tenant is always ready."}}
+		}
+		x.changed("tenant", string(id), "update")
+		return x.exec(ctx, `UPDATE tenants SET name = $2, name_fold = $3, ready = $4, updated = $5 WHERE id = $1`,
+			id, t.Name, core.Fold(t.Name), t.Ready, micros(db.stamp()))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t, db.loadRegistry(ctx)
+}
+
+// DeleteTenant removes a tenant with all that it has. Whoever is at work in it ends
+// first, or finds nothing: nobody makes its tables again. The default tenant is
+// refused with a *core.FieldError.
+func (db *DB) DeleteTenant(ctx context.Context, id core.TenantID) error {
+	if id == core.DefaultTenant {
+		return &core.FieldError{Field: "schema_name", Message: "The default tenant cannot be deleted.", Err: core.ErrInUse}
+	}
+	if !validTenant(id) {
+		return fmt.Errorf("delete tenant: %w", core.ErrNotFound)
+	}
+	db.founding.Lock()
+	defer db.founding.Unlock()
+	// What was begun is ended, even if the caller goes away now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), foundWait)
+	defer cancel()
+	switch e := db.engine.(type) {
+	case *sqliteEngine:
+		return db.dropFiles(ctx, e, id)
+	case *postgresEngine:
+		return db.dropSchema(ctx, e, id)
+	}
+	return errors.ErrUnsupported
+}
+
+// unregister takes a tenant out of the registry, its domains with it.
+func (x *tx) unregister(ctx context.Context, id core.TenantID) error {
+	x.changed("tenant", string(id), "delete")
+	return x.must(ctx, `DELETE FROM tenants WHERE id = $1`, id)
 }

@@ -28,7 +28,10 @@ func (db *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc)
 
 // told says what a call was doing, and core.ErrUnavailable where the database could not
 // be asked and asker still waits for the answer.
-func (db *DB) told(asker context.Context, what string, err error) error {
+func (db *DB) told(asker context.Context, t core.TenantID, what string, err error) error {
+	if t != core.DefaultTenant && db.engine.missing(err) {
+		return fmt.Errorf("%s: the tenant was deleted: %w", what, core.ErrNotFound)
+	}
 	if asker.Err() == nil && db.engine.away(err) && !errors.Is(err, core.ErrUnavailable) {
 		return fmt.Errorf("%s: %w: %w", what, core.ErrUnavailable, flat(err))
 	}
@@ -168,18 +171,22 @@ func (x *tx) next(ctx context.Context, counter string) (int64, error) {
 // read runs f on a tenant's tables, again where the connection was lost, so f must
 // not keep what a run did. A tenant that is none is core.ErrNotFound.
 func (db *DB) read(ctx context.Context, t core.TenantID, p part, what string, f func(*conn) error) error {
-	if err := db.ready(ctx, t); err != nil {
+	leave, err := db.visit(ctx, t)
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	defer leave()
 	return db.rawRead(ctx, t, p, what, f)
 }
 
 // write runs f in a transaction, again where another one was in its way, so f
 // must not keep what a run did.
 func (db *DB) write(ctx context.Context, t core.TenantID, p part, what string, f func(*tx) error) error {
-	if err := db.ready(ctx, t); err != nil {
+	leave, err := db.visit(ctx, t)
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
+	defer leave()
 	return db.rawWrite(ctx, t, p, what, f)
 }
 
@@ -197,7 +204,7 @@ func (db *DB) rawRead(ctx context.Context, t core.TenantID, p part, what string,
 		err = core.ErrNotFound
 	}
 	if err != nil {
-		return db.told(asker, what, err)
+		return db.told(asker, t, what, err)
 	}
 	return nil
 }
@@ -245,11 +252,11 @@ func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string
 			if db.engine.tooLong(err) {
 				err = &core.FieldError{Field: "non_field_errors", Message: "A name or an identifier is too long."}
 			}
-			return db.told(asker, what, err)
+			return db.told(asker, t, what, err)
 		}
 		pause(ctx, time.Duration(i)*time.Duration(1+rand.IntN(10))*time.Millisecond) //nolint:gosec // a pause is no secret
 		if ctx.Err() != nil {
-			return db.told(asker, what, ctx.Err())
+			return db.told(asker, t, what, ctx.Err())
 		}
 	}
 }

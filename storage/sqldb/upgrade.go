@@ -40,7 +40,7 @@ func (db *DB) upgrade(ctx context.Context) error {
 	db.opt.reached("snapshot")
 	db.log.WarnContext(ctx, what, "snapshot", path, "continued", again)
 	for _, t := range append(tenants, backup.Tenant{ID: core.DefaultTenant}) {
-		if err := db.engine.create(ctx, t.ID); err != nil {
+		if err := db.engine.update(ctx, t.ID); err != nil {
 			return fmt.Errorf("%s: tenant %s: %w; `caddy postern rollback` puts back what was there before", what, t.ID, err)
 		}
 		db.opt.reached("migrated " + string(t.ID))

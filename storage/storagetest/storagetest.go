@@ -34,8 +34,6 @@ type Store interface {
 
 	PolicyByName(ctx context.Context, t core.TenantID, name string) (*core.ExpressionPolicy, error)
 	Tenant(ctx context.Context, id core.TenantID) (*core.Tenant, error)
-	CreateTenant(ctx context.Context, id core.TenantID, name string) (*core.Tenant, error)
-	AddDomain(ctx context.Context, id core.TenantID, domain string, primary bool) error
 	Changes(ctx context.Context, t core.TenantID, after int64, limit int) ([]core.Change, error)
 	LastChange(ctx context.Context, t core.TenantID) (int64, error)
 	RecentEvents(ctx context.Context, t core.TenantID, limit int) ([]core.Event, error)

@@ -1,0 +1,142 @@
+package sqldb_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/sqldb"
+)
+
+// filesOf are the names of a tenant's files.
+func filesOf(t *testing.T, dir, id string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, "tenants", id+".*"))
+	must(t, err)
+	for i := range found {
+		found[i] = filepath.Base(found[i])
+	}
+	return found
+}
+
+// Of a tenant that was deleted no file is left, and none is open.
+func TestDeletedFiles(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, sqldb.Options{Dir: dir})
+	var mu sync.Mutex
+	var told []core.Change
+	db.OnChange = func(id core.TenantID, changes []core.Change) {
+		mu.Lock()
+		defer mu.Unlock()
+		if id == "t_b" {
+			told = append(told, changes...)
+		}
+	}
+	for range 2 {
+		_, err := db.CreateTenant(t.Context(), "t_b", "B")
+		must(t, err)
+		alice := &core.User{UserName: "alice", Active: true}
+		must(t, db.CreateUser(t.Context(), "t_b", alice))
+		must(t, db.SaveSession(t.Context(), "t_b", core.Hash("k"), &core.Session{ID: "s", User: alice.ID, Expires: db.Now().Add(1e12)}))
+		if files := filesOf(t, dir, "t_b"); len(files) < 4 { // each with its log
+			t.Fatalf("before: %q", files)
+		}
+		before := db.OpenTenants()
+		must(t, db.DeleteTenant(t.Context(), "t_b"))
+		if files := filesOf(t, dir, "t_b"); len(files) != 0 {
+			t.Errorf("left: %q", files)
+		}
+		if after := db.OpenTenants(); after != before-1 {
+			t.Errorf("%d tenants open, %d before", after, before)
+		}
+		if left := db.Remembered("t_b"); left != "" {
+			t.Errorf("in memory: %s", left)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if n := len(slices.DeleteFunc(told, func(c core.Change) bool { return c.Kind != core.ChangedAny })); n != 2 {
+		t.Errorf("caches were told %d times to drop everything, want once for each deletion", n)
+	}
+}
+
+// What a crash leaves of a tenant, half made or half deleted, is removed at the next
+// start; it was nobody's, so nothing of it comes back (X-04).
+func TestHalfDeleted(t *testing.T) {
+	dir := t.TempDir()
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		_, err := db.CreateTenant(t.Context(), "t_b", "B")
+		must(t, err)
+		must(t, db.CreateUser(t.Context(), "t_b", &core.User{UserName: "alice"}))
+		// As if the process was killed after the commit.
+		must(t, db.Exec(t.Context(), "public", `DELETE FROM tenants WHERE id = 't_b'`))
+		must(t, db.Exec(t.Context(), "public", `INSERT INTO meta (name, value) VALUES ('scrap/t_b', '')`))
+	})
+	if len(filesOf(t, dir, "t_b")) == 0 {
+		t.Fatal("nothing was left to remove")
+	}
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		if files := filesOf(t, dir, "t_b"); len(files) != 0 {
+			t.Errorf("left: %q", files)
+		}
+		if n, err := db.Text(t.Context(), "public", `SELECT CAST(count(*) AS TEXT) FROM meta WHERE name LIKE 'scrap/%'`); n != "0" || err != nil {
+			t.Errorf("%s notes left, %v", n, err)
+		}
+		_, err := db.CreateTenant(t.Context(), "t_b", "B")
+		must(t, err)
+		if _, err := db.UserByName(t.Context(), "t_b", "alice"); !errors.Is(err, core.ErrNotFound) {
+			t.Errorf("alice is back: %v", err)
+		}
+	})
+}
+
+// Files that nobody noted are somebody's: a tenant of that name is refused, and they stay.
+func TestStrangersFiles(t *testing.T) {
+	dir := t.TempDir()
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		_, err := db.CreateTenant(t.Context(), "t_b", "B")
+		must(t, err)
+		must(t, db.Exec(t.Context(), "public", `DELETE FROM tenants WHERE id = 't_b'`))
+	})
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		for range 2 {
+			_, err := db.CreateTenant(t.Context(), "t_b", "B")
+			var field *core.FieldError
+			if !errors.As(err, &field) || field.Field != "schema_name" || !errors.Is(err, core.ErrExists) {
+				t.Errorf("error %v", err)
+			}
+			if len(filesOf(t, dir, "t_b")) < 2 {
+				t.Error("the files are gone")
+			}
+		}
+	})
+}
+
+// A tenant whose file somebody took away is told of, and not made again without its people.
+func TestLostFile(t *testing.T) {
+	dir := t.TempDir()
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		_, err := db.CreateTenant(t.Context(), "t_b", "B")
+		must(t, err)
+	})
+	for _, name := range filesOf(t, dir, "t_b") {
+		must(t, os.Remove(filepath.Join(dir, "tenants", name)))
+	}
+	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
+		_, err := db.UserByName(t.Context(), "t_b", "akadmin")
+		if err == nil || errors.Is(err, core.ErrNotFound) || !strings.Contains(err.Error(), "t_b.db") {
+			t.Errorf("error %v", err)
+		}
+		if files := filesOf(t, dir, "t_b"); len(files) != 0 {
+			t.Errorf("made: %q", files)
+		}
+		must(t, db.DeleteTenant(t.Context(), "t_b")) // and can be given up
+		_, err = db.CreateTenant(t.Context(), "t_b", "B")
+		must(t, err)
+	})
+}
