@@ -34,17 +34,9 @@ type hostSet struct {
 // has reports whether an application of a tenant, which must exist, is at a host, as
 // core.NormalizeHost returns its name.
 func (a *appHosts) has(ctx context.Context, t core.TenantID, host string) (bool, error) {
-	v, ok := a.tenants.Load(t)
-	if !ok {
-		v, _ = a.tenants.LoadOrStore(t, new(tenantHosts))
-	}
-	th := v.(*tenantHosts)
-	set := th.known.Load()
-	if set == nil || set.shape != th.shape.Load() {
-		var err error
-		if set, err = a.read(ctx, t, th); err != nil {
-			return false, err
-		}
+	set, err := a.of(ctx, t)
+	if err != nil {
+		return false, err
 	}
 	if set.names[host] {
 		return true, nil
@@ -55,6 +47,20 @@ func (a *appHosts) has(ctx context.Context, t core.TenantID, host string) (bool,
 		}
 	}
 	return false, nil
+}
+
+// of gives the hosts of a tenant.
+func (a *appHosts) of(ctx context.Context, t core.TenantID) (*hostSet, error) {
+	v, ok := a.tenants.Load(t)
+	if !ok {
+		v, _ = a.tenants.LoadOrStore(t, new(tenantHosts))
+	}
+	th := v.(*tenantHosts)
+	set := th.known.Load()
+	if set == nil || set.shape != th.shape.Load() {
+		return a.read(ctx, t, th)
+	}
+	return set, nil
 }
 
 func (a *appHosts) read(ctx context.Context, t core.TenantID, th *tenantHosts) (*hostSet, error) {

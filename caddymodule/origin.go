@@ -66,6 +66,7 @@ type sites struct {
 	// The hosts whose guards all name the same tenant: see index.
 	tenants   map[string]core.TenantID // by the host
 	wildcards map[string]core.TenantID // by a pattern with "*"
+	named     []core.TenantID          // that guards name, each once
 }
 
 // guardSite is one place that a guard stands at.
@@ -83,6 +84,9 @@ func (s *sites) index() {
 			unclear[g.host] = true
 		}
 		found[g.host] = t
+		if t != "" && t != core.DefaultTenant && !slices.Contains(s.named, t) {
+			s.named = append(s.named, t)
+		}
 	}
 	s.tenants, s.wildcards = map[string]core.TenantID{}, map[string]core.TenantID{}
 	for host, t := range found {
@@ -182,6 +186,12 @@ func (s *sites) name(host string) bool {
 		}
 	}
 	return false
+}
+
+// exactly reports whether a site is of this host and no other.
+func (s *sites) exactly(host string) bool {
+	is := func(x site) bool { return x.exact() && x.host == host }
+	return slices.ContainsFunc(s.portal, is) || slices.ContainsFunc(s.guards, func(g guardSite) bool { return is(g.site) })
 }
 
 // hasPortal reports whether a guard shares a site with `postern`.

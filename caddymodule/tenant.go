@@ -45,27 +45,55 @@ func (s *system) owner(ctx context.Context, host string) (*core.Tenant, error) {
 		}
 		return nil, &unknownTenantError{id}
 	}
-	for _, parent, below := strings.Cut(host, "."); below; _, parent, below = strings.Cut(parent, ".") {
-		t, above := s.shared.db.TenantByHost(ctx, parent)
-		if errors.Is(above, core.ErrNotFound) {
-			continue
+	if t, above := s.above(ctx, host); above != nil {
+		return nil, above
+	} else if t.ID != core.DefaultTenant {
+		if has, e := s.shared.hosts.has(ctx, t.ID, host); e != nil || has {
+			return s.withOrigin(t), e
 		}
-		if above != nil {
-			return nil, above
-		}
-		if t.ID == core.DefaultTenant {
-			return nil, err
-		}
-		has, e := s.shared.hosts.has(ctx, t.ID, host)
-		if e != nil {
-			return nil, e
-		}
-		if !has {
-			return nil, err
-		}
-		return s.withOrigin(t), nil
 	}
 	return nil, err
+}
+
+// above finds the tenant that has the nearest domain above a host. None is core.ErrNotFound.
+func (s *system) above(ctx context.Context, host string) (*core.Tenant, error) {
+	for {
+		_, parent, below := strings.Cut(host, ".")
+		t, err := s.shared.db.TenantByHost(ctx, parent)
+		if !below || !errors.Is(err, core.ErrNotFound) {
+			return t, err
+		}
+		host = parent
+	}
+}
+
+// owned reports whether a host is somebody's own by its name: the origin's, that of a site or
+// of a domain, or an application's that this configuration would take for it. A host that
+// only a pattern covers is not.
+func (s *system) owned(ctx context.Context, host string) (bool, error) {
+	if host == hostName(s.settings.origin) || s.sites.exactly(host) {
+		return true, nil
+	}
+	if _, err := s.shared.db.TenantByHost(ctx, host); !errors.Is(err, core.ErrNotFound) {
+		return err == nil, err
+	}
+	ids := append([]core.TenantID{core.DefaultTenant}, s.sites.named...)
+	switch t, err := s.above(ctx, host); {
+	case err == nil:
+		ids = append(ids, t.ID)
+	case !errors.Is(err, core.ErrNotFound):
+		return false, err
+	}
+	for _, id := range ids {
+		names, err := s.shared.hosts.of(ctx, id)
+		if err != nil && !errors.Is(err, core.ErrNotFound) { // a guard may name a tenant that is not there
+			return false, err
+		}
+		if err == nil && names.names[host] {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // tenantByID finds a tenant, with the origin that this configuration gives it.

@@ -90,7 +90,7 @@ func TestScripts(t *testing.T) {
 			"start": cmdStart, "shutdown": cmdStop, "wait-for": cmdWaitFor,
 			"browse": cmdBrowse, "fill": cmdFill, "login": cmdLogin, "forget": cmdForget,
 			"first-start": cmdFirstStart, "raw": cmdRaw, "hold": cmdHold, "release": cmdRelease,
-			"mode": cmdMode, "echo": cmdEcho, "fastcgi": cmdFastCGI, "field": cmdField,
+			"mode": cmdMode, "echo": cmdEcho, "fastcgi": cmdFastCGI, "field": cmdField, "handshake": cmdHandshake,
 		},
 	})
 }
