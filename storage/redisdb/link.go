@@ -1,0 +1,173 @@
+package redisdb
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/postern-sso/postern/core"
+)
+
+const (
+	// callWait bounds one call, however many commands it sends.
+	callWait = 250 * time.Millisecond
+	// connectWait bounds what the probe takes to connect: that takes more than one answer, and
+	// nobody waits for it.
+	connectWait = time.Second
+	// probeEvery is how often Redis is asked whether it is back.
+	probeEvery = 250 * time.Millisecond
+	// connections bounds those to each server.
+	connections = 64
+)
+
+// errAway: Redis did not answer lately, and was not asked.
+var errAway = errors.New("redis is away")
+
+// link is one configured Redis. It is asked only while it answers: the first call that fails
+// takes it out, and one goroutine asks it until it is back.
+type link struct {
+	url    string
+	client redis.UniversalClient
+	log    *slog.Logger
+	away   atomic.Bool
+	probe  string        // the key that the probe writes
+	wait   time.Duration // callWait, but in tests
+	wake   chan struct{}
+	end    context.CancelFunc
+	ended  chan struct{}
+
+	mu      sync.Mutex
+	ledgers map[core.TenantID]*ledger
+	strange time.Time // when a value that is not ours was last told of
+}
+
+func newLink(url string, wait time.Duration, log *slog.Logger) (*link, error) {
+	a, err := parse(url)
+	if err != nil {
+		return nil, err
+	}
+	if a.TLSConfig, err = a.tlsConfig(); err != nil {
+		return nil, err
+	}
+	logging.Disable() // what matters of it is in the errors
+	a.MaxRetries, a.DialerRetries = -1, 1
+	a.DialTimeout, a.ReadTimeout, a.WriteTimeout, a.PoolTimeout = max(connectWait, wait), max(connectWait, wait), max(connectWait, wait), wait
+	a.ContextTimeoutEnabled = true // a call's own deadline is the shorter
+	a.PoolSize = connections
+	a.DisableIdentity = true
+	a.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	l := &link{url: url, log: log, wait: wait, probe: string(core.DefaultTenant) + ":probe:{" + core.RandomAlphanumeric(16) + "}",
+		wake: make(chan struct{}, 1), ended: make(chan struct{}), ledgers: map[core.TenantID]*ledger{}}
+	switch {
+	case a.IsClusterMode:
+		o := a.Cluster()
+		o.FailingTimeoutSeconds = 1
+		l.client = redis.NewClusterClient(o)
+	case a.MasterName != "":
+		l.client = redis.NewFailoverClient(a.Failover())
+	default:
+		l.client = redis.NewClient(a.Simple())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.end = cancel
+	l.away.Store(true) // until it has answered
+	l.wake <- struct{}{}
+	go l.watch(ctx)
+	return l, nil
+}
+
+// close waits for the watcher only: a call that is under way ends with an error.
+func (l *link) close() {
+	l.end()
+	<-l.ended
+	l.away.Store(true)
+	_ = l.client.Close() // nothing is written that could be lost
+}
+
+// do calls f, for callWait at most, unless Redis is away. A caller who gives up does not make it so.
+func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error {
+	if l.away.Load() {
+		return errAway
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.wait)
+	defer cancel()
+	err := f(ctx)
+	if err == nil || errors.Is(err, redis.Nil) || strings.HasPrefix(err.Error(), "WRONGTYPE ") {
+		return err // it answered
+	}
+	if !l.away.Swap(true) {
+		l.log.Warn("redis is away: sessions are read from the database", "error", err)
+		l.wake <- struct{}{}
+	}
+	return err
+}
+
+// watch waits until Redis is away, and then asks until it is back.
+func (l *link) watch(ctx context.Context) {
+	defer close(l.ended)
+	tick := time.NewTimer(0)
+	defer tick.Stop()
+	<-tick.C
+	for first := true; ; first = false {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		}
+		began, told := time.Now(), !first
+		for {
+			err := l.ask(ctx)
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if !told {
+				told = true
+				l.log.Warn("redis cannot be reached: sessions are read from the database until it can", "error", err)
+			}
+			tick.Reset(probeEvery)
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+		l.away.Store(false)
+		if told {
+			l.log.Info("redis is back", "away", time.Since(began).Round(time.Millisecond).String())
+		}
+	}
+}
+
+// ask connects, then sees whether every master answers, and one takes a write, as quickly as a
+// call needs it.
+func (l *link) ask(ctx context.Context) error {
+	if err := l.ping(ctx, max(connectWait, l.wait)); err != nil {
+		return err
+	}
+	if err := l.ping(ctx, l.wait); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.wait)
+	defer cancel()
+	return l.client.Set(ctx, l.probe, "1", time.Second).Err()
+}
+
+func (l *link) ping(ctx context.Context, wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	if c, ok := l.client.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return c.Ping(ctx).Err() })
+	}
+	return l.client.Ping(ctx).Err()
+}

@@ -1,0 +1,413 @@
+package redisdb_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/redisdb"
+	"github.com/postern-sso/postern/storage/storagetest"
+)
+
+// proxy stands before a server, and can be slow, say something else, or be gone.
+type proxy struct {
+	t      testing.TB
+	addr   string
+	to     string
+	delay  atomic.Int64           // of each answer
+	answer atomic.Pointer[string] // in place of the server's
+	mu     sync.Mutex
+	l      net.Listener
+	conns  map[net.Conn]bool
+	done   sync.WaitGroup
+}
+
+func newProxy(t testing.TB, to string) *proxy {
+	t.Helper()
+	p := &proxy{t: t, to: to, conns: map[net.Conn]bool{}}
+	p.listen("127.0.0.1:0")
+	p.addr = p.l.Addr().String()
+	t.Cleanup(func() {
+		p.cut()
+		p.done.Wait()
+	})
+	return p
+}
+
+func (p *proxy) listen(addr string) {
+	p.t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.mu.Lock()
+	p.l = l
+	p.mu.Unlock()
+	p.done.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			s, err := net.Dial("tcp", p.to)
+			if err != nil {
+				c.Close()
+				continue
+			}
+			p.mu.Lock()
+			p.conns[c], p.conns[s] = true, true
+			p.mu.Unlock()
+			p.done.Go(func() { p.pass(c, s, true) })
+			p.done.Go(func() { p.pass(s, c, false) })
+		}
+	})
+}
+
+func (p *proxy) pass(from, to net.Conn, asks bool) {
+	defer func() {
+		from.Close()
+		to.Close()
+		p.mu.Lock()
+		delete(p.conns, from)
+		p.mu.Unlock()
+	}()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if text := p.answer.Load(); asks && text != nil {
+			if _, err := io.WriteString(from, *text); err != nil {
+				return
+			}
+			continue
+		}
+		if !asks {
+			time.Sleep(time.Duration(p.delay.Load()))
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// own is how many goroutines are the proxy's: one for each direction.
+func (p *proxy) own() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
+}
+
+// cut closes everything: who connects is refused.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.l.Close()
+	for c := range p.conns {
+		c.Close()
+	}
+	clear(p.conns)
+}
+
+// L-04: whatever befalls Redis, who is logged in stays so, logins and logouts work, nobody else gets in,
+// nobody waits long, nothing piles up, and Redis is used again by itself when it is back. That Redis was used
+// before, and is used afterwards, is the control.
+func TestOutages(t *testing.T) {
+	type outage struct {
+		away, back func(t *testing.T, r *storagetest.Redis, p *proxy)
+	}
+	say := func(text string) outage {
+		return outage{
+			func(_ *testing.T, _ *storagetest.Redis, p *proxy) { p.answer.Store(&text) },
+			func(_ *testing.T, _ *storagetest.Redis, p *proxy) { p.answer.Store(nil); p.cut(); p.listen(p.addr) },
+		}
+	}
+	for name, o := range map[string]outage{
+		"SIGSTOP": {
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Signal(syscall.SIGSTOP) },
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Signal(syscall.SIGCONT) },
+		},
+		"kill -9": {
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Kill() },
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Start() },
+		},
+		"refuses connections": {
+			func(_ *testing.T, _ *storagetest.Redis, p *proxy) { p.cut() },
+			func(_ *testing.T, _ *storagetest.Redis, p *proxy) { p.listen(p.addr) },
+		},
+		"CLIENT PAUSE": {
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Do("CLIENT", "PAUSE", 5000) },
+			func(*testing.T, *storagetest.Redis, *proxy) {}, // nothing else ends it
+		},
+		"slow": {
+			func(_ *testing.T, _ *storagetest.Redis, p *proxy) { p.delay.Store(int64(300 * time.Millisecond)) },
+			func(_ *testing.T, _ *storagetest.Redis, p *proxy) { p.delay.Store(0) },
+		},
+		"OOM": {
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Do("CONFIG", "SET", "maxmemory", "1") },
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Do("CONFIG", "SET", "maxmemory", "0") },
+		},
+		"READONLY": {
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Do("REPLICAOF", "127.0.0.1", "1") },
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Do("REPLICAOF", "NO", "ONE") },
+		},
+		"loses its rights": {
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) {
+				r.Do("ACL", "SETUSER", "postern", "-set", "-eval", "-get")
+			},
+			func(_ *testing.T, r *storagetest.Redis, _ *proxy) { r.Do("ACL", "SETUSER", "postern", "+@all") },
+		},
+		"LOADING": say("-LOADING Redis is loading the dataset in memory\r\n"),
+		"rubbish": say("HTTP/1.1 400 Bad Request\r\n\r\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			storagetest.Ran(t, "redis-outage")
+			w := newWorld(t, "--user", "postern", "on", ">secret-of-redis", "~*", "+@all")
+			p := newProxy(t, w.r.Addr)
+			said := &log{}
+			d := &durable{Durable: w.db}
+			s := &redisdb.Sessions{Durable: d, Master: master(t, "k"), Now: time.Now, Log: said.logger()}
+			if err := s.Connect("redis://postern:secret-of-redis@" + p.addr); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			w.nodes = append(w.nodes, s)
+			used := func(when string, key [32]byte) {
+				t.Helper()
+				storagetest.EventuallyRedis(t, when+" redis is used", func() bool {
+					found, asked := w.found(s, d, key)
+					if !found {
+						t.Fatalf("%s the session is not found", when)
+					}
+					return !asked
+				})
+			}
+			key := w.save(s, "s1")
+			used("before,", key)
+			w.save(s, "s2")
+			before := runtime.NumGoroutine() - p.own()
+
+			o.away(t, w.r, p)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a call that hangs ends the test
+			defer cancel()
+			var crowd sync.WaitGroup
+			for i := range 100 {
+				crowd.Go(func() {
+					id := core.SessionID(fmt.Sprint("new", i))
+					mine := core.Hash(string(id))
+					if _, err := s.FindSession(ctx, tenant, key); err != nil {
+						t.Errorf("who is logged in: %v", err)
+					}
+					if _, err := s.FindSession(ctx, tenant, mine); !errors.Is(err, core.ErrNotFound) {
+						t.Errorf("who is not: %v", err)
+					}
+					if err := s.SaveSession(ctx, tenant, mine, w.session(id)); err != nil {
+						t.Errorf("a login: %v", err)
+					}
+					if _, err := s.FindSession(ctx, tenant, mine); err != nil {
+						t.Errorf("after it: %v", err)
+					}
+					if err := s.TouchSessions(ctx, tenant, map[core.SessionID]time.Time{id: time.Now()}); err != nil {
+						t.Errorf("seen: %v", err)
+					}
+					if i%2 == 0 {
+						if _, err := s.DeleteSession(ctx, tenant, id); err != nil {
+							t.Errorf("a logout: %v", err)
+						}
+					}
+				})
+			}
+			crowd.Wait()
+			if _, err := s.DeleteSession(ctx, tenant, "s2"); err != nil {
+				t.Errorf("a logout of a login from before: %v", err)
+			}
+			storagetest.EventuallyRedis(t, "redis is out", func() bool { _, ok := s.Connected(); return !ok })
+			storagetest.EventuallyRedis(t, "nothing piles up", func() bool { return runtime.NumGoroutine()-p.own() < 2*before })
+			w.expect("while it is away", s, d, key, fromSQL)
+
+			began := time.Now()
+			o.back(t, w.r, p)
+			storagetest.EventuallyRedis(t, "redis is in again", func() bool { _, ok := s.Connected(); return ok })
+			t.Logf("used again after %s; goroutines before %d", time.Since(began).Round(time.Millisecond), before)
+			used("afterwards,", key)
+			for i := range 100 {
+				found, _ := w.found(s, d, core.Hash(fmt.Sprint("new", i)))
+				if found != (i%2 == 1) {
+					t.Errorf("login %d is found: %t", i, found)
+				}
+			}
+			// Redis heard nothing of this logout, where it kept what it had.
+			w.expect("who logged out meanwhile", s, d, core.Hash("key of s2"), refused)
+			if said.has("secret-of-redis") {
+				t.Errorf("the log shows the password: %s", &said.text)
+			}
+			if !said.has("redis is away") || !said.has("redis is back") {
+				t.Errorf("the log does not tell of it: %s", &said.text)
+			}
+		})
+	}
+}
+
+// Redis that is not there at the start delays nothing, and is used when it comes.
+func TestNotThereAtTheStart(t *testing.T) {
+	w := newWorld(t)
+	w.r.Kill()
+	said := &log{}
+	d := &durable{Durable: w.db}
+	s := &redisdb.Sessions{Durable: d, Master: master(t, "k"), Now: time.Now, Log: said.logger()}
+	if err := s.Connect("redis://:hunter2@" + w.r.Addr); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	w.nodes = append(w.nodes, s)
+	key := w.save(s, "s1")
+	w.expect("without redis", s, d, key, fromSQL)
+	storagetest.EventuallyRedis(t, "it is told", func() bool { return said.has("redis cannot be reached") })
+	w.r.Start()
+	w.r.Do("ACL", "SETUSER", "default", "resetpass", ">hunter2")
+	storagetest.EventuallyRedis(t, "redis is used", func() bool {
+		found, asked := w.found(s, d, key)
+		return found && !asked
+	})
+	if said.has("hunter2") {
+		t.Errorf("the log shows the password: %s", &said.text)
+	}
+
+	t.Run("a URL that cannot be used changes nothing", func(t *testing.T) {
+		if err := s.Connect("rediss://" + w.r.Addr + "?tls_ca_cert=/does/not/exist"); err == nil || !strings.Contains(err.Error(), "/does/not/exist") {
+			t.Errorf("%v", err)
+		}
+		w.expect("still", s, d, key, fromRedis)
+	})
+	t.Run("none", func(t *testing.T) {
+		if err := s.Connect(""); err != nil {
+			t.Fatal(err)
+		}
+		w.expect("without", s, d, key, fromSQL)
+	})
+}
+
+// L-06: the primary is killed while its replica has not heard of the logouts. After the failover Redis has those
+// sessions again, and nobody is let in by them. The control is a node that believes what Redis has.
+func TestSentinelFailover(t *testing.T) {
+	storagetest.Ran(t, "redis-sentinel")
+	sentinels := storagetest.StartSentinels(t)
+	w := newWorld(t)
+	w.r.Kill() // this world's Redis is the one that the sentinels name
+	join := func(prepare func(*redisdb.Sessions)) (*redisdb.Sessions, *durable) {
+		d := &durable{Durable: w.db}
+		s := &redisdb.Sessions{Durable: d, Master: master(t, "k"), Now: time.Now, Log: quiet()}
+		if prepare != nil {
+			prepare(s)
+		}
+		if err := s.Connect(sentinels.URL()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		storagetest.EventuallyRedis(t, "redis is used", func() bool { _, ok := s.Connected(); return ok })
+		w.nodes = append(w.nodes, s)
+		return s, d
+	}
+	one, readsOne := join(nil)
+	two, readsTwo := join(nil)
+	naive, readsNaive := join(func(s *redisdb.Sessions) { s.Believe() })
+	var keys [][32]byte
+	const n = 20
+	for i := range n {
+		keys = append(keys, w.save(one, core.SessionID(fmt.Sprint("s", i))))
+	}
+	copied := func(r *storagetest.Redis) int {
+		all, err := r.Client().Keys(t.Context(), "public:session:*").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	storagetest.EventuallyRedis(t, "the primary has all", func() bool {
+		for i, key := range keys { // a call that took too long left its copy out
+			if found, _ := w.found(one, readsOne, key); !found {
+				t.Fatalf("session %d is lost", i)
+			}
+		}
+		return copied(sentinels.Primary) == n
+	})
+	storagetest.EventuallyRedis(t, "the replica has all", func() bool { return copied(sentinels.Replica) == n })
+
+	// The replica hears nothing from here on.
+	sentinels.Primary.Do("ACL", "SETUSER", "default", "-psync", "-sync")
+	sentinels.Primary.Do("CLIENT", "KILL", "TYPE", "replica")
+	for i := range n / 2 {
+		if _, err := one.DeleteSession(t.Context(), tenant, core.SessionID(fmt.Sprint("s", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sentinels.Primary.Kill()
+	began := time.Now()
+	check := func(when string) {
+		t.Helper()
+		for i, key := range keys {
+			for _, node := range []struct {
+				*redisdb.Sessions
+				*durable
+			}{{one, readsOne}, {two, readsTwo}} {
+				if found, _ := w.found(node.Sessions, node.durable, key); found != (i >= n/2) {
+					t.Errorf("%s, session %d is found: %t", when, i, found)
+				}
+			}
+		}
+	}
+	check("without a primary")
+	storagetest.EventuallyRedis(t, "the replica is promoted", func() bool {
+		return strings.Contains(fmt.Sprint(sentinels.Replica.Do("ROLE")), "master")
+	})
+	t.Logf("promoted after %s", time.Since(began).Round(time.Millisecond))
+	promoted := time.Now()
+	for _, s := range []*redisdb.Sessions{one, two, naive} {
+		storagetest.EventuallyRedis(t, "the new primary is used", func() bool { _, ok := s.Connected(); return ok })
+	}
+	t.Logf("used %s later", time.Since(promoted).Round(time.Millisecond))
+	revived := 0
+	for _, key := range keys[:n/2] {
+		if found, asked := w.found(naive, readsNaive, key); found && !asked {
+			revived++
+		}
+	}
+	if revived == 0 {
+		t.Error("control: redis has lost nothing, and this was no test")
+	}
+	check("after the failover")
+	check("and once more")
+}
+
+// The control of the deadline: without it, who is logged in waits for a server that hangs.
+func TestWithoutDeadline(t *testing.T) {
+	w := newWorld(t)
+	patient, _ := w.node("k", func(_ *durable, s *redisdb.Sessions) { s.SetWait(time.Hour) })
+	key := w.save(patient, "s1")
+	w.r.Signal(syscall.SIGSTOP)
+	found := make(chan error, 1)
+	go func() {
+		_, err := patient.FindSession(context.WithoutCancel(t.Context()), tenant, key)
+		found <- err
+	}()
+	select {
+	case err := <-found:
+		t.Errorf("it did not wait: %v", err)
+	case <-time.After(2 * time.Second):
+	}
+	w.r.Signal(syscall.SIGCONT)
+	if err := <-found; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,255 @@
+package redisdb_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/storage/redisdb"
+	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
+)
+
+func master(t testing.TB, fill string) *keys.Master {
+	t.Helper()
+	m, err := keys.NewMaster(bytes.Repeat([]byte(fill), keys.MinSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// directory is a whole store whose sessions have copies in Redis.
+type directory struct {
+	*sqldb.DB
+	sessions *redisdb.Sessions
+}
+
+func (d *directory) FindSession(ctx context.Context, t core.TenantID, key [32]byte) (*core.Session, error) {
+	return d.sessions.FindSession(ctx, t, key)
+}
+
+func (d *directory) SessionByID(ctx context.Context, t core.TenantID, id core.SessionID) (*core.Session, error) {
+	return d.sessions.SessionByID(ctx, t, id)
+}
+
+func (d *directory) SaveSession(ctx context.Context, t core.TenantID, key [32]byte, s *core.Session) error {
+	return d.sessions.SaveSession(ctx, t, key, s)
+}
+
+func (d *directory) TouchSessions(ctx context.Context, t core.TenantID, seen map[core.SessionID]time.Time) error {
+	return d.sessions.TouchSessions(ctx, t, seen)
+}
+
+func (d *directory) DeleteSession(ctx context.Context, t core.TenantID, id core.SessionID) ([]core.SessionID, error) {
+	return d.sessions.DeleteSession(ctx, t, id)
+}
+
+func (d *directory) DeleteUserSessions(ctx context.Context, t core.TenantID, u core.UserID, keep core.SessionID) ([]core.SessionID, error) {
+	return d.sessions.DeleteUserSessions(ctx, t, u, keep)
+}
+
+func (d *directory) UserSessions(ctx context.Context, t core.TenantID, u core.UserID) ([]core.Session, error) {
+	return d.sessions.UserSessions(ctx, t, u)
+}
+
+func (d *directory) DeleteExpiredSessions(ctx context.Context, t core.TenantID, now time.Time) error {
+	return d.sessions.DeleteExpiredSessions(ctx, t, now)
+}
+
+// log is what was logged.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// quiet logs nothing.
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+func (l *log) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
+
+// node opens a store on SQLite with copies in the Redis of url, which answers.
+func node(t testing.TB, url string, now func() time.Time) *directory {
+	t.Helper()
+	d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir(), Now: now}, url)
+	answers(t, d)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the log: %s", &said.text)
+		}
+	})
+	return d
+}
+
+// nodeOn opens one on a database of one's own choice. Redis may take long to answer, unless a test is
+// about that.
+func nodeOn(t testing.TB, opt sqldb.Options, url string, prepare ...func(*redisdb.Sessions)) (*directory, *log) {
+	t.Helper()
+	said := &log{}
+	opt.Master, opt.Log = master(t, "k"), said.logger()
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	db, err := sqldb.Open(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &redisdb.Sessions{Durable: db, Master: opt.Master, Now: opt.Now, Log: opt.Log}
+	db.OnChange = s.Changed
+	s.SetWait(20 * time.Second)
+	for _, f := range prepare {
+		f(s)
+	}
+	if err := s.Connect(url); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Close()
+		if err := db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return &directory{db, s}, said
+}
+
+// answers waits until Redis is used.
+func answers(t testing.TB, d *directory) {
+	t.Helper()
+	storagetest.EventuallyRedis(t, "redis is used", func() bool { _, ok := d.sessions.Connected(); return ok })
+}
+
+// on opens stores that have one Redis, one after the other: the tests give their sessions the same IDs.
+func on(url string) storagetest.Open {
+	var one sync.Mutex
+	return func(sub *testing.T, now func() time.Time) storagetest.Store {
+		one.Lock()
+		sub.Cleanup(one.Unlock)
+		return node(sub, url, now)
+	}
+}
+
+// suite ends when its tests have ended.
+func suite(t *testing.T, url string) {
+	t.Run("sessions", func(t *testing.T) { storagetest.TestSessions(t, on(url)) })
+}
+
+// What a session.Store promises holds with copies in Redis, of each kind. The stores share one that
+// is never emptied, and most session IDs: nothing of one database is taken for another's.
+func TestRedis(t *testing.T) {
+	storagetest.Ran(t, "redis")
+	r := storagetest.StartRedis(t)
+	suite(t, "redis://"+r.Addr)
+	t.Run("contention", func(t *testing.T) { storagetest.TestContention(t, on("redis://"+r.Addr)) })
+	t.Run("tenants", func(t *testing.T) { storagetest.TestTenants(t, on("redis://"+r.Addr+"/3")) })
+	if n, _ := r.Client().DBSize(t.Context()).Result(); n == 0 {
+		t.Error("nothing was written to redis")
+	}
+}
+
+// rights are what README asks an operator to give to Postern's user of Redis.
+var rights = []any{"~*:session:*", "~*:key:*", "~*:probe:*", "resetchannels", "-@all",
+	"+ping", "+hello", "+get", "+set", "+del", "+hget", "+hmget", "+hset", "+pexpire", "+eval", "+select", "+cluster|slots", "+cluster|shards", "+readonly"}
+
+// A user of Redis who may do no more than is needed.
+func TestRedisUser(t *testing.T) {
+	storagetest.Ran(t, "redis")
+	r := storagetest.StartRedis(t)
+	r.Do(append([]any{"ACL", "SETUSER", "postern", "on", ">p@ss:w/ord"}, rights...)...)
+	r.Do("ACL", "SETUSER", "default", "off")
+	suite(t, "redis://postern:p%40ss%3Aw%2Ford@"+r.Addr)
+}
+
+func TestRedisTLS(t *testing.T) {
+	storagetest.Ran(t, "redis")
+	ca, cert, key := certificates(t)
+	r := storagetest.StartRedis(t, "--port", "0", "--tls-port", "{port}", "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", "no")
+	suite(t, "rediss://"+r.Addr+"?tls_ca_cert="+ca)
+	t.Run("control: nobody vouches for the server", func(t *testing.T) {
+		d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir()}, "rediss://"+r.Addr)
+		storagetest.EventuallyRedis(t, "it is told", func() bool { return said.has("certificate") })
+		if _, ok := d.sessions.Connected(); ok {
+			t.Error("it is used")
+		}
+	})
+	t.Run("unverified, as asked", func(t *testing.T) {
+		node(t, "rediss://"+r.Addr+"?tls_reqs=none", time.Now)
+	})
+}
+
+func TestRedisSentinel(t *testing.T) {
+	storagetest.Ran(t, "redis-sentinel")
+	suite(t, storagetest.StartSentinels(t).URL())
+}
+
+func TestRedisCluster(t *testing.T) {
+	storagetest.Ran(t, "redis-cluster")
+	all, url := storagetest.StartRedisCluster(t)
+	suite(t, url)
+	for i, r := range all {
+		if n, _ := r.Client().DBSize(t.Context()).Result(); n == 0 {
+			t.Errorf("nothing was written to primary %d", i+1)
+		}
+	}
+}
+
+// certificates makes an authority and a server's certificate for 127.0.0.1, in files.
+func certificates(t *testing.T) (ca, cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Test CA"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	caDER, err := x509.CreateCertificate(rand.Reader, template, template, caKey.Public(), caKey)
+	must(err)
+	serverKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	server := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "redis"}, NotBefore: template.NotBefore,
+		NotAfter: template.NotAfter, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	serverDER, err := x509.CreateCertificate(rand.Reader, server, template, serverKey.Public(), caKey)
+	must(err)
+	keyDER, err := x509.MarshalPKCS8PrivateKey(serverKey)
+	must(err)
+	return write("ca.pem", "CERTIFICATE", caDER), write("cert.pem", "CERTIFICATE", serverDER), write("key.pem", "PRIVATE KEY", keyDER)
+}
