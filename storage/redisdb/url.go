@@ -17,7 +17,7 @@ import (
 
 // The forms that a URL may have, as errors show them.
 const (
-	formPlain    = "redis://user:password@host:6379/0"
+	formPlain    = "redis://user:password@host:6379/0" //nolint:gosec // it stands for a password
 	formSentinel = "redis+sentinel://user:password@host:26379,host:26379/master_name/0"
 	formCluster  = "redis+cluster://user:password@host:6379,host:6379"
 )
