@@ -78,7 +78,8 @@ type App struct {
 	// Where uploaded icons are kept. Default: `<data>/media`.
 	Media *Media `json:"media,omitempty"`
 
-	// Turns the tenants API on. Default: off, and not in this build.
+	// Turns the tenants API on. Default: off, unless the environment's AUTHENTIK_TENANTS__ENABLED
+	// is true.
 	Tenants *Tenants `json:"tenants,omitempty"`
 
 	// Answers a Host that no tenant owns with 421. Default: it is the default
@@ -126,12 +127,6 @@ type Media struct {
 	Addressing   string `json:"addressing,omitempty"`
 }
 
-// Tenants says who may use the tenants API.
-type Tenants struct {
-	// The key of the tenants API.
-	APIKey string `json:"api_key,omitempty"`
-}
-
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "postern", New: func() caddy.Module { return new(App) }}
@@ -156,6 +151,7 @@ func (a *App) Start() error {
 		return err
 	}
 	a.warnAbsent()
+	a.warnTenants()
 	a.core.shared.staleness.Store(int64(a.settings.staleness))
 	a.core.started.Store(true)
 	return nil
