@@ -205,7 +205,7 @@ func (a *App) newCore() error {
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Logins: sh.db, Grants: op, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
-		AccessTokens: op, KeyLead: a.settings.keyLead,
+		AccessTokens: op, KeyLead: a.settings.keyLead, TenantsKey: a.tenantsKey(),
 		Policy: sh.policies, Events: sh.db, Now: sh.clock.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{

@@ -188,6 +188,10 @@ func TestTenantsForNobody(t *testing.T) {
 		if told := strings.Contains(log.String(), "on for nobody"); told != c.told || strings.Contains(log.String(), longSecret) {
 			t.Errorf("%+v: %s", c.s, log.String())
 		}
+		// Without a key it is there and opens to nobody; where it is off it is not there.
+		if key := a.tenantsKey(); (key != "") != c.s.tenants || c.told && len(key) < 40 || !c.told && key != c.s.tenantsKey {
+			t.Errorf("%+v: the key has %d characters", c.s, len(key))
+		}
 	}
 }
 

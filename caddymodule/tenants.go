@@ -53,6 +53,15 @@ func checkTenantsKey(name, key string) error {
 	return nil
 }
 
+// tenantsKey is what opens the tenants API. Where it is on without a key, that is one that nobody
+// knows: then it is there, and refuses.
+func (a *App) tenantsKey() core.Secret {
+	if a.settings.tenants && a.settings.tenantsKey == "" {
+		return core.Secret(core.RandomToken(32))
+	}
+	return a.settings.tenantsKey
+}
+
 // warnTenants tells of a tenants API that is on and that nobody can use.
 func (a *App) warnTenants() {
 	if a.settings.tenants && a.settings.tenantsKey == "" {
