@@ -78,8 +78,7 @@ type App struct {
 	// Where uploaded icons are kept. Default: `<data>/media`.
 	Media *Media `json:"media,omitempty"`
 
-	// Turns the tenants API on. Default: off, unless the environment's AUTHENTIK_TENANTS__ENABLED
-	// is true.
+	// Turns the tenants API on. Default: off, and not in this build.
 	Tenants *Tenants `json:"tenants,omitempty"`
 
 	// Answers a Host that no tenant owns with 421. Default: it is the default
@@ -127,6 +126,12 @@ type Media struct {
 	Addressing   string `json:"addressing,omitempty"`
 }
 
+// Tenants says who may use the tenants API.
+type Tenants struct {
+	// The key of the tenants API.
+	APIKey string `json:"api_key,omitempty"`
+}
+
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "postern", New: func() caddy.Module { return new(App) }}
@@ -151,7 +156,6 @@ func (a *App) Start() error {
 		return err
 	}
 	a.warnAbsent()
-	a.warnTenants()
 	a.core.shared.staleness.Store(int64(a.settings.staleness))
 	a.core.started.Store(true)
 	return nil
@@ -205,11 +209,11 @@ func (a *App) newCore() error {
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Logins: sh.db, Grants: op, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
-		AccessTokens: op, KeyLead: a.settings.keyLead, TenantsKey: a.tenantsKey(),
+		AccessTokens: op, KeyLead: a.settings.keyLead,
 		Policy: sh.policies, Events: sh.db, Now: sh.clock.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{
-		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, Policy: sh.policies, Master: sh.master,
+		Applications: apps, Users: sh.recent, Sessions: sh.sessions, Issuer: op, AppPasswords: pages, AccessTokens: op, Policy: sh.policies, Master: sh.master,
 		Cache: sh.guards, Fresh: sh.fresh, Now: sh.clock.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	s.pages, s.op, s.api, s.guard = pages, op, rest, guard

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
@@ -111,7 +112,7 @@ func (s *system) named(ctx context.Context, name string) (*core.Tenant, error) {
 	}
 	t, err := s.tenantByID(ctx, core.TenantID(name))
 	if errors.Is(err, core.ErrNotFound) {
-		return nil, noTenant(name)
+		return nil, &core.FieldError{Field: "tenant", Message: fmt.Sprintf("There is no tenant %q: `caddy postern tenant list` shows their schema names.", name), Err: core.ErrNotFound}
 	}
 	return t, err
 }

@@ -37,8 +37,9 @@ type target struct {
 	cookie   string // name of its session cookie
 	skip     []Skip
 	headers  HeaderSet
-	external string // host[:port] of the provider's external_host; empty: none
-	shared   bool   // kept in memory, so verdicts on it may be too
+	external string              // host[:port] of the provider's external_host; empty: none
+	shared   bool                // kept in memory, so verdicts on it may be too
+	proxy    *core.ProxyProvider // nil: none is registered
 }
 
 // route is an application with a proxy provider, by where people open it.
@@ -138,7 +139,7 @@ func (o *Outpost) newTarget(ctx context.Context, info *core.RequestInfo, g *Guar
 	}
 	tg.app, tg.clientID = &app, string(app.ID)
 	if proxy != nil {
-		tg.clientID = proxy.ClientID
+		tg.proxy, tg.clientID = proxy, proxy.ClientID
 		tg.skip = append(append([]Skip(nil), g.SkipPath...), providerSkips(proxy.SkipPath, proxy.Mode == core.ProxyAuthDomain)...)
 		tg.external, _, _ = splitExternal(proxy.ExternalHost)
 	}

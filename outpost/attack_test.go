@@ -187,8 +187,8 @@ func TestStaleCookieIsCleared(t *testing.T) {
 	}
 }
 
-// F-26: credentials in the Authorization header open no page: there a login is one of the form, with
-// its waiting times. They are the application's own, and reach it from somebody who is logged in.
+// F-26: where no provider is registered, credentials in the Authorization header open no page: they
+// are the application's own, and reach it from somebody who is logged in.
 func TestAuthorizationIsNoLogin(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()

@@ -23,13 +23,17 @@ const (
 // It outlives a reload of the configuration. Entries leave it when the directory tells
 // of a change, and not by time.
 type Cache struct {
-	people  *otter.Cache[personKey, *person]
-	tenants sync.Map // core.TenantID to *tenantState
+	people   *otter.Cache[personKey, *person]
+	admitted *otter.Cache[[32]byte, admitted]
+	tenants  sync.Map // core.TenantID to *tenantState
 }
 
 // NewCache returns an empty one.
 func NewCache() *Cache {
-	return &Cache{people: otter.Must(&otter.Options[personKey, *person]{MaximumSize: maxPeople})}
+	return &Cache{
+		people:   otter.Must(&otter.Options[personKey, *person]{MaximumSize: maxPeople}),
+		admitted: otter.Must(&otter.Options[[32]byte, admitted]{MaximumSize: maxAdmitted}),
+	}
 }
 
 type personKey struct {
@@ -63,7 +67,9 @@ type tenantState struct {
 	mu      sync.Mutex
 	changes atomic.Uint64
 	shape   atomic.Uint64
-	routes  atomic.Pointer[routes]
+	// credentials counts what may have ended a token or an app password.
+	credentials atomic.Uint64
+	routes      atomic.Pointer[routes]
 }
 
 // unchanged calls remember if nothing changed since changes was read.
@@ -95,9 +101,12 @@ func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 		case "user", "membership":
 			s.changes.Add(1)
 			c.people.Invalidate(personKey{t, core.UserID(ch.ID)})
-		case "mapping", "keypair", "token", "session", "grant":
-			// Sessions have a cache of their own; the others decide nothing here.
+		case "mapping":
+			// Decides nothing here.
+		case "keypair", "token", "session", "grant":
+			s.credentials.Add(1) // sessions have a cache of their own
 		default:
+			s.credentials.Add(1)
 			s.shape.Add(1)
 			s.changes.Add(1)
 		}
@@ -139,7 +148,9 @@ func (o *Outpost) verdict(ctx context.Context, info *core.RequestInfo, tg *targe
 			return nil, nil, "", fmt.Errorf("find entitlements: %w", err)
 		}
 		k = new(known)
-		k.identity, _ = newIdentity(info.Tenant, tg.app, p.user, p.groups, entitled, tg.headers)
+		if k.identity, _ = newIdentity(info.Tenant, tg.app, p.user, p.groups, entitled, tg.headers); k.identity != nil && tg.proxy != nil {
+			k.identity.addUpstream(tg.proxy, p.groups)
+		}
 	}
 	if d = k.decision; d == nil {
 		d, err = o.Policy.Decide(ctx, t, policy.Request{Application: tg.app, User: p.user, Groups: p.groups})

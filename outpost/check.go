@@ -31,6 +31,10 @@ type Decision struct {
 	Redirect string // an absolute URL
 	Refusal  *Refusal
 	Cookies  []*http.Cookie // to set, whatever the answer is
+	Header   http.Header    // beside, of a refusal
+	// unsent: the client's Authorization header is not for the application: it was for the
+	// guard, or the guard sends one of its own.
+	unsent bool
 
 	// still reports whether the same person may go on with the same application. Set
 	// on an allowed request that may stay open for long.
@@ -51,8 +55,9 @@ type Refusal struct {
 
 // login is who an application's cookie stands for.
 type login struct {
-	session *core.Session
-	person  *person
+	session    *core.Session // nil: by a credential
+	person     *person
+	credential *credential
 }
 
 // Check decides about one request. An error means that no decision could be made:
@@ -77,10 +82,11 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 		return Decision{Status: http.StatusNoContent}, nil
 	}
 
+	replaced := tg.proxy != nil && tg.proxy.BasicAuth
 	if err := o.fresh(); err != nil {
 		// What the configuration says is not from memory.
 		if !ours && skips(q.Guard.SkipPath, q.Info.Origin(), q.Info.URI) {
-			return Decision{Allow: true}, nil
+			return Decision{Allow: true, unsent: replaced}, nil
 		}
 		return Decision{}, err
 	}
@@ -89,7 +95,7 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 	if err != nil {
 		if skipped { // it may pass without anybody's identity
 			o.Log.ErrorContext(ctx, "find session on a path that needs no login", "error", err, "request", q.Info.ID)
-			return Decision{Allow: true}, nil
+			return Decision{Allow: true, unsent: replaced}, nil
 		}
 		return Decision{}, err
 	}
@@ -104,30 +110,39 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 	case name == "start":
 		return o.start(q, tg, who)
 	}
+	if who == nil && skipped {
+		return Decision{Allow: true, unsent: replaced}, nil
+	}
 	if who == nil {
-		if skipped {
-			return Decision{Allow: true}, nil
+		var d *Decision
+		if who, d, err = o.headerLogin(ctx, q, s, tg); err != nil {
+			return Decision{}, err
 		}
+		if d != nil {
+			return *d, nil
+		}
+	}
+	if who == nil {
 		return o.challenge(q, tg, stale)
 	}
 	id, decision, why, err := o.verdict(ctx, q.Info, tg, who.person)
 	switch {
 	case err != nil && skipped:
 		o.Log.ErrorContext(ctx, "decide on a path that needs no login", "error", err, "request", q.Info.ID)
-		return Decision{Allow: true}, nil
+		return Decision{Allow: true, unsent: replaced}, nil
 	case err != nil:
 		return Decision{}, err
 	case id == nil && skipped:
-		return Decision{Allow: true}, nil
+		return Decision{Allow: true, unsent: replaced}, nil
 	case id == nil:
 		return o.refused(ctx, q.Info, tg, who.person.user, decision, why), nil
 	}
 	if upgrades(q.HTTP) && foreignOrigin(q.HTTP, q.Info) {
 		return refuse(http.StatusForbidden, "foreign_origin", "Refused", "A page of another site asked for this connection."), nil
 	}
-	d := Decision{Allow: true, Identity: id}
+	d := Decision{Allow: true, Identity: id, unsent: replaced || who.credential != nil}
 	if staysOpen(q.HTTP) {
-		d.still = o.still(q.Info, tg, who.session)
+		d.still = o.still(q, s, tg, who)
 	}
 	return d, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime/debug"
 
@@ -38,6 +39,9 @@ func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next f
 		return
 	}
 	stripCookies(r.Header)
+	if d.unsent {
+		r.Header.Del("Authorization")
+	}
 	if d.Identity != nil {
 		d.Identity.apply(r.Header)
 	}
@@ -98,6 +102,7 @@ func (o *Outpost) write(w http.ResponseWriter, r *http.Request, info *core.Reque
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	h.Set("Referrer-Policy", "no-referrer")
+	maps.Copy(h, d.Header)
 	for _, c := range d.Cookies {
 		h.Add("Set-Cookie", c.String())
 	}

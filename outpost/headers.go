@@ -40,6 +40,7 @@ type Identity struct {
 
 	names  []string
 	values []string
+	extra  []string // of names, those that attributes name
 }
 
 // newIdentity works out the headers once for a person and an application. It
@@ -89,9 +90,26 @@ func entitlementNames(entitled []core.Entitlement) []string {
 	return names
 }
 
+// addUpstream adds what a provider says beside: the application's own login, and headers that attributes
+// name.
+func (id *Identity) addUpstream(p *core.ProxyProvider, groups []core.Group) {
+	attributes := attributesOf(id.User, groups)
+	names, values := extraHeaders(attributes)
+	id.extra, id.names, id.values = names, append(id.names, names...), append(id.values, values...)
+	if !p.BasicAuth {
+		return
+	}
+	if value := basicAuth(p, id.User, attributes); value != "" {
+		id.names, id.values = append(id.names, "Authorization"), append(id.values, value)
+	}
+}
+
 // apply sets the headers. The values are copied: a handler that edits them in
 // place must not edit another request's.
 func (id *Identity) apply(h http.Header) {
+	for _, name := range id.extra {
+		dropSpellings(h, name)
+	}
 	values := append([]string(nil), id.values...)
 	for i, name := range id.names {
 		h[name] = values[i : i+1 : i+1]

@@ -36,13 +36,16 @@ type Issuer interface {
 	Redeem(ctx context.Context, t core.TenantID, clientID, redirectURI, code string, p core.Pending) (core.SessionID, core.UserID, error)
 }
 
-// Outpost is the guard. All fields but Fresh, Recheck and Observe are required.
+// Outpost is the guard. All fields but AppPasswords, AccessTokens, Fresh, Recheck and Observe
+// are required.
 type Outpost struct {
 	Applications core.Applications
 	Users        core.Users
 	Sessions     Sessions
 	Issuer       Issuer
 	Policy       *policy.Engine
+	AppPasswords AppPasswords // nil: none lets anybody in
+	AccessTokens AccessTokens // nil: none lets anybody in
 	Master       *keys.Master // seals the cookie of a login under way
 	Cache        *Cache
 	Now          func() time.Time

@@ -23,15 +23,24 @@ func staysOpen(r *http.Request) bool {
 }
 
 // still returns a function that decides again, from memory where it can, whether the
-// person of a session may use a target. An open stream is not use of the session: one
+// person of a login may use a target. An open stream is not use of a session: one
 // that rests too long ends, whatever flows.
-func (o *Outpost) still(info *core.RequestInfo, tg *target, sess *core.Session) func(context.Context) (bool, error) {
-	t := info.Tenant.ID
+func (o *Outpost) still(q Request, s *tenantState, tg *target, who *login) func(context.Context) (bool, error) {
+	info, t, user := q.Info, q.Info.Tenant.ID, who.person.user.ID
+	var ids []core.SessionID
+	if who.session != nil {
+		ids = []core.SessionID{who.session.ID, who.session.Parent}
+	}
 	return func(ctx context.Context) (bool, error) {
 		if o.fresh() != nil {
 			return false, nil // as a new request would be refused
 		}
-		for _, id := range []core.SessionID{sess.ID, sess.Parent} {
+		if who.credential != nil {
+			if _, wait, err := o.byHeader(ctx, s, tg, *who.credential); err != nil || wait > 0 {
+				return false, unlessDenied(err)
+			}
+		}
+		for _, id := range ids {
 			if id == "" {
 				continue
 			}
@@ -39,7 +48,7 @@ func (o *Outpost) still(info *core.RequestInfo, tg *target, sess *core.Session) 
 				return false, err
 			}
 		}
-		p, err := o.person(ctx, t, o.Cache.tenant(t), sess.User)
+		p, err := o.person(ctx, t, o.Cache.tenant(t), user)
 		if err != nil {
 			return false, err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -21,9 +22,24 @@ type rule struct {
 	base    time.Duration
 	longest time.Duration
 	window  time.Duration // without a failure for so long, it starts anew
+	// late: counted when the attempt has failed, and not before: one row that all logins of a
+	// tenant wrote would be in the way of each other. What is in flight then comes on top.
+	late bool
 	// shared: a success forgets only itself. With an account of one's own one
 	// must not be able to clear the way for trying others.
 	shared bool
+}
+
+// A minute's failures of a whole tenant, from browsers that nobody knows: many accounts from
+// many addresses, each of them below its own limits.
+const (
+	everybodys  = 600
+	everybodyAt = time.Minute
+)
+
+func everybody(now time.Time) rule {
+	key := "everybody:" + strconv.FormatInt(now.Truncate(everybodyAt).Unix(), 10)
+	return rule{key: key, free: everybodys, base: 2 * time.Second, longest: 2 * time.Second, window: everybodyAt, late: true}
 }
 
 // rulesFor are the counters of one attempt. An account is counted under its one
@@ -33,16 +49,17 @@ type rule struct {
 // The count that everybody's attempts at an account share must not keep its
 // owner out while somebody attacks it, so a browser that logged in to the account
 // before has a counter of its own, and that alone.
-func rulesFor(account string, address netip.Addr, device string) []rule {
+func rulesFor(account string, address netip.Addr, device string, now time.Time) []rule {
 	const window = 12 * time.Hour
 	if device != "" {
-		return []rule{{"device:" + device + "|" + account, 5, 30 * time.Second, 15 * time.Minute, window, false}}
+		return []rule{{key: "device:" + device + "|" + account, free: 5, base: 30 * time.Second, longest: 15 * time.Minute, window: window}}
 	}
 	prefix := addressPrefix(address)
 	return []rule{
-		{"pair:" + account + "|" + prefix, 5, 30 * time.Second, 15 * time.Minute, window, false},
-		{"account:" + account, 20, 15 * time.Second, 5 * time.Minute, window, false},
-		{"address:" + prefix, 100, 5 * time.Second, 5 * time.Minute, time.Hour, true},
+		{key: "pair:" + account + "|" + prefix, free: 5, base: 30 * time.Second, longest: 15 * time.Minute, window: window},
+		{key: "account:" + account, free: 20, base: 15 * time.Second, longest: 5 * time.Minute, window: window},
+		{key: "address:" + prefix, free: 100, base: 5 * time.Second, longest: 5 * time.Minute, window: time.Hour, shared: true},
+		everybody(now),
 	}
 }
 
@@ -86,7 +103,8 @@ func addressPrefix(a netip.Addr) string {
 type attempt struct {
 	store Attempts
 	t     core.TenantID
-	rules []rule
+	rules []rule // counted
+	late  []rule // still to be counted, if it fails
 }
 
 // begin counts an attempt. A wait above zero: it is refused, not counted, and may
@@ -105,8 +123,12 @@ func (h *Handler) begin(ctx context.Context, t core.TenantID, rules []rule) (a *
 	if wait > 0 {
 		return nil, wait, nil
 	}
-	a = &attempt{h.Store, t, nil}
+	a = &attempt{store: h.Store, t: t}
 	for i, r := range rules {
+		if r.late {
+			a.late = append(a.late, r)
+			continue
+		}
 		n, err := h.Store.Fail(ctx, t, r.key, r.window)
 		if err != nil {
 			return nil, 0, errors.Join(fmt.Errorf("count an attempt: %w", err), a.refund(ctx))
@@ -118,6 +140,16 @@ func (h *Handler) begin(ctx context.Context, t core.TenantID, rules []rule) (a *
 		}
 	}
 	return a, 0, nil
+}
+
+// failed counts what is counted only then.
+func (a *attempt) failed(ctx context.Context) error {
+	for _, r := range a.late {
+		if _, err := a.store.Fail(ctx, a.t, r.key, r.window); err != nil {
+			return fmt.Errorf("count a failure: %w", err)
+		}
+	}
+	return nil
 }
 
 // refund takes the attempt back: it was not made.

@@ -3,6 +3,7 @@ package login
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // Hold takes a slot of the Hasher until release is called.
@@ -17,3 +18,9 @@ func (h *Hasher) Hold() (release func()) {
 
 // LocalPath is localPath.
 func LocalPath(r *http.Request, next string) (string, bool) { return localPath(r, next) }
+
+// Everybody is the key that all failures of a tenant count under, and how many are free.
+func Everybody(now time.Time) (key string, free int) {
+	r := everybody(now)
+	return r.key, r.free
+}

@@ -31,6 +31,8 @@ type house struct {
 	t   testing.TB
 	now *clock
 	log *bytes.Buffer // guarded by directory.mu
+	// uuidB is that of the second tenant, once it was made.
+	uuidB string
 	// require, where set, is what the path /need asks of Require.
 	require func(w http.ResponseWriter, r *http.Request)
 }
@@ -112,9 +114,9 @@ func (w *lockedWriter) Write(p []byte) (int, error) {
 // tenantB makes the second tenant, where a test needs it.
 func (h *house) tenantB() {
 	h.t.Helper()
-	if _, err := h.CreateTenant(h.t.Context(), tenantB, "B"); err != nil {
-		h.t.Fatal(err)
-	}
+	made, err := h.CreateTenant(h.t.Context(), tenantB, "B")
+	h.ok(err)
+	h.uuidB = made.UUID
 }
 
 func (h *house) ok(err error) {
@@ -178,6 +180,9 @@ func (h *house) serve(handler http.Handler, w http.ResponseWriter, r *http.Reque
 	tenant := tenants()[r.Host]
 	if tenant == nil {
 		tenant = tenants()["a.test"]
+	}
+	if tenant.ID == tenantB && h.uuidB != "" {
+		tenant.UUID = h.uuidB
 	}
 	addr := netip.MustParseAddr("192.0.2.1")
 	if a, err := netip.ParseAddr(r.Header.Get("Test-Address")); err == nil {

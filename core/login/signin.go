@@ -117,7 +117,7 @@ func (h *Handler) authenticate(r *http.Request, name, password string) (*core.Us
 		id = u.ID
 	}
 	d := h.device(r)
-	a, wait, err := h.begin(ctx, t, rulesFor(accountKey(u, name), info.ClientIP, d.knows(u)))
+	a, wait, err := h.begin(ctx, t, rulesFor(accountKey(u, name), info.ClientIP, d.knows(u), h.now()))
 	if err != nil || wait > 0 {
 		return nil, wait, err
 	}
@@ -134,7 +134,7 @@ func (h *Handler) authenticate(r *http.Request, name, password string) (*core.Us
 		return nil, 0, errors.Join(err, a.refund(context.WithoutCancel(ctx)))
 	}
 	if !ok || u == nil || !u.Active {
-		return nil, 0, nil
+		return nil, 0, a.failed(context.WithoutCancel(ctx))
 	}
 	if err := a.succeeded(ctx); err != nil {
 		return nil, 0, err

@@ -71,10 +71,18 @@ type Attempts interface {
 	Forget(ctx context.Context, t core.TenantID, key string) error
 }
 
+// Tokens finds API tokens, of which app passwords are one kind.
+type Tokens interface {
+	// TokenByKey finds by the hash of the key. Unknown: core.ErrNotFound. It does not look at
+	// Expires.
+	TokenByKey(ctx context.Context, t core.TenantID, hash [32]byte) (*core.Token, error)
+}
+
 // Store is all that this package needs kept.
 type Store interface {
 	Credentials
 	Links
 	Setups
 	Attempts
+	Tokens
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/policy"
@@ -24,6 +25,8 @@ type accessToken struct {
 	groups []core.Group
 	scopes []string
 	claims map[string]any
+	// expires is its end by our own clock.
+	expires time.Time
 }
 
 // tokenClaims are those claims of a token that decide what it is.
@@ -51,7 +54,7 @@ func (p *Provider) readAccessToken(ctx context.Context, token string) (*accessTo
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return nil, errToken
 	}
-	out := &accessToken{scopes: strings.Fields(c.Scope), claims: map[string]any{}}
+	out := &accessToken{scopes: strings.Fields(c.Scope), claims: map[string]any{}, expires: c.end()}
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber()
 	if err := decoder.Decode(&out.claims); err != nil {
@@ -169,6 +172,20 @@ func (p *Provider) openSealed(ctx context.Context, encoded string) ([]byte, erro
 		return nil, errToken
 	}
 	return payload, nil
+}
+
+// UserOfProviders returns whose access token it is, and when it is over, for a guard that takes those
+// which a client of one of the providers got. Anything else is core.ErrDenied: a token
+// for one application opens no other.
+func (p *Provider) UserOfProviders(ctx context.Context, token string, of []core.ProviderID) (core.UserID, time.Time, error) {
+	at, err := p.readAccessToken(ctx, token)
+	if errors.Is(err, errToken) || err == nil && !slices.Contains(of, at.target.client.ID) {
+		return "", time.Time{}, fmt.Errorf("access token: %w", core.ErrDenied)
+	}
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	return at.user.ID, at.expires, nil
 }
 
 // UserOfToken returns whose access token it is, for other packages that take

@@ -99,6 +99,19 @@ func TestTokenTypes(t *testing.T) {
 	if _, err := w.op.UserOfToken(w.ctx(), got.Access, "goauthentik.io/api"); !errors.Is(err, core.ErrDenied) {
 		t.Errorf("a scope that it has not: %v", err)
 	}
+	// T-20, F-26: a guard takes what a client of the named providers got, and no other's.
+	id := w.client.ID
+	if user, expires, err := w.op.UserOfProviders(w.ctx(), got.Access, []core.ProviderID{id + 1, id}); err != nil || user != w.alice.ID || !expires.After(w.clock.Now()) {
+		t.Errorf("at a guard: %q until %s, %v", user, expires, err)
+	}
+	for name, of := range map[string][]core.ProviderID{"another provider's": {id + 1}, "no provider's": nil} {
+		if user, _, err := w.op.UserOfProviders(w.ctx(), got.Access, of); user != "" || !errors.Is(err, core.ErrDenied) {
+			t.Errorf("%s at a guard: %q %v", name, user, err)
+		}
+	}
+	if _, _, err := w.op.UserOfProviders(w.ctx(), got.ID, []core.ProviderID{id}); !errors.Is(err, core.ErrDenied) {
+		t.Errorf("an ID token at a guard: %v", err)
+	}
 	// An ID token in which the admin's mapping forges what makes an access token.
 	w.addMapping("openid", `return {"azp": "app", "jti": "`+grantOf(t, got)+`.x", "scope": "openid", "uid": "x"}`)
 	forged := w.tokens(offline)

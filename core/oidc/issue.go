@@ -102,8 +102,11 @@ func (p *Provider) wall() time.Time {
 
 // expired reports whether a token of ours is over by our own clock.
 func (p *Provider) expired(c *tokenClaims) bool {
-	return !p.Now().Before(time.Unix(max(c.Expires, c.Ends), 0))
+	return !p.Now().Before(c.end())
 }
+
+// end is when a token is over by our own clock.
+func (c *tokenClaims) end() time.Time { return time.Unix(max(c.Expires, c.Ends), 0) }
 
 func with(claims, more map[string]any) map[string]any {
 	out := make(map[string]any, len(claims)+len(more))
