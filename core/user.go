@@ -54,6 +54,9 @@ func (u *User) HashedID(tenantUUID string) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// AdminGroup is the group of superusers that every tenant starts with.
+const AdminGroup = "authentik Admins"
+
 // GroupID is a UUIDv7 in text form.
 type GroupID string
 

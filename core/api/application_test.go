@@ -178,6 +178,9 @@ func TestTenantsApart(t *testing.T) {
 		if !strings.Contains(op.Pattern, "{}") || strings.HasPrefix(op.Pattern, "flows/") || op.Pattern == "rbac/permissions/{}/" { // the same for all
 			continue
 		}
+		if op.Access == "tenantsKey" { // about all tenants, and for nobody in one: see TestTenantsKey
+			continue
+		}
 		var id any
 		for prefix, v := range ids {
 			if strings.HasPrefix(op.Pattern, prefix) {

@@ -132,7 +132,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 		return reply{}, errNoTenant
 	}
 	methods, key := h.table.find(r.URL.Path)
-	if methods == nil {
+	if methods == nil || h.hidden(methods) {
 		return reply{}, &problem{status: http.StatusNotFound, detail: "Not found."}
 	}
 	method := r.Method
@@ -204,6 +204,7 @@ type call struct {
 		bound     looked[core.PolicyID, int]                // how many bindings
 		members   map[core.GroupID][]core.User
 		children  map[core.GroupID][]core.Group
+		tenants   map[core.TenantID]string // UUIDs
 	}
 }
 

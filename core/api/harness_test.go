@@ -27,6 +27,8 @@ import (
 	"github.com/postern-sso/postern/storage/sqldb"
 )
 
+const tenantsKey = "the key of the tenants API of the tests"
+
 const origin = "http://auth.test:9080"
 
 // env is the API over a real SQLite directory, with a superuser and an ordinary
@@ -99,6 +101,7 @@ func openAt(t testing.TB, opt sqldb.Options) *env {
 	e.api = &api.Handler{
 		Store: e.db, Sessions: e.logins, Logins: e.db, Grants: e.logins, Passwords: e.passwords, Expressions: syntax{},
 		Evaluations: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock},
+		TenantsKey:  tenantsKey,
 		Claims:      syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
 		Policy: &policy.Engine{Store: e.db, Expressions: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock}, Now: clock, Log: log},
 	}
@@ -221,6 +224,12 @@ func (e *env) serve(r *http.Request) answer {
 	return a
 }
 
+// forgiveWrongKeys forgets how many wrong keys of the tenants API came.
+func (e *env) forgiveWrongKeys() {
+	e.Helper()
+	e.must(e.db.Forget(e.Context(), core.DefaultTenant, "tenants-key:192.0.2.7"))
+}
+
 // send asks with a token ("" for none).
 func (e *env) send(token, method, path string, body any) answer {
 	e.Helper()
@@ -231,10 +240,18 @@ func (e *env) send(token, method, path string, body any) answer {
 	return e.serve(r)
 }
 
+// opens is what opens a path: a superuser's token, but for the tenants API.
+func (e *env) opens(path string) string {
+	if strings.HasPrefix(path, "tenants/") {
+		return tenantsKey
+	}
+	return e.root
+}
+
 // want asks as superuser and expects a status; it returns the object that came.
 func (e *env) want(status int, method, path string, body any) map[string]any {
 	e.Helper()
-	a := e.send(e.root, method, path, body)
+	a := e.send(e.opens(path), method, path, body)
 	if a.status != status {
 		e.Fatalf("%s %s: %d %s, want %d", method, path, a.status, a.body, status)
 	}
@@ -248,7 +265,7 @@ func (e *env) want(status int, method, path string, body any) map[string]any {
 // in its message.
 func (e *env) refused(method, path string, body any, field, text string) {
 	e.Helper()
-	a := e.send(e.root, method, path, body)
+	a := e.send(e.opens(path), method, path, body)
 	var fields map[string][]string
 	if a.status != http.StatusBadRequest || json.Unmarshal(a.body, &fields) != nil {
 		e.Errorf("%s %s %v: %d %s, want 400 with field %s", method, path, body, a.status, a.body, field)

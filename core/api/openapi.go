@@ -94,6 +94,7 @@ func describe(t table, version string) *document {
 			Responses: map[string]documentBody{},
 			SecuritySchemes: map[string]object{
 				"authentik": {"type": "http", "scheme": "bearer", "description": "The key of an API token."},
+				"tenants":   {"type": "http", "scheme": "bearer", "description": "The key of the tenants API, which opens nothing else."},
 				"session": {
 					"type": "apiKey", "in": "cookie", "name": session.CookieName("https"),
 					"description": "The browser's login; over http the name is " + session.CookieName("http") + ". A change must come from a page of the same origin, or have the header X-authentik-CSRF.",
@@ -119,6 +120,10 @@ func (d *document) call(r *route) documentCall {
 		OperationID: r.id(), Summary: r.summary + ".", Description: "For: " + string(r.access) + ".",
 		Tags: []string{r.tag()}, Responses: map[string]*documentBody{},
 		Security: []map[string][]string{{"authentik": {}}, {"session": {}}},
+	}
+	if r.access == tenantsKey {
+		c.Security = []map[string][]string{{"tenants": {}}}
+		c.Description = "For: who has the key of the tenants API, and nobody else. It is switched on by `tenants { api_key <key> }` in the Caddyfile; until then the answer is 404."
 	}
 	if r.access == public {
 		c.Security = append(c.Security, map[string][]string{})

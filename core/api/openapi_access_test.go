@@ -35,6 +35,7 @@ func openByDocument(e *env, foreign string) []string {
 					at = strings.ReplaceAll(at, "{"+p.Value.Name+"}", "2147483647")
 				}
 			}
+			e.forgiveWrongKeys()
 			var body any
 			if op.RequestBody != nil {
 				body = map[string]any{}

@@ -297,7 +297,10 @@ func (c *call) record(action, app, model, pk, name string) {
 
 // event writes an event, done by the one who asks. A log that cannot be written
 // is told in the server's log and stops nobody.
-func (c *call) event(action string, e core.Event) {
+func (c *call) event(action string, e core.Event) { c.eventIn(c.t, action, e) }
+
+// eventIn writes an event into the log of a tenant.
+func (c *call) eventIn(t core.TenantID, action string, e core.Event) {
 	e.Action, e.Time = action, c.Now()
 	if c.user != nil {
 		e.User, e.UserName = c.user.ID, c.user.UserName
@@ -310,7 +313,7 @@ func (c *call) event(action string, e core.Event) {
 		log = c.Events
 	}
 	// What was done is done, even if the client has gone meanwhile.
-	if err := log.Record(context.WithoutCancel(c.ctx()), c.t, e); err != nil {
+	if err := log.Record(context.WithoutCancel(c.ctx()), t, e); err != nil {
 		c.Log.ErrorContext(c.ctx(), "event not recorded", "request_id", c.info.ID, "action", action, "error", err)
 	}
 }

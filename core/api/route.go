@@ -9,7 +9,7 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// access says who may use a route: one of the four below, or those who have the
+// access says who may use a route: one of the five below, or those who have the
 // permission of that name. Superusers have every permission. Its zero value is no
 // answer, and refused when the table is built.
 type access string
@@ -21,6 +21,8 @@ const (
 	loggedIn access = "loggedIn"
 	// superusers: members of a group that makes them so.
 	superusers access = "superusers"
+	// tenantsKey: who has the key of the tenants API, and nobody else.
+	tenantsKey access = "tenantsKey"
 	// byRight: who has the right on the kind of a resource that the verb needs. Only
 	// what makes a resource's routes takes it.
 	byRight access = "byRight"
@@ -31,7 +33,7 @@ func permitted(verb, app, model string) access { return access(right(verb, app, 
 
 // known reports whether it is an answer.
 func (a access) known() bool {
-	if a == public || a == loggedIn || a == superusers {
+	if a == public || a == loggedIn || a == superusers || a == tenantsKey {
 		return true
 	}
 	_, ok := known(core.Permission(a))
@@ -92,6 +94,7 @@ func (h *Handler) routes() []route {
 		{post, "core/tokens/{identifier}/set_key/", loggedIn, setTokenKey, about("Set a token's key").takes("TokenSetKeyRequest", readKey(new(core.Secret)))},
 	}
 	all = append(all, h.rightRoutes()...)
+	all = append(all, tenantRoutes()...)
 	all = append(all, users().routes("core/users/", byRight)...)
 	all = append(all, groups().routes("core/groups/", byRight)...)
 	all = append(all, tokens().routes("core/tokens/", loggedIn)...)

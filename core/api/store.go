@@ -194,6 +194,12 @@ type EventStore interface {
 	TopApplications(ctx context.Context, t core.TenantID, action string, limit int) ([]ApplicationCount, error)
 }
 
+// Attempts counts wrong keys: the counters that logins have, under names of their own.
+type Attempts interface {
+	Failures(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, time.Time, error)
+	Fail(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, error)
+}
+
 // TenantStore is the registry of tenants, which is one for all of them: its methods take
 // no tenant to act in. Only the tenants API and commands call those that write.
 type TenantStore interface {
@@ -230,4 +236,5 @@ type Store interface {
 	EntitlementStore
 	EventStore
 	TenantStore
+	Attempts
 }

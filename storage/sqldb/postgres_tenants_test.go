@@ -199,7 +199,7 @@ func TestPostgresStrangersSchemas(t *testing.T) {
 	for range 2 {
 		_, err := db.CreateTenant(t.Context(), "t_b", "B")
 		var field *core.FieldError
-		if !errors.As(err, &field) || field.Field != "schema_name" || !errors.Is(err, core.ErrExists) {
+		if !errors.As(err, &field) || field.Field != "schema_name" || errors.Is(err, core.ErrExists) {
 			t.Errorf("error %v", err)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 const (
 	adminName  = "akadmin"
 	adminEmail = "root@example.com"
-	adminGroup = "authentik Admins"
 )
 
 // seed gives a tenant what it has to have: once, the administrator and the group
@@ -100,7 +99,7 @@ func (x *tx) seedAdmin(ctx context.Context) error {
 	if err := x.createUser(ctx, u); err != nil {
 		return err
 	}
-	return x.createGroup(ctx, &core.Group{Name: adminGroup, Superuser: true}, []int64{u.PK})
+	return x.createGroup(ctx, &core.Group{Name: core.AdminGroup, Superuser: true}, []int64{u.PK})
 }
 
 func (x *tx) seedMapping(ctx context.Context, m core.PropertyMapping) error {

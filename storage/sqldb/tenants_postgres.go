@@ -67,7 +67,7 @@ func (e *postgresEngine) clone(ctx context.Context, q queryer, to string) error 
 	text := strings.NewReplacer("'FROM'", literal(templateSchema), "'TO'", literal(to)).Replace(cloneSQL)
 	_, err := q.ExecContext(ctx, text, pgx.QueryExecModeSimpleProtocol)
 	if sqlState(err) == "42P06" { // duplicate_schema
-		return unwrapped{&core.FieldError{Field: "schema_name", Err: core.ErrExists,
+		return unwrapped{&core.FieldError{Field: "schema_name",
 			Message: "The database has a schema of that name, of no tenant that is registered: move it away, or choose another name."}}
 	}
 	if err != nil {

@@ -35,7 +35,7 @@ func (db *DB) foundFiles(ctx context.Context, e *sqliteEngine, t *core.Tenant, p
 	}
 	there, err := e.anyFile(t.ID)
 	if err == nil && there {
-		err = errors.Join(db.unmarkScrap(ctx, t.ID), &core.FieldError{Field: "schema_name", Err: core.ErrExists,
+		err = errors.Join(db.unmarkScrap(ctx, t.ID), &core.FieldError{Field: "schema_name",
 			Message: "There are files of that name, of no tenant that is registered: move them away, or choose another name."})
 	}
 	if err != nil {
