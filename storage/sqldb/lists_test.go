@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/policy"
@@ -52,6 +53,10 @@ func fill(t *testing.T, db *sqldb.DB, n int) {
 		} {
 			must(t, db.CreateBinding(ctx, tenant, &b))
 		}
+		must(t, db.SaveSession(ctx, tenant, core.Hash(name), &core.Session{ID: core.SessionID(name), User: u.ID, Expires: db.Now().Add(time.Hour)}))
+		// Their files are nothing that a list looks at.
+		must(t, db.Exec(ctx, tenant, `INSERT INTO tenants (id, uuid, name, name_fold, ready, brand, created, updated) VALUES ($1, $1, $1, $1, $2, '{}', 0, 0)`, fmt.Sprint("t_n", i), true))
+		must(t, db.CreateDomain(ctx, &core.Domain{Tenant: core.TenantID(fmt.Sprint("t_n", i)), Name: name + ".test"}))
 		must(t, db.Record(ctx, tenant, core.Event{Action: "login", User: u.ID, UserName: name, Application: a.ID}))
 	}
 }

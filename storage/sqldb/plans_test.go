@@ -80,10 +80,13 @@ func apiOf(t *testing.T, db *sqldb.DB) (get func(path string, query url.Values) 
 	tenant, err := db.Tenant(t.Context(), core.DefaultTenant)
 	must(t, err)
 	log := slog.New(slog.DiscardHandler)
-	h := &api.Handler{Store: db, Logins: db, Now: db.Now, Log: log, Policy: &policy.Engine{Store: db, Now: db.Now, Log: log}}
+	h := &api.Handler{Store: db, TenantsKey: "the tenants key", Logins: db, Now: db.Now, Log: log, Policy: &policy.Engine{Store: db, Now: db.Now, Log: log}}
 	return func(path string, query url.Values) (int, []byte) {
 		r := httptest.NewRequest(http.MethodGet, "http://auth.test/api/v3"+path+"?"+query.Encode(), nil)
 		r.Header.Set("Authorization", "Bearer the key")
+		if strings.HasPrefix(path, "/tenants/") {
+			r.Header.Set("Authorization", "Bearer the tenants key")
+		}
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r.WithContext(core.WithRequest(t.Context(), &core.RequestInfo{Tenant: tenant, Scheme: "http", Host: "auth.test",
 			ClientIP: netip.MustParseAddr("192.0.2.7"), URI: r.URL.RequestURI(), ID: "r"})))
