@@ -30,7 +30,7 @@ test: build ## every test, with the real counterparts; installs what is missing
 test-short: ## unit tests and the embedded backends only
 	go test -short $(CORE)
 	$(CADDY_TEST) -short ./caddymodule/...
-	@echo "left out: PostgreSQL, MinIO, Chromium (make test runs them)"
+	@echo "left out: PostgreSQL, Redis, MinIO, Chromium (make test runs them)"
 
 bench: ## benchmarks on SQLite and PostgreSQL, each beside its ceiling; a table at the end
 	.ci/bench

@@ -55,8 +55,14 @@ type App struct {
 	// on, where HOST is set; else `sqlite`.
 	Database string `json:"database,omitempty"`
 
-	// A `redis://` URL for sessions. Default: durable, beside the database, which is
-	// the only choice of this build.
+	// A Redis before the database, for sessions: `redis://user:password@host:6379/0`, `rediss://…` over TLS,
+	// `redis+sentinel://user:password@host:26379,host:26379/master_name/0` (with `?sentinel_username=…&sentinel_password=…`
+	// where the sentinels ask for them) or `redis+cluster://user:password@host:6379,host:6379`; `rediss+sentinel` and
+	// `rediss+cluster` are over TLS. `?tls_ca_cert=<file>` names who vouches for the server, `?tls_reqs=none` believes
+	// whoever answers. Parts may be references, as in `redis://:{env.REDIS_PASSWORD}@cache`. Logins and logouts are in the database
+	// first: Redis saves it reads and notes of last use, may be away, and may be emptied. Default: the environment's
+	// AUTHENTIK_REDIS__HOST, PORT, DB, USERNAME, PASSWORD, TLS, TLS_REQS and TLS_CA_CERT, where HOST is set; else
+	// sessions are kept beside the database alone.
 	Sessions string `json:"sessions,omitempty"`
 
 	// The master secret, at least 32 bytes, from which every key that encrypts
@@ -157,6 +163,9 @@ func (a *App) Start() error {
 	}
 	a.warnAbsent()
 	a.core.shared.staleness.Store(int64(a.settings.staleness))
+	if err := a.core.shared.copies.Connect(string(a.settings.sessions)); err != nil {
+		return fmt.Errorf("sessions: %w", err)
+	}
 	a.core.started.Store(true)
 	return nil
 }
@@ -195,6 +204,7 @@ func (a *App) newCore() error {
 		return err
 	}
 	a.pooled.Store(true)
+	a.counters.copies.Store(sh.copies)
 	sh.log.to(a.log)
 	s := &system{settings: a.settings, shared: sh, sites: &a.sites}
 	apps := &overlay{Directory: sh.recent, sites: &a.sites, owner: s.owner}

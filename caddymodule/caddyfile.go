@@ -35,6 +35,7 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //		origin               <scheme://host[:port]>
 //		data                 <directory>
 //		database             sqlite|<postgres:// URL>
+//		sessions             <redis:// URL>
 //		secret               <secret>
 //		old_secret           <secret>
 //		key_lead             <duration>
@@ -44,7 +45,7 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //		outbound_private     <networks…>
 //	}
 //
-// sessions, media s3 and tenants are names kept for later, and refused.
+// media s3 and tenants are names kept for later, and refused.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -104,7 +105,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			a.OutboundPrivate = append(a.OutboundPrivate, args...)
 		default:
-			err = d.Errf("postern has no option %q: it has origin, data, database, secret, old_secret, key_lead, media, strict_hosts, revocation_staleness and outbound_private", name)
+			err = d.Errf("postern has no option %q: it has origin, data, database, sessions, secret, old_secret, key_lead, media, strict_hosts, revocation_staleness and outbound_private", name)
 		}
 		if err != nil {
 			return err

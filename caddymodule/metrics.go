@@ -2,14 +2,18 @@ package caddymodule
 
 import (
 	"fmt"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postern-sso/postern/storage/redisdb"
 )
 
-// counters are what this configuration's guards did. They start again with each
+// counters are what this configuration's guards did, and whether Redis answers. They start again with each
 // configuration, as Caddy's own do.
 type counters struct {
 	decisions *prometheus.CounterVec
+	copies    atomic.Pointer[redisdb.Sessions] // nil until the stores are open
 }
 
 func (c *counters) register(reg *prometheus.Registry) error {
@@ -20,7 +24,37 @@ func (c *counters) register(reg *prometheus.Registry) error {
 	if err := reg.Register(c.decisions); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
+	if err := reg.Register(redisUp{c}); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
 	return nil
+}
+
+// redisUp is a figure where there is a Redis, and none where there is not.
+type redisUp struct{ *counters }
+
+func (redisUp) desc() *prometheus.Desc {
+	return prometheus.NewDesc("postern_sessions_redis_up", "1 while the Redis of `sessions` is used, 0 while it is away and sessions are read from the database.", nil, nil)
+}
+
+// Describe is for the registry.
+func (r redisUp) Describe(out chan<- *prometheus.Desc) { out <- r.desc() }
+
+// Collect asks the store.
+func (r redisUp) Collect(out chan<- prometheus.Metric) {
+	store := r.copies.Load()
+	if store == nil {
+		return
+	}
+	configured, answers := store.Connected()
+	if !configured {
+		return
+	}
+	value := 0.0
+	if answers {
+		value = 1
+	}
+	out <- prometheus.MustNewConstMetric(r.desc(), prometheus.GaugeValue, value)
 }
 
 func (c *counters) observe(outcome string) { c.decisions.WithLabelValues(outcome).Inc() }

@@ -23,6 +23,7 @@ import (
 	"github.com/postern-sso/postern/outpost"
 	"github.com/postern-sso/postern/storage"
 	"github.com/postern-sso/postern/storage/cached"
+	"github.com/postern-sso/postern/storage/redisdb"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
 
@@ -43,6 +44,7 @@ type shared struct {
 	ring        *keys.Ring
 	rotation    *keys.Rotation
 	sessions    *session.Sessions
+	copies      *redisdb.Sessions // what sessions are kept in: db, and Redis where there is one
 	expressions *expression.Evaluator
 	policies    *policy.Engine
 	passwords   *login.Hasher
@@ -130,7 +132,8 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 	sh.recent.Fresh = sh.fresh
 	sh.hosts = &appHosts{list: sh.db.ProxyApplications}
 	sh.ring = &keys.Ring{Store: sh.recent, Now: sh.clock.Now}
-	sh.sessions = &session.Sessions{Store: sh.db, Users: sh.db, Events: sh.db, Log: log, Now: sh.clock.Now}
+	sh.copies = &redisdb.Sessions{Durable: sh.db, Master: sh.master, Now: sh.clock.Now, Log: log}
+	sh.sessions = &session.Sessions{Store: sh.copies, Users: sh.db, Events: sh.db, Log: log, Now: sh.clock.Now}
 	sh.expressions = &expression.Evaluator{Directory: sh.recent, Policies: sh.db, Log: log, Now: sh.clock.Wall, Events: sh.db, HashUser: sh.hashUser}
 	sh.policies = &policy.Engine{Store: sh.db, Expressions: sh.expressions, Events: sh.db, Now: sh.clock.Now, Log: log}
 	sh.expressions.Entitlements = sh.policies.Entitlements
@@ -194,6 +197,7 @@ func (sh *shared) tendKeys(ctx context.Context, log *slog.Logger) {
 
 // changed drops from memory what a commit made stale.
 func (sh *shared) changed(t core.TenantID, changes []core.Change) {
+	sh.copies.Changed(t, changes) // first: what is dropped below is read from there again
 	sh.recent.Invalidate(t, changes...)
 	sh.policies.Invalidate(t, changes...) // before the guards, which keep its decisions
 	sh.guards.Invalidate(t, changes...)
@@ -248,6 +252,7 @@ func (sh *shared) Destruct() error {
 	<-sh.swept
 	sh.unfollow()
 	sh.sessions.Close()
+	sh.copies.Close()
 	if err := sh.db.Close(); err != nil {
 		return errors.Join(errors.New("the directory was not closed well"), err)
 	}

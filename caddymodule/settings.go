@@ -21,6 +21,7 @@ type settings struct {
 	origin      string      // empty: found from the sites
 	data        string      // absolute
 	database    core.Secret // "sqlite", or a postgres:// URL with its password
+	sessions    core.Secret // the URL of Redis, with its password; empty: there is none
 	staleness   time.Duration
 	secret      core.Secret
 	oldSecret   core.Secret   // the one before, while it changes
@@ -93,6 +94,9 @@ func (a *App) resolve(env lookup) (settings, error) {
 	if s.database, err = a.resolveDatabase(env); err != nil {
 		return s, err
 	}
+	if s.sessions, err = a.resolveSessions(env); err != nil {
+		return s, err
+	}
 	s.staleness = defaultStaleness
 	if a.RevocationStaleness != nil {
 		s.staleness = time.Duration(*a.RevocationStaleness)
@@ -109,7 +113,7 @@ func (a *App) check() error {
 	if err := checkDatabase(a.Database); err != nil {
 		return err
 	}
-	if err := checkSessions(a.Sessions); err != nil && !isReference(a.Sessions) {
+	if err := checkSessions(a.Sessions); err != nil {
 		return err
 	}
 	for name, value := range map[string]string{"secret": a.Secret, "old_secret": a.OldSecret} {
@@ -150,13 +154,6 @@ func isReference(value string) bool {
 	return strings.Contains(value, "{") || strings.HasPrefix(value, "env://") || strings.HasPrefix(value, "file://")
 }
 
-func checkSessions(value string) error {
-	if value == "" {
-		return nil
-	}
-	return fmt.Errorf("sessions %s: %sleave `sessions` out, and sessions are kept durably beside the database", kind(value), notYet)
-}
-
 func checkSecret(name, value string) error {
 	if n := len(value); n > 0 && n < keys.MinSecret {
 		return fmt.Errorf("%s has %d bytes and needs at least %d: make one with `openssl rand -base64 48`, or leave it out to have a random one kept in the data directory", name, n, keys.MinSecret)
@@ -167,7 +164,7 @@ func checkSecret(name, value string) error {
 // kind is the word that a URL begins with. The rest may hold a password.
 func kind(value string) string {
 	scheme, _, _ := strings.Cut(value, ":")
-	if strings.ContainsFunc(scheme, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+	if strings.ContainsFunc(scheme, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '+' }) {
 		return "of another kind"
 	}
 	return scheme
@@ -178,25 +175,10 @@ func (a *App) unsupported(env lookup) error {
 	if err := a.check(); err != nil {
 		return err
 	}
-	for _, f := range []struct {
-		name, value string
-		check       func(string) error
-	}{{"sessions", a.Sessions, checkSessions}} {
-		value, err := reference(env, f.name, f.value)
-		if err == nil {
-			err = f.check(value)
-		}
-		if err != nil {
-			return err
-		}
-	}
 	for _, name := range []string{"AUTHENTIK_STORAGE__BACKEND", "AUTHENTIK_STORAGE__MEDIA__BACKEND"} {
 		if v := envValue(env, name); v != "" && v != "file" {
 			return fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", name, v, v, notYet)
 		}
-	}
-	if name := "AUTHENTIK_REDIS__HOST"; envValue(env, name) != "" {
-		return fmt.Errorf("the environment's %s: %sunset the variable; sessions are kept durably beside the database", name, notYet)
 	}
 	enabled, err := envBool(env, "AUTHENTIK_TENANTS__ENABLED")
 	if err != nil {
