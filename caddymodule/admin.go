@@ -33,6 +33,9 @@ func init() {
 //	POST /postern/dump            {}: all tables as text
 //	GET  /postern/keys            every key pair
 //	POST /postern/keys/<action>   {"name", …}: see keyring.actions
+//	GET  /postern/tenants         every tenant
+//	POST /postern/tenants         {"schema_name", "name", "domains"}
+//	POST /postern/tenants/<action>  {"schema_name", …}: see tenantry.actions
 //
 // Users, groups, decisions and keys are those of ?tenant=<schema name>, or of the default tenant.
 //
@@ -88,15 +91,14 @@ func (a *adminAPI) serve(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return adminError(err)
 	}
-	people := &people{store: app.core.shared.db, pages: app.core.pages, policies: app.core.shared.policies, tenant: tenant}
-	if path == "users" || path == "groups" || path == "keys" {
+	if path == "users" || path == "groups" || path == "keys" || path == "tenants" {
 		if r.Method == http.MethodGet {
 			path += "/list"
 		} else {
 			path += "/create"
 		}
 	}
-	run, ok := withKeys(people.actions(), app.core.shared, app.settings, tenant.ID)[path]
+	run, ok := app.core.actions(tenant)[path]
 	if !ok {
 		return refuseAdmin(http.StatusNotFound, "there is nothing at this address")
 	}

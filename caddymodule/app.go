@@ -84,7 +84,8 @@ type App struct {
 	// Where uploaded icons are kept. Default: `<data>/media`.
 	Media *Media `json:"media,omitempty"`
 
-	// Turns the tenants API on. Default: off, and not in this build.
+	// Turns the tenants API on. Default: off, unless the environment's AUTHENTIK_TENANTS__ENABLED
+	// is true.
 	Tenants *Tenants `json:"tenants,omitempty"`
 
 	// Answers a Host that no tenant owns with 421. Default: it is the default
@@ -132,12 +133,6 @@ type Media struct {
 	Addressing   string `json:"addressing,omitempty"`
 }
 
-// Tenants says who may use the tenants API.
-type Tenants struct {
-	// The key of the tenants API.
-	APIKey string `json:"api_key,omitempty"`
-}
-
 // CaddyModule returns the Caddy module information.
 func (*App) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "postern", New: func() caddy.Module { return new(App) }}
@@ -162,6 +157,7 @@ func (a *App) Start() error {
 		return err
 	}
 	a.warnAbsent()
+	a.warnTenants()
 	a.core.shared.staleness.Store(int64(a.settings.staleness))
 	if err := a.core.shared.copies.Connect(string(a.settings.sessions)); err != nil {
 		return fmt.Errorf("sessions: %w", err)
@@ -219,7 +215,7 @@ func (a *App) newCore() error {
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Logins: sh.db, Grants: op, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
-		AccessTokens: op, KeyLead: a.settings.keyLead,
+		AccessTokens: op, KeyLead: a.settings.keyLead, TenantsKey: a.tenantsKey(),
 		Policy: sh.policies, Events: sh.db, Now: sh.clock.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{

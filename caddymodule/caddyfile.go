@@ -40,12 +40,15 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //		old_secret           <secret>
 //		key_lead             <duration>
 //		media file           <directory>
+//		tenants {
+//			api_key          <secret>
+//		}
 //		strict_hosts
 //		revocation_staleness <duration>
 //		outbound_private     <networks…>
 //	}
 //
-// media s3 and tenants are names kept for later, and refused.
+// media s3 is a name kept for later, and refused.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -84,7 +87,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		case "media":
 			err = a.parseMedia(d)
 		case "tenants":
-			a.Tenants = new(Tenants)
+			err = a.parseTenants(d)
 		case "strict_hosts":
 			a.StrictHosts = true
 			err = none(d)
@@ -105,13 +108,29 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			a.OutboundPrivate = append(a.OutboundPrivate, args...)
 		default:
-			err = d.Errf("postern has no option %q: it has origin, data, database, sessions, secret, old_secret, key_lead, media, strict_hosts, revocation_staleness and outbound_private", name)
+			err = d.Errf("postern has no option %q: it has origin, data, database, sessions, secret, old_secret, key_lead, media, tenants, strict_hosts, revocation_staleness and outbound_private", name)
 		}
 		if err != nil {
 			return err
 		}
 		if err := a.check(); err != nil { // here, for the line
 			return d.WrapErr(err)
+		}
+	}
+	return nil
+}
+
+func (a *App) parseTenants(d *caddyfile.Dispenser) error {
+	a.Tenants = new(Tenants)
+	if err := none(d); err != nil {
+		return d.Err("tenants takes a block and no value: tenants { api_key {env.TENANTS_KEY} }")
+	}
+	for nesting := d.Nesting(); d.NextBlock(nesting); {
+		if d.Val() != "api_key" {
+			return d.Errf("tenants has no option %q: it has api_key", d.Val())
+		}
+		if err := once(d, &a.Tenants.APIKey); err != nil {
+			return err
 		}
 	}
 	return nil

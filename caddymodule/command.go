@@ -30,11 +30,11 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "postern",
-		Usage: "user <list|create|set-password|…>, group <list|create>, key <list|rotate|revoke|rewrap>, explain <decision>, backup, restore, rollback, dump",
+		Usage: "user <list|create|set-password|…>, group <list|create>, key <list|rotate|revoke|rewrap>, tenant <list|create|delete|domain|recovery-key>, explain <decision>, backup, restore, rollback, dump",
 		Short: "Manages the identity provider",
 		Long: `
-Manages users, groups and signing keys of the identity provider, explains its refusals,
-and keeps its backups.
+Manages users, groups, signing keys and tenants of the identity provider, explains its
+refusals, and keeps its backups.
 
 A running server is asked through Caddy's admin address (--address, or the one
 of --config). Where none answers and --config names a configuration, its
@@ -53,7 +53,9 @@ command line, where other users of the machine could see them.`,
 			group.AddCommand(groupCommands()...)
 			key := &cobra.Command{Use: "key", Short: "Lists and replaces signing keys, and changes the master secret"}
 			key.AddCommand(keyCommands()...)
-			for _, c := range []*cobra.Command{cmd, user, group, key} {
+			tenant := &cobra.Command{Use: "tenant", Short: "Lists, makes and deletes tenants"}
+			tenant.AddCommand(tenantCommands()...)
+			for _, c := range []*cobra.Command{cmd, user, group, key, tenant} {
 				c.RunE, c.SilenceUsage = noCommand, true
 			}
 			explain := explainCommand()
@@ -62,7 +64,7 @@ command line, where other users of the machine could see them.`,
 					c.Flags().String("tenant", "", "Schema name of the tenant that is meant, such as t_acme (default: the default tenant)")
 				}
 			}
-			cmd.AddCommand(user, group, key, explain)
+			cmd.AddCommand(user, group, key, tenant, explain)
 			cmd.AddCommand(backupCommands()...)
 		},
 	})
@@ -325,15 +327,15 @@ func askDatabase(ctx context.Context, app *App, tenant, name string, in []byte) 
 }
 
 func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, name, do string, in []byte) ([]byte, error) {
-	tenant, err := (&system{settings: s, shared: sh, sites: new(sites)}).named(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	p := &people{store: sh.db, policies: sh.policies, tenant: tenant, pages: &login.Handler{
+	all := &system{settings: s, shared: sh, sites: new(sites), pages: &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
 		Passwords: sh.passwords, Now: sh.clock.Now, Log: log,
 	}}
-	out, err := withKeys(p.actions(), sh, s, tenant.ID)[do](ctx, in)
+	tenant, err := all.named(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	out, err := all.actions(tenant)[do](ctx, in)
 	if err != nil {
 		return nil, err
 	}

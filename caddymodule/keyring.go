@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"crypto/x509"
-	"maps"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -75,14 +74,6 @@ func (k *keyring) actions() map[string]action {
 			return nil, &core.FieldError{Field: "secret", Message: "The master secret does not change while the server runs: stop it and run `caddy postern key rewrap --config <Caddyfile>`, or set `secret` to the new one and `old_secret` to the one before, and start it again."}
 		},
 	}
-}
-
-// withKeys adds what is done with a tenant's signing keys.
-func withKeys(actions map[string]action, sh *shared, s settings, t core.TenantID) map[string]action {
-	rotation := *sh.rotation
-	rotation.Lead = s.keyLead // of this configuration; the directory may have been opened by the one before
-	maps.Copy(actions, (&keyring{rotation: &rotation, tenant: t}).actions())
-	return actions
 }
 
 func (k *keyring) list(ctx context.Context) ([]keyPair, error) {

@@ -27,6 +27,8 @@ type settings struct {
 	oldSecret   core.Secret   // the one before, while it changes
 	keyLead     time.Duration // how long a signing key is published before it signs
 	strictHosts bool
+	tenants     bool        // the tenants API is on
+	tenantsKey  core.Secret // empty: for nobody
 	bootstrap   bootstrap
 }
 
@@ -97,6 +99,9 @@ func (a *App) resolve(env lookup) (settings, error) {
 	if s.sessions, err = a.resolveSessions(env); err != nil {
 		return s, err
 	}
+	if s.tenants, s.tenantsKey, err = a.resolveTenants(env); err != nil {
+		return s, err
+	}
 	s.staleness = defaultStaleness
 	if a.RevocationStaleness != nil {
 		s.staleness = time.Duration(*a.RevocationStaleness)
@@ -135,8 +140,10 @@ func (a *App) check() error {
 	if m := a.Media; m != nil && m.Backend != "" && m.Backend != "file" {
 		return fmt.Errorf("media %q is not known: write `media file <directory>`", m.Backend)
 	}
-	if a.Tenants != nil {
-		return fmt.Errorf("tenants: %sleave `tenants` out; there is the default tenant", notYet)
+	if a.Tenants != nil && !isReference(a.Tenants.APIKey) {
+		if err := checkTenantsKey("tenants: api_key", a.Tenants.APIKey); err != nil {
+			return err
+		}
 	}
 	for _, cidr := range a.OutboundPrivate {
 		if _, err := netip.ParsePrefix(cidr); err != nil {
@@ -180,15 +187,8 @@ func (a *App) unsupported(env lookup) error {
 			return fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", name, v, v, notYet)
 		}
 	}
-	enabled, err := envBool(env, "AUTHENTIK_TENANTS__ENABLED")
-	if err != nil {
-		return err
-	}
-	if enabled {
-		return fmt.Errorf("the environment's AUTHENTIK_TENANTS__ENABLED: %sunset the variable; there is the default tenant", notYet)
-	}
 	// Its endpoints for other proxies are what this variable takes away; this build has
-	// none. A guard in the Caddyfile guards on.
+	// none. A guard in the Caddyfile guards on, and the tenants API does not ask for it.
 	if _, err := envBool(env, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST"); err != nil {
 		return err
 	}
@@ -202,18 +202,24 @@ func (a *App) unsupported(env lookup) error {
 // follows white space and "#" is a comment that some readers of .env files leave in.
 func envValue(env lookup, name string) string {
 	v, _ := env(name)
+	if text := strings.TrimSpace(v); strings.HasPrefix(text, `"`) { // a "#" within is no comment
+		var s string
+		d := json.NewDecoder(strings.NewReader(text))
+		if d.Decode(&s) == nil && withoutComment(text[d.InputOffset():]) == "" {
+			return s
+		}
+	}
+	return withoutComment(v)
+}
+
+func withoutComment(v string) string {
 	for i := 1; i < len(v); i++ {
 		if v[i] == '#' && (v[i-1] == ' ' || v[i-1] == '\t') {
 			v = v[:i]
 			break
 		}
 	}
-	v = strings.TrimSpace(v)
-	var s string
-	if strings.HasPrefix(v, `"`) && json.Unmarshal([]byte(v), &s) == nil {
-		return s
-	}
-	return v
+	return strings.TrimSpace(v)
 }
 
 func envBool(env lookup, name string) (bool, error) {

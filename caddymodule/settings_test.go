@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +86,19 @@ func TestResolve(t *testing.T) {
 		"authentik's variable":           {env: environment("AUTHENTIK_SECRET_KEY", longSecret+"  # keep it"), want: settings{secret: longSecret}},
 		"a variable in quotes":           {env: environment("AUTHENTIK_SECRET_KEY", `"`+longSecret+`"`), want: settings{secret: longSecret}},
 		"the Caddyfile wins":             {app: &App{Secret: longSecret}, env: environment("AUTHENTIK_SECRET_KEY", strings.Repeat("x", 40)), want: settings{secret: longSecret}},
+		"tenants":                        {app: &App{Tenants: &Tenants{APIKey: longSecret}}, want: settings{tenants: true, tenantsKey: longSecret}},
+		"tenants by placeholder":         {app: &App{Tenants: &Tenants{APIKey: "{env.POSTERN_TEST_SECRET}"}}, want: settings{tenants: true, tenantsKey: longSecret}},
+		"tenants by env://":              {app: &App{Tenants: &Tenants{APIKey: "env://X"}}, env: environment("X", longSecret), want: settings{tenants: true, tenantsKey: longSecret}},
+		"tenants, the key by variable":   {app: &App{Tenants: new(Tenants)}, env: environment("AUTHENTIK_TENANTS__API_KEY", longSecret), want: settings{tenants: true, tenantsKey: longSecret}},
+		"tenants, the Caddyfile's key":   {app: &App{Tenants: &Tenants{APIKey: longSecret}}, env: environment("AUTHENTIK_TENANTS__API_KEY", strings.Repeat("x", 40)), want: settings{tenants: true, tenantsKey: longSecret}},
+		"tenants for nobody":             {app: &App{Tenants: new(Tenants)}, want: settings{tenants: true}},
+		"tenants by variables":           {env: environment("AUTHENTIK_TENANTS__ENABLED", "true  # alpha", "AUTHENTIK_TENANTS__API_KEY", longSecret+" # keep it"), want: settings{tenants: true, tenantsKey: longSecret}},
+		"tenants for nobody by variable": {env: environment("AUTHENTIK_TENANTS__ENABLED", "True", "AUTHENTIK_TENANTS__API_KEY", " # later"), want: settings{tenants: true, tenantsKey: ""}},
+		"a key of digits stays a text":   {env: environment("AUTHENTIK_TENANTS__ENABLED", "1", "AUTHENTIK_TENANTS__API_KEY", "01234567890123456789"), want: settings{tenants: true, tenantsKey: "01234567890123456789"}},
+		"a key in quotes may hold a #":   {env: environment("AUTHENTIK_TENANTS__ENABLED", `"true"`, "AUTHENTIK_TENANTS__API_KEY", `"0123456789 # 9876543210" # keep it`), want: settings{tenants: true, tenantsKey: "0123456789 # 9876543210"}},
+		"a key of the API that is off":   {env: environment("AUTHENTIK_TENANTS__ENABLED", "false", "AUTHENTIK_TENANTS__API_KEY", longSecret)},
+		"tenants beside the outpost":     {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", longSecret, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "false"), want: settings{tenants: true, tenantsKey: longSecret}},
+		"tenants without the outpost":    {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", longSecret, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "true # for tenants"), want: settings{tenants: true, tenantsKey: longSecret}},
 		"the seeds' variables": {env: environment("AUTHENTIK_TENANTS__ENABLED", "false", "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "true",
 			"AUTHENTIK_STORAGE__MEDIA__BACKEND", "file")},
 	} {
@@ -145,11 +159,15 @@ func TestResolveRefuses(t *testing.T) {
 		"sessions: it has a user and no password":                     {app: &App{Sessions: "env://X"}, env: environment("X", "redis://hunter@cache")},
 		"media s3: this build does not":                               {app: &App{Media: &Media{Backend: "s3"}}},
 		`media "gcs" is not known`:                                    {app: &App{Media: &Media{Backend: "gcs"}}},
-		"tenants: this build does not":                                {app: &App{Tenants: &Tenants{APIKey: "hunter"}}},
+		"tenants: api_key has 6 bytes and needs at least 16: make":    {app: &App{Tenants: &Tenants{APIKey: "hunter"}}},
+		"tenants: api_key: the environment variable X is not set":     {app: &App{Tenants: &Tenants{APIKey: "env://X"}}},
+		"tenants: api_key: evaluated":                                 {app: &App{Tenants: &Tenants{APIKey: "{env.POSTERN_TEST_NOT_SET}"}}},
+		"tenants: api_key stands for nothing: make":                   {app: &App{Tenants: &Tenants{APIKey: "env://X?"}}},
+		"tenants: api_key has 6 bytes and needs":                      {app: &App{Tenants: &Tenants{APIKey: "env://X"}}, env: environment("X", "hunter")},
+		"AUTHENTIK_TENANTS__API_KEY has 6 bytes and needs":            {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", "hunter # short")},
 		`outbound_private "10.0.0.1"`:                                 {app: &App{OutboundPrivate: []string{"10.0.0.1"}}},
 		"revocation_staleness":                                        {app: &App{RevocationStaleness: new(caddy.Duration(-time.Second))}},
 		"AUTHENTIK_STORAGE__MEDIA__BACKEND=s3":                        {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3")},
-		"AUTHENTIK_TENANTS__ENABLED: this build":                      {env: environment("AUTHENTIK_TENANTS__ENABLED", "true")},
 		"AUTHENTIK_TENANTS__ENABLED is neither":                       {env: environment("AUTHENTIK_TENANTS__ENABLED", "hunter")},
 		"AUTHENTIK_POSTGRESQL__HOST is not: set HOST":                 {env: environment("AUTHENTIK_POSTGRESQL__PASSWORD", "hunter")},
 		"AUTHENTIK_POSTGRESQL__PORT is not a port":                    {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__PORT", "hunter")},
@@ -175,6 +193,25 @@ func TestResolveRefuses(t *testing.T) {
 		_, err := c.app.resolve(c.env)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
+// A tenants API that nobody can use is not passed over in silence.
+func TestTenantsForNobody(t *testing.T) {
+	for _, c := range []struct {
+		s    settings
+		told bool
+	}{{settings{tenants: true}, true}, {settings{tenants: true, tenantsKey: longSecret}, false}, {settings{}, false}} {
+		var log strings.Builder
+		a := &App{settings: c.s, log: slog.New(slog.NewTextHandler(&log, nil))}
+		a.warnTenants()
+		if told := strings.Contains(log.String(), "on for nobody"); told != c.told || strings.Contains(log.String(), longSecret) {
+			t.Errorf("%+v: %s", c.s, log.String())
+		}
+		// Without a key it is there and opens to nobody; where it is off it is not there.
+		if key := a.tenantsKey(); (key != "") != c.s.tenants || c.told && len(key) < 40 || !c.told && key != c.s.tenantsKey {
+			t.Errorf("%+v: the key has %d characters", c.s, len(key))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
 	"github.com/postern-sso/postern/core/oidc"
@@ -32,6 +34,17 @@ type system struct {
 	// started is set at the end of the app's Start. Caddy starts apps in no
 	// order: the HTTP server may answer before the first start is done.
 	started atomic.Bool
+}
+
+// actions are all that an operator does, each by its name, with the people and keys of one
+// tenant.
+func (s *system) actions(t *core.Tenant) map[string]action {
+	all := (&people{store: s.shared.db, pages: s.pages, policies: s.shared.policies, tenant: t}).actions()
+	rotation := *s.shared.rotation
+	rotation.Lead = s.settings.keyLead // of this configuration; the directory may have been opened by the one before
+	maps.Copy(all, (&keyring{rotation: &rotation, tenant: t.ID}).actions())
+	maps.Copy(all, (&tenantry{system: s}).actions())
+	return all
 }
 
 // route finds who answers a path. Paths that an application may have too are

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
@@ -112,7 +111,7 @@ func (s *system) named(ctx context.Context, name string) (*core.Tenant, error) {
 	}
 	t, err := s.tenantByID(ctx, core.TenantID(name))
 	if errors.Is(err, core.ErrNotFound) {
-		return nil, &core.FieldError{Field: "tenant", Message: fmt.Sprintf("There is no tenant %q: `caddy postern tenant list` shows their schema names.", name), Err: core.ErrNotFound}
+		return nil, noTenant(name)
 	}
 	return t, err
 }

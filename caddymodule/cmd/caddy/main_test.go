@@ -71,6 +71,7 @@ func TestScripts(t *testing.T) {
 			for file, title := range map[string]string{
 				"people": "People and groups", "keys": "Signing keys and the master secret", "helpdesk": "A helpdesk that sets passwords", "programs": "Programs, and applications with a login of their own",
 				"minio": "MinIO", "bindings": "Who may open an application", "backup": "Back up, and move to another machine",
+				"tenants": "Tenants",
 			} {
 				blocks := shell(string(readme), title)
 				if len(blocks) == 0 {
@@ -90,7 +91,7 @@ func TestScripts(t *testing.T) {
 			"start": cmdStart, "shutdown": cmdStop, "wait-for": cmdWaitFor,
 			"browse": cmdBrowse, "fill": cmdFill, "login": cmdLogin, "forget": cmdForget,
 			"first-start": cmdFirstStart, "raw": cmdRaw, "hold": cmdHold, "release": cmdRelease,
-			"mode": cmdMode, "echo": cmdEcho, "fastcgi": cmdFastCGI, "field": cmdField, "handshake": cmdHandshake,
+			"mode": cmdMode, "echo": cmdEcho, "fastcgi": cmdFastCGI, "field": cmdField, "handshake": cmdHandshake, "recover": cmdRecover,
 		},
 	})
 }
@@ -145,7 +146,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd.Dir = ts.Getenv("WORK")
 	for _, name := range []string{"PATH", "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "POSTERN_PORT", "OTHER_PORT", "POSTERN_ADMIN", "POSTERN_DATA",
-		"POSTERN_SECRET", "OLD_SECRET", "AUTHENTIK_SECRET_KEY", "AUTHENTIK_BOOTSTRAP_PASSWORD", "AUTHENTIK_BOOTSTRAP_TOKEN", "AUTHENTIK_BOOTSTRAP_EMAIL", "GUARDED_SECRET", "BROKEN_DISK"} {
+		"POSTERN_SECRET", "OLD_SECRET", "AUTHENTIK_SECRET_KEY", "AUTHENTIK_BOOTSTRAP_PASSWORD", "AUTHENTIK_BOOTSTRAP_TOKEN", "AUTHENTIK_BOOTSTRAP_EMAIL", "GUARDED_SECRET", "BROKEN_DISK", "TENANTS_KEY"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
@@ -243,6 +244,33 @@ func cmdFirstStart(ts *testscript.TestScript, _ bool, args []string) {
 	s.submit(ts, "first-start", form)
 	if s.page.status != http.StatusOK || strings.Contains(s.page.url, "initial-setup") {
 		ts.Fatalf("set-up: %d at %s\n%s", s.page.status, s.page.url, s.page.body)
+	}
+}
+
+// recover [-jar name] <password> opens the recovery link that the last command printed, and sets the password.
+func cmdRecover(ts *testscript.TestScript, neg bool, args []string) {
+	jar := "default"
+	if args[0] == "-jar" {
+		jar, args = args[1], args[2:]
+	}
+	link := regexp.MustCompile(`https?://\S+/recovery/use-token/\w+/`).FindString(ts.ReadFile("stdout"))
+	if link == "" {
+		ts.Fatalf("no recovery link was printed")
+	}
+	s := of(ts)
+	s.open(ts, request{jar: jar, url: link, follow: true})
+	if s.page.status >= 400 {
+		if !neg {
+			ts.Fatalf("%s: %d", link, s.page.status)
+		}
+		return
+	}
+	form := s.page.form(ts)
+	form.set(ts, "password", args[0])
+	s.submit(ts, jar, form)
+	s.page.print(ts)
+	if ok := s.page.status == http.StatusOK && strings.Contains(s.page.url, "/if/user/"); ok == neg {
+		ts.Fatalf("recovery: %d at %s\n%s", s.page.status, s.page.url, s.page.body)
 	}
 }
 
