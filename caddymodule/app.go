@@ -141,7 +141,7 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 // Provision reads the settings. It opens nothing: a configuration can be checked
 // while another process has the data open.
 func (a *App) Provision(ctx caddy.Context) error {
-	a.ctx, a.log = ctx, ctx.Slogger()
+	a.ctx, a.log = ctx, slog.New(tenantLog{ctx.Slogger().Handler()})
 	if err := a.counters.register(a.ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}

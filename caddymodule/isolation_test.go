@@ -3,11 +3,14 @@ package caddymodule
 import (
 	"encoding/base64"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // nothing that opens one tenant opens the other, though both have a user, a client, a secret and a
@@ -397,6 +400,28 @@ func TestEventsOfTenants(t *testing.T) {
 	w.a.login(browser, "http://a.test/if/user/")
 	if p := w.get(browser, "http://a.test/if/user/"); !strings.Contains(p.body, "app.a.test") || strings.Contains(p.body, "b.test") || strings.Contains(p.body, "app.auth.test") {
 		t.Errorf("a's applications: %s", p.body)
+	}
+}
+
+// a line of the log names the tenant whose request caused it. Metrics name neither tenants nor hosts: there
+// may be any number of them.
+func TestLogOfTenants(t *testing.T) {
+	var log strings.Builder
+	w := newTwo(t, func(a *App) { a.log = slog.New(tenantLog{slog.NewTextHandler(&log, nil)}) })
+	for host, want := range map[string]string{"a.test": "t_a", "b.test": "t_b", "auth.test": "public", "second.b.test": "t_b"} {
+		log.Reset()
+		r, _ := http.NewRequest("POST", "http://"+host+"/if/flow/default-authentication-flow/", strings.NewReader("x=y"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", "https://evil.test")
+		w.do(&http.Client{Transport: w}, r)
+		if text := log.String(); strings.Count(text, "tenant=") != 1 || !strings.Contains(text, "tenant="+want) || !strings.Contains(text, "form from another site") {
+			t.Errorf("%s: %s", host, text)
+		}
+	}
+	desc := make(chan *prometheus.Desc, 1)
+	w.app.counters.decisions.Describe(desc)
+	if text := (<-desc).String(); !strings.Contains(text, "variableLabels: {outcome}") {
+		t.Errorf("labels: %s", text)
 	}
 }
 

@@ -41,7 +41,7 @@ func (h *Handler) Deny(w http.ResponseWriter, r *http.Request, d core.Denial) {
 	case err == nil:
 		v.Token = h.formToken(w, r, formLogout, s.ID)
 	case !errors.Is(err, core.ErrNotFound): // the page stands without the button
-		h.log().Error("find the session", "request", requestID(r.Context()), "error", err)
+		h.log().ErrorContext(r.Context(), "find the session", "request", requestID(r.Context()), "error", err)
 	}
 	h.render(w, r, http.StatusForbidden, "denied", v)
 }

@@ -53,7 +53,7 @@ func sameOrigin(r *http.Request) bool {
 }
 
 func (h *Handler) refuseForeign(w http.ResponseWriter, r *http.Request) {
-	h.log().Warn("form from another site", "request", requestID(r.Context()), "path", r.URL.Path,
+	h.log().WarnContext(r.Context(), "form from another site", "request", requestID(r.Context()), "path", r.URL.Path,
 		"origin", r.Header.Get("Origin"), "sec_fetch_site", r.Header.Get("Sec-Fetch-Site"))
 	h.Refuse(w, r, http.StatusForbidden, "This did not come from here", "Another site sent this form. Nothing was done. Open the page yourself and try again.")
 }

@@ -200,7 +200,7 @@ func (h *Handler) current(r *http.Request) (*core.Session, *core.User, error) {
 	}
 	if err != nil || !u.Active {
 		if err := h.Sessions.EndSession(ctx, t, s.ID); err != nil {
-			h.log().Error("end the session of a user who is gone", "request", requestID(ctx), "error", err)
+			h.log().ErrorContext(ctx, "end the session of a user who is gone", "request", requestID(ctx), "error", err)
 		}
 		return nil, nil, core.ErrNotFound
 	}
@@ -242,7 +242,7 @@ func (h *Handler) recordFor(ctx context.Context, t core.TenantID, e core.Event) 
 		return
 	}
 	if err := h.Events.Record(ctx, t, e); err != nil {
-		h.log().Error("record event", "action", e.Action, "request", requestID(ctx), "error", err)
+		h.log().ErrorContext(ctx, "record event", "action", e.Action, "request", requestID(ctx), "error", err)
 	}
 }
 

@@ -69,7 +69,7 @@ func (h *Handler) view(r *http.Request, title string) *view {
 func (h *Handler) render(w http.ResponseWriter, r *http.Request, status int, name string, v *view) {
 	var body bytes.Buffer
 	if err := h.pages[name].ExecuteTemplate(&body, "layout.html", v); err != nil {
-		h.log().Error("render a page", "page", name, "request", requestID(r.Context()), "error", err)
+		h.log().ErrorContext(r.Context(), "render a page", "page", name, "request", requestID(r.Context()), "error", err)
 		http.Error(w, "The page could not be shown. Request "+requestID(r.Context()), http.StatusInternalServerError)
 		return
 	}
@@ -153,7 +153,7 @@ func (h *Handler) notFound(w http.ResponseWriter, r *http.Request) {
 // fail answers what the store's trouble stopped. The cause goes to the log
 // alone.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, doing string, err error) {
-	h.log().Error(doing, "request", requestID(r.Context()), "path", r.URL.Path, "error", err)
+	h.log().ErrorContext(r.Context(), doing, "request", requestID(r.Context()), "path", r.URL.Path, "error", err)
 	w.Header().Set("Retry-After", "5")
 	h.Refuse(w, r, http.StatusServiceUnavailable, "That did not work right now", "Please try again in some seconds. If it goes on, tell an administrator the number below.")
 }

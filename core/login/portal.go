@@ -95,7 +95,7 @@ func (h *Handler) openTo(ctx context.Context, t core.TenantID, u *core.User, gro
 	for i := range apps {
 		d, err := h.Policy.Decide(ctx, t, policy.Request{Application: &apps[i], User: u, Groups: groups})
 		if errors.Is(err, core.ErrBusy) { // one application's policy must not take away the page
-			h.log().Warn("leave an application out of the list", "application", apps[i].Slug, "error", err)
+			h.log().WarnContext(ctx, "leave an application out of the list", "application", apps[i].Slug, "error", err)
 			continue
 		}
 		if err != nil {

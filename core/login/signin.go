@@ -127,7 +127,7 @@ func (h *Handler) authenticate(r *http.Request, name, password string) (*core.Us
 	}
 	ok, rehash, err := h.passwords.Verify(ctx, hash, password)
 	if errors.Is(err, ErrHash) {
-		h.log().Error("a password hash cannot be read", "tenant", t, "user", id, "request", info.ID)
+		h.log().ErrorContext(ctx, "a password hash cannot be read", "tenant", t, "user", id, "request", info.ID)
 		err = nil
 	}
 	if err != nil {
@@ -153,7 +153,7 @@ func (h *Handler) rehash(ctx context.Context, t core.TenantID, id core.UserID, o
 		err = h.Store.RehashPassword(ctx, t, id, old, hash)
 	}
 	if err != nil {
-		h.log().Warn("hash a password anew", "tenant", t, "user", id, "error", err)
+		h.log().WarnContext(ctx, "hash a password anew", "tenant", t, "user", id, "error", err)
 	}
 }
 
@@ -178,7 +178,7 @@ func (h *Handler) enter(w http.ResponseWriter, r *http.Request, u *core.User, me
 	}
 	h.rememberDevice(w, r, u)
 	if err := h.Store.SetLastLogin(ctx, t, u.ID, now); err != nil {
-		h.log().Warn("note the last login", "tenant", t, "user", u.ID, "error", err)
+		h.log().WarnContext(ctx, "note the last login", "tenant", t, "user", u.ID, "error", err)
 	}
 	h.record(ctx, core.Event{Action: core.EventLogin, User: u.ID, UserName: u.UserName})
 	return nil

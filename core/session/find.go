@@ -55,7 +55,7 @@ func (m *Sessions) alive(ctx context.Context, t core.TenantID, e *entry) (*core.
 		}
 	}
 	if err := m.end(ctx, t, s.ID); err != nil {
-		m.log().Warn("end a session that is over", "session", s.ID, "error", err)
+		m.log().WarnContext(ctx, "end a session that is over", "tenant", t, "session", s.ID, "error", err)
 	}
 	return nil, fmt.Errorf("session is over: %w", core.ErrNotFound)
 }

@@ -263,7 +263,7 @@ func (m *Sessions) record(ctx context.Context, t core.TenantID, u core.UserID, m
 		e.Address = info.ClientIP.String()
 	}
 	if err := m.Events.Record(ctx, t, e); err != nil {
-		m.log().Error("record event", "action", e.Action, "error", err)
+		m.log().ErrorContext(ctx, "record event", "tenant", t, "action", e.Action, "error", err)
 	}
 }
 
