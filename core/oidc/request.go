@@ -81,13 +81,14 @@ var errResume = &refusal{
 // URL goes into the store; it is sealed there as well, so that who can write to
 // the store cannot make up a request that was never checked.
 func (p *Provider) seal(ctx context.Context, purpose string, v any, expires time.Time) (string, error) {
-	t := core.Request(ctx).Tenant.ID
+	tenant := core.Request(ctx).Tenant
+	t := tenant.ID
 	plain, err := json.Marshal(v)
 	if err != nil {
 		return "", fmt.Errorf("encode: %w", err)
 	}
 	if base64.RawURLEncoding.EncodedLen(len(plain))+64 <= maxSealed {
-		return base64.RawURLEncoding.EncodeToString(p.Master.Seal(t, purpose, "url", plain)), nil
+		return base64.RawURLEncoding.EncodeToString(p.Master.Seal(t, purpose, urlPlace(tenant), plain)), nil
 	}
 	id := storedMark + core.RandomToken(24)
 	if err := p.Store.SaveAuthRequest(ctx, t, id, p.Master.Seal(t, purpose, RequestPlace(id), plain), expires); err != nil {
@@ -99,8 +100,8 @@ func (p *Provider) seal(ctx context.Context, purpose string, v any, expires time
 // unseal is the inverse of seal. What is not ours, expired or changed is
 // errResume.
 func (p *Provider) unseal(ctx context.Context, purpose, token string, v any) error {
-	t := core.Request(ctx).Tenant.ID
-	place := "url"
+	tenant := core.Request(ctx).Tenant
+	t, place := tenant.ID, urlPlace(tenant)
 	var sealed []byte
 	var err error
 	switch {
@@ -131,6 +132,16 @@ func (p *Provider) unseal(ctx context.Context, purpose, token string, v any) err
 		return fmt.Errorf("decode a sealed request: %w", err)
 	}
 	return nil
+}
+
+// urlPlace is the place for which a request in a URL is sealed: one tenant, and not
+// another that has the name of one that was deleted, where the client's redirect URIs
+// may be others. The default tenant cannot be deleted.
+func urlPlace(t *core.Tenant) string {
+	if t.ID == core.DefaultTenant {
+		return "url"
+	}
+	return "url/" + t.UUID
 }
 
 // RequestPlace is the place for which a stored request is sealed.

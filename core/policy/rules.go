@@ -86,8 +86,12 @@ func (e *Engine) rules(ctx context.Context, t core.TenantID) (*snapshot, error) 
 func (e *Engine) Invalidate(t core.TenantID, changes ...core.Change) {
 	for _, c := range changes {
 		switch c.Kind {
-		case "policy", "binding", "entitlement", "application", "group", core.ChangedAny:
+		case "policy", "binding", "entitlement", "application", "group":
 			e.tenant(t).generation.Add(1)
+		case core.ChangedAny:
+			r := e.tenant(t)
+			r.generation.Add(1)
+			r.current.Store(nil) // the tenant may be gone
 		case "user":
 			r := e.tenant(t)
 			if s := r.current.Load(); s == nil || s.users[core.UserID(c.ID)] {
