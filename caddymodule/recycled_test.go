@@ -1,0 +1,148 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// old is what somebody had in a tenant that was deleted.
+type old struct {
+	guarded, login, token string
+	keys                  []byte
+}
+
+// opens tells what of it opens something in the tenant that has the name now.
+func (o *old) opens(t *testing.T, a *App, id core.TenantID) (out []string) {
+	t.Helper()
+	s := a.core
+	tenant, err := s.tenantByID(t.Context(), id)
+	if err != nil {
+		return nil
+	}
+	r := asked("app.test", func(r *http.Request) { r.Header.Set("Cookie", o.guarded) })
+	err = (&Guard{app: a, Tenant: string(id)}).ServeHTTP(httptest.NewRecorder(), r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+		out = append(out, "a guarded application, as "+r.Header.Get("X-authentik-username"))
+		return nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(r *http.Request) *http.Request {
+		return r.WithContext(core.WithRequest(r.Context(), &core.RequestInfo{Tenant: tenant, Scheme: "http", Host: "b.test", ID: "r", URI: r.URL.Path}))
+	}
+	r = in(httptest.NewRequest("GET", "/if/user/", nil))
+	r.Header.Set("Cookie", o.login)
+	if _, err := s.shared.sessions.Current(r); err == nil {
+		out = append(out, "the login")
+	} else if !errors.Is(err, core.ErrNotFound) {
+		t.Fatal(err)
+	}
+	r = in(httptest.NewRequest("GET", "/api/v3/core/users/me/", nil))
+	r.Header.Set("Authorization", "Bearer "+o.token)
+	w := httptest.NewRecorder()
+	if s.api.ServeHTTP(w, r); w.Code == http.StatusOK {
+		out = append(out, "the API")
+	}
+	r = in(httptest.NewRequest("GET", "/application/o/wiki/jwks/", nil))
+	w = httptest.NewRecorder()
+	if s.op.ServeHTTP(w, r); w.Body.String() == string(o.keys) {
+		out = append(out, "what the old keys sign")
+	}
+	return out
+}
+
+// having is somebody's of a tenant, all of it in memory from use.
+func having(t *testing.T, s *system, id core.TenantID) *old {
+	t.Helper()
+	tenant, err := s.tenantByID(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := s.shared.db.UserByName(t.Context(), id, "akadmin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &old{guarded: guardedCookie(t, s, id, "app.test"), token: core.RandomAlphanumeric(60)}
+	if err := s.shared.db.CreateToken(t.Context(), id, &core.Token{Identifier: "old", Intent: core.IntentAPI, User: admin.ID}, core.Secret(o.token)); err != nil {
+		t.Fatal(err)
+	}
+	info := &core.RequestInfo{Tenant: tenant, Scheme: "http", Host: "b.test"}
+	w := httptest.NewRecorder()
+	if _, err := s.shared.sessions.Start(w, httptest.NewRequest("POST", "/", nil).WithContext(core.WithRequest(t.Context(), info)), admin, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range w.Result().Cookies() {
+		o.login += c.Name + "=" + c.Value + "; "
+	}
+	w = httptest.NewRecorder()
+	s.op.ServeHTTP(w, httptest.NewRequest("GET", "/application/o/wiki/jwks/", nil).WithContext(core.WithRequest(context.WithoutCancel(t.Context()), info)))
+	if o.keys = w.Body.Bytes(); w.Code != http.StatusOK {
+		t.Fatalf("keys: %d %s", w.Code, o.keys)
+	}
+	return o
+}
+
+// addWiki registers an application with a client, whose keys are signed with.
+func addWiki(t *testing.T, s *system, id core.TenantID) {
+	t.Helper()
+	pairs, err := s.shared.db.KeyPairs(t.Context(), id)
+	if err != nil || len(pairs) == 0 {
+		t.Fatal(pairs, err)
+	}
+	c := &core.Client{ClientID: "wiki", SigningKey: pairs[0].ID}
+	c.Name = "wiki"
+	if err := s.shared.db.CreateClient(t.Context(), id, c); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.shared.db.CreateApplication(t.Context(), id, &core.Application{Name: "wiki", Slug: "wiki", Provider: c.ID}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// whatever somebody had in a tenant that was deleted opens nothing in another one
+// that has its name, in the same running server. What belongs to others stays good. As a
+// control, without what drops a tenant from memory it is not so.
+func TestRecycledTenant(t *testing.T) {
+	for _, dropped := range []bool{true, false} {
+		a := openApp(t, nil)
+		s := a.core
+		if !dropped {
+			s.shared.db.OnChange = nil
+		}
+		for _, id := range []core.TenantID{"t_b", "t_other"} {
+			addTenant(t, s, id, string(id[2:])+".test")
+			addWiki(t, s, id)
+		}
+		mine, others := having(t, s, "t_b"), having(t, s, "t_other")
+		for id, o := range map[core.TenantID]*old{"t_b": mine, "t_other": others} {
+			if got := o.opens(t, a, id); len(got) != 4 {
+				t.Fatalf("before, in %s: %q", id, got)
+			}
+		}
+		if err := s.shared.db.DeleteTenant(t.Context(), "t_b"); err != nil {
+			t.Fatal(err)
+		}
+		if got := mine.opens(t, a, "t_b"); got != nil {
+			t.Errorf("in a tenant that is gone: %q", got)
+		}
+		addTenant(t, s, "t_b", "b.test")
+		addWiki(t, s, "t_b")
+		got := mine.opens(t, a, "t_b")
+		if dropped && got != nil {
+			t.Errorf("in the tenant that has its name: %q", got)
+		}
+		if !dropped && got == nil {
+			t.Error("control: a tenant that stays in memory is not found out")
+		}
+		if got := others.opens(t, a, "t_other"); len(got) != 4 {
+			t.Errorf("of another tenant: %q", got)
+		}
+	}
+}
