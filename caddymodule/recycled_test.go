@@ -109,7 +109,7 @@ func addWiki(t *testing.T, s *system, id core.TenantID) {
 // whatever somebody had in a tenant that was deleted opens nothing in another one
 // that has its name, in the same running server. What belongs to others stays good. As a
 // control, without what drops a tenant from memory it is not so.
-func TestRecycledTenant(t *testing.T) {
+func TestRecycledTenantInMemory(t *testing.T) {
 	for _, dropped := range []bool{true, false} {
 		a := openApp(t, nil)
 		s := a.core
