@@ -333,6 +333,47 @@ func TestTenantsApart(t *testing.T) {
 	}
 }
 
+// X-04, with a tenant that is really deleted and made again.
+func TestTenantMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	node, reads := w.node("k", nil)
+	const b core.TenantID = "t_b"
+	made := func() {
+		if _, err := w.db.CreateTenant(t.Context(), b, "B"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made()
+	u, err := w.db.UserByName(t.Context(), b, "akadmin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, key := w.session("s1"), core.Hash("key of s1")
+	s.User = u.ID
+	if err := node.SaveSession(t.Context(), b, key, s); err != nil {
+		t.Fatal(err)
+	}
+	find := func() error {
+		_, err := node.FindSession(t.Context(), b, key)
+		return err
+	}
+	if err := find(); err != nil || reads.reads.Load() != 0 {
+		t.Fatalf("control: %v, the database was asked %d times", err, reads.reads.Load())
+	}
+	if err := w.db.DeleteTenant(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if err := find(); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("after the tenant was deleted: %v", err)
+	}
+	made()
+	for range 2 {
+		if err := find(); !errors.Is(err, core.ErrNotFound) {
+			t.Errorf("after it was made again: %v", err)
+		}
+	}
+}
+
 // A database that took over without its last lines: copies from before say nothing.
 func TestAnotherDatabase(t *testing.T) {
 	w := newWorld(t)

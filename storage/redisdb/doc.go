@@ -7,7 +7,7 @@
 // emptied, fail over, lose what it acknowledged or be away, and nobody is logged out or in by
 // that. What it saves the database: the reads of sessions that this node has not in
 // memory, and fourteen of fifteen notes of when a session was last seen, which go to Redis alone
-// (see maxStep); what is lost of them makes a session rest a quarter of an hour longer than it did.
+// (see maxStep); what is lost of them makes a session look as if it had rested a quarter of an hour longer.
 // Sessions of guarded applications are durable, too: were they not, a form that is sent
 // after Redis was emptied would be lost, for one write at the first visit of an application.
 //

@@ -24,6 +24,11 @@ const (
 	connectWait = time.Second
 	// probeEvery is how often Redis is asked whether it is back.
 	probeEvery = 250 * time.Millisecond
+	// tellEvery is how often the log hears at most that Redis is away.
+	tellEvery = 10 * time.Second
+	// clusterProbes is how many keys are written to see whether a cluster takes writes: with so
+	// many, hardly a server of it has none.
+	clusterProbes = 64
 	// connections bounds those to each server.
 	connections = 64
 )
@@ -38,9 +43,9 @@ type link struct {
 	client redis.UniversalClient
 	log    *slog.Logger
 	away   atomic.Bool
-	probe  string        // the key that the probe writes
+	probes []string      // the keys that the probe writes
 	wait   time.Duration // callWait, but in tests
-	wake   chan struct{}
+	wake   chan error    // why Redis is away
 	end    context.CancelFunc
 	ended  chan struct{}
 
@@ -64,10 +69,11 @@ func newLink(url string, wait time.Duration, log *slog.Logger) (*link, error) {
 	a.PoolSize = connections
 	a.DisableIdentity = true
 	a.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	l := &link{url: url, log: log, wait: wait, probe: string(core.DefaultTenant) + ":probe:{" + core.RandomAlphanumeric(16) + "}",
-		wake: make(chan struct{}, 1), ended: make(chan struct{}), ledgers: map[core.TenantID]*ledger{}}
+	l := &link{url: url, log: log, wait: wait, wake: make(chan error, 1), ended: make(chan struct{}), ledgers: map[core.TenantID]*ledger{}}
+	probes := 1
 	switch {
 	case a.IsClusterMode:
+		probes = clusterProbes
 		o := a.Cluster()
 		o.FailingTimeoutSeconds = 1
 		l.client = redis.NewClusterClient(o)
@@ -76,10 +82,13 @@ func newLink(url string, wait time.Duration, log *slog.Logger) (*link, error) {
 	default:
 		l.client = redis.NewClient(a.Simple())
 	}
+	for range probes {
+		l.probes = append(l.probes, string(core.DefaultTenant)+":probe:{"+core.RandomAlphanumeric(16)+"}")
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.end = cancel
 	l.away.Store(true) // until it has answered
-	l.wake <- struct{}{}
+	l.wake <- nil
 	go l.watch(ctx)
 	return l, nil
 }
@@ -104,42 +113,36 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 		return err // it answered
 	}
 	if !l.away.Swap(true) {
-		l.log.Warn("redis is away: sessions are read from the database", "error", err)
-		l.wake <- struct{}{}
+		l.wake <- err
 	}
 	return err
 }
 
-// watch waits until Redis is away, and then asks until it is back.
+// watch waits until Redis is away, and then asks until it is back. Of one that comes and goes
+// it tells now and then.
 func (l *link) watch(ctx context.Context) {
 	defer close(l.ended)
-	tick := time.NewTimer(0)
-	defer tick.Stop()
-	<-tick.C
-	for first := true; ; first = false {
+	var lately time.Time
+	for {
+		var err error
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.wake:
+		case err = <-l.wake:
 		}
-		began, told := time.Now(), !first
+		began, told := time.Now(), false
 		for {
-			err := l.ask(ctx)
-			if err == nil {
+			if err != nil && !told && time.Since(lately) > tellEvery {
+				told, lately = true, time.Now()
+				l.log.Warn("redis is away: sessions are read from the database", "error", err)
+			}
+			if err = l.ask(ctx); err == nil {
 				break
 			}
-			if ctx.Err() != nil {
-				return
-			}
-			if !told {
-				told = true
-				l.log.Warn("redis cannot be reached: sessions are read from the database until it can", "error", err)
-			}
-			tick.Reset(probeEvery)
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-time.After(probeEvery):
 			}
 		}
 		l.away.Store(false)
@@ -149,8 +152,8 @@ func (l *link) watch(ctx context.Context) {
 	}
 }
 
-// ask connects, then sees whether every master answers, and one takes a write, as quickly as a
-// call needs it.
+// ask connects, then sees whether every master answers and takes a write as quickly as a call
+// needs it.
 func (l *link) ask(ctx context.Context) error {
 	if err := l.ping(ctx, max(connectWait, l.wait)); err != nil {
 		return err
@@ -160,7 +163,13 @@ func (l *link) ask(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.wait)
 	defer cancel()
-	return l.client.Set(ctx, l.probe, "1", time.Second).Err()
+	_, err := l.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, key := range l.probes {
+			p.Set(ctx, key, "1", time.Second)
+		}
+		return nil
+	})
+	return err
 }
 
 func (l *link) ping(ctx context.Context, wait time.Duration) error {

@@ -273,7 +273,7 @@ func TestNotThereAtTheStart(t *testing.T) {
 	w.nodes = append(w.nodes, s)
 	key := w.save(s, "s1")
 	w.expect("without redis", s, d, key, fromSQL)
-	storagetest.EventuallyRedis(t, "it is told", func() bool { return said.has("redis cannot be reached") })
+	storagetest.EventuallyRedis(t, "it is told", func() bool { return said.has("redis is away") })
 	w.r.Start()
 	w.r.Do("ACL", "SETUSER", "default", "resetpass", ">hunter2")
 	storagetest.EventuallyRedis(t, "redis is used", func() bool {
@@ -301,6 +301,7 @@ func TestNotThereAtTheStart(t *testing.T) {
 // L-06: the primary is killed while its replica has not heard of the logouts. After the failover Redis has those
 // sessions again, and nobody is let in by them. The control is a node that believes what Redis has.
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
 	storagetest.Ran(t, "redis-sentinel")
 	sentinels := storagetest.StartSentinels(t)
 	w := newWorld(t)

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -174,16 +175,37 @@ func TestRedis(t *testing.T) {
 	}
 }
 
-// rights are what README asks an operator to give to Postern's user of Redis.
-var rights = []any{"~*:session:*", "~*:key:*", "~*:probe:*", "resetchannels", "-@all",
-	"+ping", "+hello", "+get", "+set", "+del", "+hget", "+hmget", "+hset", "+pexpire", "+eval", "+select", "+cluster|slots", "+cluster|shards", "+readonly"}
+// rights are what the README says to give to Postern's user of Redis.
+func rights(t *testing.T) (args []any) {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const begin = `redis-cli ACL SETUSER postern on ">$REDIS_PASSWORD" `
+	_, block, ok := strings.Cut(string(text), begin)
+	block, _, _ = strings.Cut(block, "```")
+	if !ok {
+		t.Fatalf("README.md does not say %s", begin)
+	}
+	for _, f := range strings.Fields(strings.NewReplacer("'", "", "\\\n", " ").Replace(block)) {
+		args = append(args, f)
+	}
+	return args
+}
+
+// makeUser makes the user of the README, beside whom there is none.
+func makeUser(t *testing.T, r *storagetest.Redis) {
+	t.Helper()
+	r.Do(append([]any{"ACL", "SETUSER", "postern", "on", ">p@ss:w/ord"}, rights(t)...)...)
+	r.Do("ACL", "SETUSER", "default", "off")
+}
 
 // A user of Redis who may do no more than is needed.
 func TestRedisUser(t *testing.T) {
 	storagetest.Ran(t, "redis")
 	r := storagetest.StartRedis(t)
-	r.Do(append([]any{"ACL", "SETUSER", "postern", "on", ">p@ss:w/ord"}, rights...)...)
-	r.Do("ACL", "SETUSER", "default", "off")
+	makeUser(t, r)
 	suite(t, "redis://postern:p%40ss%3Aw%2Ford@"+r.Addr)
 }
 
@@ -205,6 +227,7 @@ func TestRedisTLS(t *testing.T) {
 }
 
 func TestRedisSentinel(t *testing.T) {
+	t.Parallel()
 	storagetest.Ran(t, "redis-sentinel")
 	suite(t, storagetest.StartSentinels(t).URL())
 }
@@ -218,6 +241,35 @@ func TestRedisCluster(t *testing.T) {
 			t.Errorf("nothing was written to primary %d", i+1)
 		}
 	}
+	t.Run("one of three takes no writes", func(t *testing.T) {
+		d := node(t, url, time.Now)
+		all[1].Do("CONFIG", "SET", "maxmemory", "1")
+		u, err := d.UserByName(t.Context(), tenant, "akadmin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 20 {
+			id := core.SessionID(fmt.Sprint("of one in three ", i))
+			s := &core.Session{ID: id, User: u.ID, Expires: time.Now().Add(time.Hour)}
+			if err := d.SaveSession(t.Context(), tenant, core.Hash(string(id)), s); err != nil {
+				t.Error(err)
+			}
+			if _, err := d.FindSession(t.Context(), tenant, core.Hash(string(id))); err != nil {
+				t.Error(err)
+			}
+		}
+		if _, ok := d.sessions.Connected(); ok {
+			t.Error("it is used")
+		}
+		all[1].Do("CONFIG", "SET", "maxmemory", "0")
+		answers(t, d)
+	})
+	t.Run("with a user who may do no more than is needed", func(t *testing.T) {
+		for _, r := range all {
+			makeUser(t, r)
+		}
+		suite(t, strings.Replace(url, "://", "://postern:p%40ss%3Aw%2Ford@", 1))
+	})
 }
 
 // certificates makes an authority and a server's certificate for 127.0.0.1, in files.

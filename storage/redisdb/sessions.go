@@ -135,7 +135,7 @@ func (s *Sessions) FindSession(ctx context.Context, t core.TenantID, key [32]byt
 	asOf := v.asOf()
 	found, err := s.Durable.FindSession(ctx, t, key)
 	if err == nil {
-		v.keep(ctx, asOf, key[:], found)
+		v.keep(ctx, asOf, key[:], found, false)
 	}
 	return found, err
 }
@@ -152,7 +152,7 @@ func (s *Sessions) SessionByID(ctx context.Context, t core.TenantID, id core.Ses
 	asOf := v.asOf()
 	found, err := s.Durable.SessionByID(ctx, t, id)
 	if err == nil {
-		v.keep(ctx, asOf, nil, found)
+		v.keep(ctx, asOf, nil, found, false)
 	}
 	return found, err
 }
@@ -168,7 +168,7 @@ func (s *Sessions) SaveSession(ctx context.Context, t core.TenantID, key [32]byt
 		return err
 	}
 	if c, ok := stored(row); ok {
-		v.keep(ctx, asOf, key[:], &c)
+		v.keep(ctx, asOf, key[:], &c, true)
 	} else {
 		v.remove(ctx, []core.SessionID{row.ID})
 	}
@@ -262,7 +262,7 @@ func (v *view) read(ctx context.Context, id core.SessionID) *copied {
 }
 
 // keep copies what the database has. What goes wrong costs another read of the database.
-func (v *view) keep(ctx context.Context, asOf int64, key []byte, row *core.Session) {
+func (v *view) keep(ctx context.Context, asOf int64, key []byte, row *core.Session, anew bool) {
 	now := v.s.Now()
 	life := min(copyLife, row.Expires.Sub(now))
 	if !plain(row.ID) || life < time.Millisecond {
@@ -276,7 +276,7 @@ func (v *view) keep(ctx context.Context, asOf int64, key []byte, row *core.Sessi
 	_ = v.do(ctx, func(ctx context.Context) error {
 		_, err := v.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			p.Eval(ctx, keepScript, []string{sessionKey(v.tenant.ID, row.ID)}, sealed, step(row.Idle).Microseconds(),
-				seenText(v.s.Master, v.tenant, row.ID, row.LastSeen), life.Milliseconds())
+				seenText(v.s.Master, v.tenant, row.ID, row.LastSeen), life.Milliseconds(), anew)
 			if key != nil {
 				p.Set(ctx, indexKey(v.tenant.ID, [32]byte(key)), string(row.ID), life)
 			}

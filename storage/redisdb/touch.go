@@ -28,11 +28,12 @@ func step(idle time.Duration) time.Duration {
 	return min(maxStep, max(idle/16, time.Microsecond))
 }
 
-// keepScript keeps a copy. A later time at which the session was seen stays.
+// keepScript keeps a copy. A later time at which the session was seen stays, unless the session was
+// saved anew.
 const keepScript = `
 local have = redis.call('HGET', KEYS[1], 'seen')
 redis.call('HSET', KEYS[1], 'copy', ARGV[1], 'step', ARGV[2])
-if not have or string.sub(have, 1, 16) < string.sub(ARGV[3], 1, 16) then
+if not have or ARGV[5] == '1' or string.sub(have, 1, 16) < string.sub(ARGV[3], 1, 16) then
   redis.call('HSET', KEYS[1], 'seen', ARGV[3])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
@@ -82,7 +83,7 @@ func (v *view) touch(ctx context.Context, seen map[core.SessionID]time.Time) map
 		}
 		for i, id := range ids[:n] {
 			have, err := answers[i].StringSlice()
-			if err == nil && len(have) == 2 && noted(have[0], have[1], seen[id]) {
+			if err == nil && len(have) == 2 && noted(readSeen(v.s.Master, v.tenant, id, have[0]), have[1], seen[id]) {
 				delete(due, id)
 			}
 		}
@@ -92,8 +93,7 @@ func (v *view) touch(ctx context.Context, seen map[core.SessionID]time.Time) map
 }
 
 // noted reports whether the database knows enough: it was told within the same step.
-func noted(before, stepText string, at time.Time) bool {
+func noted(was time.Time, stepText string, at time.Time) bool {
 	step, err := strconv.ParseInt(stepText, 10, 64)
-	was := seenNumber(before)
 	return err == nil && step > 0 && !was.IsZero() && was.UnixMicro()/step == at.UnixMicro()/step
 }

@@ -27,6 +27,7 @@ const redisPatience = 30 * time.Second
 type Redis struct {
 	Addr string
 	t    testing.TB
+	pass string // of a sentinel
 	args []string
 	dir  string
 	port int
@@ -132,7 +133,7 @@ func (r *Redis) Signal(s syscall.Signal) {
 
 // Client speaks to the server past what is tested.
 func (r *Redis) Client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: r.Addr, Protocol: 2, DisableIdentity: true})
+	c := redis.NewClient(&redis.Options{Addr: r.Addr, Password: r.pass, Protocol: 2, DisableIdentity: true})
 	r.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -148,6 +149,8 @@ func (r *Redis) Do(args ...any) any {
 	}
 	return answer
 }
+
+const sentinelPassword = "of-the-sentinels"
 
 // Sentinels are three sentinels that watch a primary and its replica under the name "main".
 type Sentinels struct {
@@ -166,11 +169,13 @@ func StartSentinels(t testing.TB) *Sentinels {
 	})
 	for range 3 {
 		conf := filepath.Join(t.TempDir(), "sentinel.conf")
-		text := "sentinel monitor main 127.0.0.1 " + port + " 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
+		text := "requirepass " + sentinelPassword + "\nsentinel monitor main 127.0.0.1 " + port + " 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 5000\n"
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.All = append(s.All, StartRedis(t, conf))
+		one := StartRedis(t, conf)
+		one.pass = sentinelPassword
+		s.All = append(s.All, one)
 	}
 	for _, one := range s.All {
 		EventuallyRedis(t, "the sentinels know one another and the replica", func() bool {
@@ -187,7 +192,7 @@ func (s *Sentinels) URL() string {
 	for _, one := range s.All {
 		hosts = append(hosts, one.Addr)
 	}
-	return "redis+sentinel://" + strings.Join(hosts, ",") + "/main"
+	return "redis+sentinel://" + strings.Join(hosts, ",") + "/main?sentinel_password=" + sentinelPassword
 }
 
 // StartRedisCluster starts three primaries, and gives them and the URL of the cluster.
