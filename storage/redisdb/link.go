@@ -131,13 +131,19 @@ func (l *link) watch(ctx context.Context) {
 		case err = <-l.wake:
 		}
 		began, told := time.Now(), false
-		for {
+		tell := func(err error) {
 			if err != nil && !told && time.Since(lately) > tellEvery {
 				told, lately = true, time.Now()
 				l.log.Warn("redis is away: sessions are read from the database", "error", err)
 			}
+		}
+		tell(err)
+		for {
 			if err = l.ask(ctx); err == nil {
 				break
+			}
+			if ctx.Err() == nil {
+				tell(err)
 			}
 			select {
 			case <-ctx.Done():
