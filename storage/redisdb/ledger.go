@@ -2,6 +2,7 @@ package redisdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -63,14 +64,19 @@ func (l *link) drop(t core.TenantID, g *ledger) {
 	}
 }
 
-// load reads the end of the outbox, once.
+// errLoading: somebody else is at it.
+var errLoading = errors.New("the outbox is being read")
+
+// load reads the end of the outbox, once. Nobody waits for another who does.
 func (g *ledger) load(ctx context.Context, d Durable, tenant *core.Tenant) error {
-	g.loading.Lock()
+	if g.ready() {
+		return nil
+	}
+	if !g.loading.TryLock() {
+		return errLoading
+	}
 	defer g.loading.Unlock()
-	g.mu.Lock()
-	loaded := g.loaded
-	g.mu.Unlock()
-	if loaded {
+	if g.ready() {
 		return nil
 	}
 	last, err := d.LastChange(ctx, tenant.ID)
@@ -105,6 +111,12 @@ func (g *ledger) load(ctx context.Context, d Durable, tenant *core.Tenant) error
 	g.advance()
 	g.tenant, g.loaded = tenant, true
 	return nil
+}
+
+func (g *ledger) ready() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.loaded
 }
 
 // hear takes lines as they are told, in any order, and more than once. It reports whether the

@@ -157,7 +157,8 @@ func (s *Sessions) SessionByID(ctx context.Context, t core.TenantID, id core.Ses
 	return found, err
 }
 
-// SaveSession saves durably, then in Redis.
+// SaveSession saves durably, then in Redis. Where Redis is away, a session that is saved again, under
+// another key, may be found under the one before for copyLife: to take a key away, end the session.
 func (s *Sessions) SaveSession(ctx context.Context, t core.TenantID, key [32]byte, row *core.Session) error {
 	v := s.view(ctx, t)
 	if v == nil {
