@@ -142,25 +142,29 @@ func TestClockSetBackAndDenials(t *testing.T) {
 	}()
 	ctx, tenant := t.Context(), core.DefaultTenant
 	for range 5 {
-		if _, err := sh.db.Fail(ctx, tenant, "somebody", 12*time.Hour); err != nil {
+		if _, err := sh.db.Fail(ctx, tenant, nil, core.Counter{Key: "somebody", Window: 12 * time.Hour}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	m.wall = m.wall.Add(-time.Hour)
-	n, newest, err := sh.db.Failures(ctx, tenant, "somebody", 12*time.Hour)
-	if n != 5 || err != nil || newest.After(sh.clock.Now()) {
-		t.Errorf("%d failures, the newest at %s, and it is %s: %v", n, newest, sh.clock.Now(), err)
+	somebody := core.Counter{Key: "somebody", Window: 12 * time.Hour}
+	all, err := sh.db.Failures(ctx, tenant, somebody)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !newest.After(m.wall.Add(59 * time.Minute)) {
-		t.Errorf("control: by the machine's clock the newest is at %s, and it is %s", newest, m.wall)
+	if all[0].Count != 5 || all[0].Newest.After(sh.clock.Now()) {
+		t.Errorf("%d failures, the newest at %s, and it is %s", all[0].Count, all[0].Newest, sh.clock.Now())
+	}
+	if !all[0].Newest.After(m.wall.Add(59 * time.Minute)) {
+		t.Errorf("control: by the machine's clock the newest is at %s, and it is %s", all[0].Newest, m.wall)
 	}
 	m.pass(24 * time.Hour)
-	if n, _, err := sh.db.Failures(ctx, tenant, "somebody", 12*time.Hour); n != 0 || err != nil {
-		t.Errorf("a day later there are %d failures: %v", n, err)
+	if all, err := sh.db.Failures(ctx, tenant, somebody); err != nil || all[0].Count != 0 {
+		t.Errorf("a day later there are failures: %v, %v", all, err)
 	}
 	m.wall = m.wall.Add(-20 * time.Hour)
-	if n, _, err := sh.db.Failures(ctx, tenant, "somebody", 12*time.Hour); n != 0 || err != nil {
-		t.Errorf("set back, %d failures are held against somebody again: %v", n, err)
+	if all, err := sh.db.Failures(ctx, tenant, somebody); err != nil || all[0].Count != 0 {
+		t.Errorf("set back, failures are held against somebody again: %v, %v", all, err)
 	}
 }
 
@@ -185,7 +189,8 @@ func TestClockLost(t *testing.T) {
 	m.wall = m.wall.Add(years)
 	before.are(t, sh, "in the future", false)
 	meanwhile := new(belongings).make(t, sh)
-	if n, err := sh.db.Fail(ctx, tenant, "somebody", time.Hour); n != 1 || err != nil {
+	somebody := core.Counter{Key: "somebody", Window: time.Hour}
+	if n, err := sh.db.Fail(ctx, tenant, nil, somebody); err != nil || n[0] != 1 {
 		t.Fatal(n, err)
 	}
 	m.wall = m.wall.Add(-years)
@@ -206,8 +211,8 @@ func TestClockLost(t *testing.T) {
 	}
 	before.are(t, sh, "given up", false)
 	meanwhile.are(t, sh, "given up", false)
-	if n, _, err := sh.db.Failures(ctx, tenant, "somebody", time.Hour); n != 0 || err != nil {
-		t.Errorf("%d failures are held against somebody until the future: %v", n, err)
+	if all, err := sh.db.Failures(ctx, tenant, somebody); err != nil || all[0].Count != 0 {
+		t.Errorf("failures are held against somebody until the future: %v, %v", all, err)
 	}
 	new(belongings).make(t, sh).are(t, sh, "new", true)
 	if mark, err := readMark(data); err != nil || !mark.Equal(m.wall) {

@@ -196,8 +196,8 @@ type EventStore interface {
 
 // Attempts counts wrong keys: the counters that logins have, under names of their own.
 type Attempts interface {
-	Failures(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, time.Time, error)
-	Fail(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, error)
+	Failures(ctx context.Context, t core.TenantID, counters ...core.Counter) ([]core.Failures, error)
+	Fail(ctx context.Context, t core.TenantID, accept func(counts []int) bool, counters ...core.Counter) ([]int, error)
 }
 
 // TenantStore is the registry of tenants, which is one for all of them: its methods take

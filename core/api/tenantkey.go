@@ -59,18 +59,18 @@ func (c *call) byTenantsKey() error {
 	// their own.
 	given, want := core.Hash(strings.TrimSpace(key)), core.Hash(string(c.TenantsKey))
 	right := len(header) == 1 && subtle.ConstantTimeCompare(given[:], want[:]) == 1
-	name := "tenants-key:" + network(c.info.ClientIP)
-	n, newest, err := c.Store.Failures(c.ctx(), c.t, name, wrongKeysWindow)
+	counter := core.Counter{Key: "tenants-key:" + network(c.info.ClientIP), Window: wrongKeysWindow}
+	wrong, err := c.Store.Failures(c.ctx(), c.t, counter)
 	if err != nil {
 		return fmt.Errorf("count wrong keys: %w", err)
 	}
-	if wait := newest.Add(wrongKeysPause(n)).Sub(c.Now()); wait > 0 {
+	if wait := wrong[0].Newest.Add(wrongKeysPause(wrong[0].Count)).Sub(c.Now()); wait > 0 {
 		return &problem{http.StatusForbidden, fmt.Sprintf("Too many wrong keys came from this address. Try again in %d seconds.", int(wait.Seconds())+1)}
 	}
 	if right {
 		return nil
 	}
-	if _, err := c.Store.Fail(c.ctx(), c.t, name, wrongKeysWindow); err != nil {
+	if _, err := c.Store.Fail(c.ctx(), c.t, nil, counter); err != nil {
 		return fmt.Errorf("count wrong keys: %w", err)
 	}
 	c.event(core.EventSuspicious, core.Event{Message: "a wrong key for the tenants API"})

@@ -119,7 +119,7 @@ func TestEverybodysFailures(t *testing.T) {
 	owner.submit("/if/flow/default-invalidation-flow/")
 	key, free := login.Everybody(h.now.now())
 	for range free - 3 {
-		if _, err := h.Fail(t.Context(), tenantA, key, time.Minute); err != nil {
+		if _, err := h.Fail(t.Context(), tenantA, nil, core.Counter{Key: key, Window: time.Minute}); err != nil {
 			t.Fatal(err)
 		}
 	}

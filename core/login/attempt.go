@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -110,68 +109,89 @@ type attempt struct {
 // begin counts an attempt. A wait above zero: it is refused, not counted, and may
 // be made again after that time.
 func (h *Handler) begin(ctx context.Context, t core.TenantID, rules []rule) (a *attempt, wait time.Duration, err error) {
-	now := h.now()
-	before := make([]int, len(rules))
+	counters := make([]core.Counter, len(rules))
 	for i, r := range rules {
-		n, newest, err := h.Store.Failures(ctx, t, r.key, r.window)
-		if err != nil {
-			return nil, 0, fmt.Errorf("count failures: %w", err)
-		}
-		before[i] = n
-		wait = max(wait, newest.Add(r.wait(n)).Sub(now))
+		counters[i] = core.Counter{Key: r.key, Window: r.window}
+	}
+	now := h.now()
+	before, err := h.Store.Failures(ctx, t, counters...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("count failures: %w", err)
+	}
+	for i, r := range rules {
+		wait = max(wait, before[i].Newest.Add(r.wait(before[i].Count)).Sub(now))
 	}
 	if wait > 0 {
 		return nil, wait, nil
 	}
 	a = &attempt{store: h.Store, t: t}
+	var counted []core.Counter
+	var had []int
 	for i, r := range rules {
 		if r.late {
 			a.late = append(a.late, r)
 			continue
 		}
-		n, err := h.Store.Fail(ctx, t, r.key, r.window)
-		if err != nil {
-			return nil, 0, errors.Join(fmt.Errorf("count an attempt: %w", err), a.refund(ctx))
+		a.rules, counted, had = append(a.rules, r), append(counted, counters[i]), append(had, before[i].Count)
+	}
+	counts, err := h.Store.Fail(ctx, t, func(counts []int) bool {
+		wait = 0
+		for i, r := range a.rules {
+			// Beyond the free ones only the first of those that waited goes through.
+			if counts[i] > r.free && counts[i] > had[i]+1 {
+				wait = max(wait, r.wait(counts[i]-1))
+			}
 		}
-		a.rules = append(a.rules, r)
-		// Beyond the free ones only the first of those that waited goes through.
-		if n > r.free && n > before[i]+1 {
-			return nil, r.wait(n - 1), a.refund(ctx)
-		}
+		return wait == 0
+	}, counted...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("count an attempt: %w", err)
+	}
+	if counts == nil {
+		return nil, wait, nil
 	}
 	return a, 0, nil
 }
 
 // failed counts what is counted only then.
 func (a *attempt) failed(ctx context.Context) error {
+	var late []core.Counter
 	for _, r := range a.late {
-		if _, err := a.store.Fail(ctx, a.t, r.key, r.window); err != nil {
-			return fmt.Errorf("count a failure: %w", err)
-		}
+		late = append(late, core.Counter{Key: r.key, Window: r.window})
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	if _, err := a.store.Fail(ctx, a.t, nil, late...); err != nil {
+		return fmt.Errorf("count a failure: %w", err)
 	}
 	return nil
 }
 
 // refund takes the attempt back: it was not made.
 func (a *attempt) refund(ctx context.Context) error {
-	for _, r := range a.rules {
-		if err := a.store.Refund(ctx, a.t, r.key); err != nil {
-			return fmt.Errorf("take an attempt back: %w", err)
-		}
+	keys := make([]string, len(a.rules))
+	for i, r := range a.rules {
+		keys[i] = r.key
+	}
+	if err := a.store.Settle(ctx, a.t, keys, nil); err != nil {
+		return fmt.Errorf("take an attempt back: %w", err)
 	}
 	return nil
 }
 
 // succeeded forgets the failures at this account.
 func (a *attempt) succeeded(ctx context.Context) error {
+	var refund, forget []string
 	for _, r := range a.rules {
-		forget := a.store.Forget
 		if r.shared {
-			forget = a.store.Refund
+			refund = append(refund, r.key)
+		} else {
+			forget = append(forget, r.key)
 		}
-		if err := forget(ctx, a.t, r.key); err != nil {
-			return fmt.Errorf("forget failures: %w", err)
-		}
+	}
+	if err := a.store.Settle(ctx, a.t, refund, forget); err != nil {
+		return fmt.Errorf("forget failures: %w", err)
 	}
 	return nil
 }

@@ -83,18 +83,18 @@ func (d *directory) RehashPassword(ctx context.Context, t core.TenantID, u core.
 	return d.DB.RehashPassword(ctx, t, u, old, hash)
 }
 
-func (d *directory) Failures(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, time.Time, error) {
+func (d *directory) Failures(ctx context.Context, t core.TenantID, counters ...core.Counter) ([]core.Failures, error) {
 	if err := d.called("Failures"); err != nil {
-		return 0, time.Time{}, err
+		return nil, err
 	}
-	return d.DB.Failures(ctx, t, key, window)
+	return d.DB.Failures(ctx, t, counters...)
 }
 
-func (d *directory) Fail(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, error) {
+func (d *directory) Fail(ctx context.Context, t core.TenantID, accept func([]int) bool, counters ...core.Counter) ([]int, error) {
 	if err := d.called("Fail"); err != nil {
-		return 0, err
+		return nil, err
 	}
-	return d.DB.Fail(ctx, t, key, window)
+	return d.DB.Fail(ctx, t, accept, counters...)
 }
 
 func (d *directory) FindSession(ctx context.Context, t core.TenantID, key [32]byte) (*core.Session, error) {
@@ -116,6 +116,18 @@ func (d *directory) SaveLink(ctx context.Context, t core.TenantID, l *login.Link
 	d.tokens[l.Hash] = true
 	d.mu.Unlock()
 	return d.DB.SaveLink(ctx, t, l)
+}
+
+func (d *directory) SetLastLogin(ctx context.Context, t core.TenantID, u core.UserID, at time.Time, e *core.Event) error {
+	if err := d.called("SetLastLogin"); err != nil {
+		return err
+	}
+	if e != nil {
+		d.mu.Lock()
+		d.events[t] = append(d.events[t], *e)
+		d.mu.Unlock()
+	}
+	return d.DB.SetLastLogin(ctx, t, u, at, e)
 }
 
 func (d *directory) Record(ctx context.Context, t core.TenantID, e core.Event) error {

@@ -229,12 +229,16 @@ func (h *Handler) person(w http.ResponseWriter, r *http.Request) (*core.Session,
 // record writes a line of the audit log. That it cannot be written is logged
 // and stops nobody.
 func (h *Handler) record(ctx context.Context, e core.Event) {
-	info := core.Request(ctx)
+	h.recordFor(ctx, core.Request(ctx).Tenant.ID, h.event(ctx, e))
+}
+
+// event says when and from where it came about.
+func (h *Handler) event(ctx context.Context, e core.Event) core.Event {
 	e.Time = h.now()
-	if info.ClientIP.IsValid() {
-		e.Address = info.ClientIP.String()
+	if ip := core.Request(ctx).ClientIP; ip.IsValid() {
+		e.Address = ip.String()
 	}
-	h.recordFor(ctx, info.Tenant.ID, e)
+	return e
 }
 
 func (h *Handler) recordFor(ctx context.Context, t core.TenantID, e core.Event) {

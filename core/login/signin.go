@@ -177,10 +177,10 @@ func (h *Handler) enter(w http.ResponseWriter, r *http.Request, u *core.User, me
 		return errors.Join(err, h.Sessions.EndSession(context.WithoutCancel(ctx), t, s.ID))
 	}
 	h.rememberDevice(w, r, u)
-	if err := h.Store.SetLastLogin(ctx, t, u.ID, now); err != nil {
-		h.log().WarnContext(ctx, "note the last login", "tenant", t, "user", u.ID, "error", err)
+	e := h.event(ctx, core.Event{Action: core.EventLogin, User: u.ID, UserName: u.UserName})
+	if err := h.Store.SetLastLogin(ctx, t, u.ID, now, &e); err != nil {
+		h.log().ErrorContext(ctx, "record the login", "tenant", t, "user", u.ID, "request", requestID(ctx), "error", err)
 	}
-	h.record(ctx, core.Event{Action: core.EventLogin, User: u.ID, UserName: u.UserName})
 	return nil
 }
 

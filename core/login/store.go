@@ -19,8 +19,9 @@ type Credentials interface {
 	// RehashPassword replaces the hash of the same password by a stronger one: only
 	// where old is still stored. PasswordChanged stays.
 	RehashPassword(ctx context.Context, t core.TenantID, u core.UserID, old, hash string) error
-	// SetLastLogin is not a change of the directory: it makes no outbox row.
-	SetLastLogin(ctx context.Context, t core.TenantID, u core.UserID, at time.Time) error
+	// SetLastLogin is not a change of the directory: it makes no outbox row. It records
+	// e, where that is not nil, in the same transaction.
+	SetLastLogin(ctx context.Context, t core.TenantID, u core.UserID, at time.Time, e *core.Event) error
 }
 
 // Links are single-use links: set-up and recovery. They are tokens of intent
@@ -56,19 +57,19 @@ type Setups interface {
 	CloseSetup(ctx context.Context, t core.TenantID) error
 }
 
-// Attempts counts failed attempts under a key, such as "account:<user ID>" or
-// "address:<prefix>". Counters are shared by all nodes and survive a restart.
+// Attempts counts failed attempts. Counters are shared by all nodes and survive a
+// restart.
 type Attempts interface {
-	// Failures returns how many failures the key has since the last Forget, and
-	// when the newest was. None, or older than window: 0.
-	Failures(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, time.Time, error)
-	// Fail adds one and returns the new count, in one statement. A count whose
-	// newest failure is older than window starts again at 1.
-	Fail(ctx context.Context, t core.TenantID, key string, window time.Duration) (int, error)
-	// Refund takes one Fail back: it turned out to be no failure. The count does
-	// not go below 0, and the time of the newest failure stays. Absent is no error.
-	Refund(ctx context.Context, t core.TenantID, key string) error
-	Forget(ctx context.Context, t core.TenantID, key string) error
+	// Failures returns what each counter says: since it was last forgotten, and 0 where
+	// its newest failure is older than its window.
+	Failures(ctx context.Context, t core.TenantID, counters ...core.Counter) ([]core.Failures, error)
+	// Fail adds one to each counter and returns the new counts, in one transaction. Where
+	// accept, which may be nil, says no to them, nothing is counted, and it returns nil.
+	Fail(ctx context.Context, t core.TenantID, accept func(counts []int) bool, counters ...core.Counter) ([]int, error)
+	// Settle ends an attempt that was no failure, in one transaction. It takes one failure
+	// back from each key of refund, but never below 0 and without a change of the newest,
+	// and forgets all of each key of forget. Absent is no error.
+	Settle(ctx context.Context, t core.TenantID, refund, forget []string) error
 }
 
 // Tokens finds API tokens, of which app passwords are one kind.

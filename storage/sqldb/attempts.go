@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"time"
+	"slices"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -16,45 +16,74 @@ func attemptKey(key string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// Failures counts the failures of a key, and tells when the newest was.
-func (db *DB) Failures(ctx context.Context, t core.TenantID, key string, window time.Duration) (n int, newest time.Time, err error) {
+// Failures tells how many failures each counter has, and when the newest was.
+func (db *DB) Failures(ctx context.Context, t core.TenantID, counters ...core.Counter) (out []core.Failures, err error) {
 	err = db.read(ctx, t, sessions, "count failures", func(q *conn) error {
-		var at int64
-		err := q.row(ctx, `SELECT failures, newest FROM attempts WHERE name = $1 AND newest >= $2`,
-			attemptKey(key), micros(db.now().Add(-window))).Scan(&n, &at)
-		if errors.Is(err, core.ErrNotFound) {
-			return nil
+		out = make([]core.Failures, len(counters))
+		names, b := make([]string, len(counters)), new(builder)
+		for i, c := range counters {
+			names[i] = attemptKey(c.Key)
 		}
-		newest = fromMicros(at)
-		return err
+		return q.each(ctx, func(s scanner) error {
+			var name string
+			var n int
+			var newest int64
+			if err := s.Scan(&name, &n, &newest); err != nil {
+				return err
+			}
+			i := slices.Index(names, name)
+			if newest >= micros(db.now().Add(-counters[i].Window)) {
+				out[i] = core.Failures{Count: n, Newest: fromMicros(newest)}
+			}
+			return nil
+		}, `SELECT name, failures, newest FROM attempts WHERE name IN (`+in(b, names)+`)`, b.args...)
 	})
-	return n, newest, err
+	return out, err
 }
 
-// Fail adds one failure in one statement and returns the new count.
-func (db *DB) Fail(ctx context.Context, t core.TenantID, key string, window time.Duration) (n int, err error) {
+// errRefused rolls back what is not to be counted.
+var errRefused = errors.New("not counted")
+
+// Fail adds one failure to each counter, and returns the new counts where accept agrees.
+func (db *DB) Fail(ctx context.Context, t core.TenantID, accept func([]int) bool, counters ...core.Counter) (counts []int, err error) {
 	err = db.write(ctx, t, sessions, "count failure", func(x *tx) error {
+		counts = make([]int, len(counters))
 		now := db.now()
-		return x.row(ctx, `INSERT INTO attempts (name, failures, newest, expires) VALUES ($1, 1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET
-				failures = CASE WHEN attempts.newest < $4 THEN 1 ELSE attempts.failures + 1 END,
-				newest = excluded.newest, expires = excluded.expires
-			RETURNING failures`,
-			attemptKey(key), micros(now), micros(now.Add(window)), micros(now.Add(-window))).Scan(&n)
+		for i, c := range counters {
+			err := x.row(ctx, `INSERT INTO attempts (name, failures, newest, expires) VALUES ($1, 1, $2, $3)
+				ON CONFLICT (name) DO UPDATE SET
+					failures = CASE WHEN attempts.newest < $4 THEN 1 ELSE attempts.failures + 1 END,
+					newest = excluded.newest, expires = excluded.expires
+				RETURNING failures`,
+				attemptKey(c.Key), micros(now), micros(now.Add(c.Window)), micros(now.Add(-c.Window))).Scan(&counts[i])
+			if err != nil {
+				return err
+			}
+		}
+		if accept != nil && !accept(counts) {
+			return errRefused
+		}
+		return nil
 	})
-	return n, err
+	if errors.Is(err, errRefused) {
+		return nil, nil
+	}
+	return counts, err
 }
 
-// Refund takes one failure back. The count does not go below 0.
-func (db *DB) Refund(ctx context.Context, t core.TenantID, key string) error {
-	return db.write(ctx, t, sessions, "refund failure", func(x *tx) error {
-		return x.exec(ctx, `UPDATE attempts SET failures = failures - 1 WHERE name = $1 AND failures > 0`, attemptKey(key))
-	})
-}
-
-// Forget sets a counter to none.
-func (db *DB) Forget(ctx context.Context, t core.TenantID, key string) error {
-	return db.write(ctx, t, sessions, "forget failures", func(x *tx) error {
-		return x.exec(ctx, `DELETE FROM attempts WHERE name = $1`, attemptKey(key))
+// Settle takes one failure back from some counters, and forgets others.
+func (db *DB) Settle(ctx context.Context, t core.TenantID, refund, forget []string) error {
+	return db.write(ctx, t, sessions, "settle an attempt", func(x *tx) error {
+		for _, key := range refund {
+			if err := x.exec(ctx, `UPDATE attempts SET failures = failures - 1 WHERE name = $1 AND failures > 0`, attemptKey(key)); err != nil {
+				return err
+			}
+		}
+		for _, key := range forget {
+			if err := x.exec(ctx, `DELETE FROM attempts WHERE name = $1`, attemptKey(key)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }

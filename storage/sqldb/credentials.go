@@ -51,8 +51,12 @@ func (db *DB) RehashPassword(ctx context.Context, t core.TenantID, u core.UserID
 }
 
 // SetLastLogin makes no outbox row. An earlier time never replaces a later one.
-func (db *DB) SetLastLogin(ctx context.Context, t core.TenantID, u core.UserID, at time.Time) error {
+func (db *DB) SetLastLogin(ctx context.Context, t core.TenantID, u core.UserID, at time.Time, e *core.Event) error {
 	return db.write(ctx, t, directory, "set last login", func(x *tx) error {
-		return x.exec(ctx, `UPDATE users SET last_login = $2 WHERE id = $1 AND last_login < $2`, u, micros(at))
+		err := x.exec(ctx, `UPDATE users SET last_login = $2 WHERE id = $1 AND last_login < $2`, u, micros(at))
+		if err == nil && e != nil {
+			err = x.record(ctx, *e)
+		}
+		return err
 	})
 }

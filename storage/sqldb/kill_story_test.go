@@ -164,11 +164,11 @@ func (s *story) steps() []step {
 			return errors.Is(err, core.ErrConsumed), nil
 		}},
 		{name: "failure", do: func(ctx context.Context, s *story) error {
-			_, err := s.db.Fail(ctx, s.tenant, s.name, time.Hour)
+			_, err := s.db.Fail(ctx, s.tenant, nil, core.Counter{Key: s.name, Window: time.Hour})
 			return err
 		}, held: func(ctx context.Context, s *story) (bool, error) {
-			n, _, err := s.db.Failures(ctx, s.tenant, s.name, time.Hour)
-			return n == 1, err
+			all, err := s.db.Failures(ctx, s.tenant, core.Counter{Key: s.name, Window: time.Hour})
+			return err == nil && all[0].Count == 1, err
 		}},
 		{name: "event", do: func(ctx context.Context, s *story) error {
 			return s.db.Record(ctx, s.tenant, core.Event{ID: "e-" + s.name, Action: core.EventLogin, Message: s.name})

@@ -58,6 +58,8 @@ func fill(t *testing.T, db *sqldb.DB, n int) {
 		must(t, db.Exec(ctx, tenant, `INSERT INTO tenants (id, uuid, name, name_fold, ready, brand, created, updated) VALUES ($1, $1, $1, $1, $2, '{}', 0, 0)`, fmt.Sprint("t_n", i), true))
 		must(t, db.CreateDomain(ctx, &core.Domain{Tenant: core.TenantID(fmt.Sprint("t_n", i)), Name: name + ".test"}))
 		must(t, db.Record(ctx, tenant, core.Event{Action: "login", User: u.ID, UserName: name, Application: a.ID}))
+		s := &core.Session{ID: core.SessionID(name), User: u.ID, AuthTime: db.Now(), Created: db.Now(), LastSeen: db.Now(), Expires: db.Now().Add(time.Hour), Idle: time.Hour}
+		must(t, db.SaveSession(ctx, tenant, core.Hash(name), s))
 	}
 }
 

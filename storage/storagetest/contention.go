@@ -101,7 +101,10 @@ func contendLink(b *bench) {
 func contendFail(b *bench) {
 	counts := make([]int, contenders)
 	winners(b, together(func(i int) (err error) {
-		counts[i], err = b.Fail(b.ctx, b.t, "k", time.Minute)
+		n, err := b.Fail(b.ctx, b.t, nil, core.Counter{Key: "k", Window: time.Minute})
+		if err == nil {
+			counts[i] = n[0]
+		}
 		return err
 	}), nil)
 	slices.Sort(counts)

@@ -56,7 +56,7 @@ func outboxChanges(b *bench) {
 	step("rename and empty", fmt.Sprintf("group %s update, membership %s update", g.ID, u.ID))
 	b.ok(b.SetPasswordHash(b.ctx, b.t, u.ID, "$x", b.clock.Now()))
 	step("password", fmt.Sprintf("user %s update", u.ID))
-	b.ok(b.SetLastLogin(b.ctx, b.t, u.ID, b.clock.Now()))
+	b.ok(b.SetLastLogin(b.ctx, b.t, u.ID, b.clock.Now(), nil))
 	step("last login", "")
 	c := b.client("c")
 	step("create client", fmt.Sprintf("provider %d create", c.ID))

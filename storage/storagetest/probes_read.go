@@ -195,7 +195,10 @@ func readProbes() map[string]probe {
 		"PasswordHash": func(b *bench, w *world, t core.TenantID) (string, error) { return b.PasswordHash(b.ctx, t, w.user.ID) },
 		"Link":         func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Link(b.ctx, t, w.link)) },
 		"Failures": func(b *bench, w *world, t core.TenantID) (string, error) {
-			n, _, err := b.Failures(b.ctx, t, canary, time.Hour)
+			n, err := b.Failures(b.ctx, t, core.Counter{Key: canary, Window: time.Hour})
+			if err == nil && n[0] == (core.Failures{}) {
+				return "", core.ErrNotFound
+			}
 			return shown(n, err)
 		},
 		"Event": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Event(b.ctx, t, canary)) },

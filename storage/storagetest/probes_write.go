@@ -190,15 +190,16 @@ func blindProbes() map[string]probe {
 			return "", b.RehashPassword(b.ctx, t, w.user.ID, canary, "x")
 		},
 		"SetLastLogin": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return "", b.SetLastLogin(b.ctx, t, w.user.ID, b.clock.Now().Add(time.Minute))
+			return "", b.SetLastLogin(b.ctx, t, w.user.ID, b.clock.Now().Add(time.Minute), nil)
 		},
 		"DeleteLinks": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return "", b.DeleteLinks(b.ctx, t, w.user.ID, login.LinkRecovery)
 		},
-		"Forget": func(b *bench, w *world, t core.TenantID) (string, error) { return "", b.Forget(b.ctx, t, canary) },
-		"Refund": func(b *bench, w *world, t core.TenantID) (string, error) { return "", b.Refund(b.ctx, t, canary) },
+		"Settle": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", b.Settle(b.ctx, t, []string{canary}, []string{canary})
+		},
 		"Fail": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return "", second(b.Fail(b.ctx, t, canary, time.Hour))
+			return "", second(b.Fail(b.ctx, t, nil, core.Counter{Key: canary, Window: time.Hour}))
 		},
 		"Record": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return "", b.Record(b.ctx, t, core.Event{Action: "x"})

@@ -325,11 +325,14 @@ func passwords(b *bench) {
 	b.ok(err)
 	equal(b, "changed still", got.PasswordChanged, at)
 	equal(b, "hash still", hash(), "$2")
-	b.ok(b.SetLastLogin(b.ctx, b.t, u.ID, at))
-	b.ok(b.SetLastLogin(b.ctx, b.t, u.ID, at.Add(-time.Hour)))
+	b.ok(b.SetLastLogin(b.ctx, b.t, u.ID, at, nil))
+	b.ok(b.SetLastLogin(b.ctx, b.t, u.ID, at.Add(-time.Hour), &core.Event{ID: "with-login", Action: core.EventLogin}))
 	got, err = b.User(b.ctx, b.t, u.ID)
 	b.ok(err)
 	equal(b, "last login", got.LastLogin, at)
+	recorded, err := b.RecentEvents(b.ctx, b.t, 1)
+	b.ok(err)
+	equal(b, "recorded with it", len(recorded) == 1 && recorded[0].ID == "with-login", true)
 	b.is(second(b.PasswordHash(b.ctx, b.t, "none")), core.ErrNotFound)
 	b.is(b.SetPasswordHash(b.ctx, b.t, "none", "$", at), core.ErrNotFound)
 }
@@ -398,38 +401,49 @@ func setUps(b *bench) {
 
 func attempts(b *bench) {
 	const window = time.Minute
+	k := core.Counter{Key: "k", Window: window}
 	count := func() string {
-		n, at, err := b.Failures(b.ctx, b.t, "k", window)
+		all, err := b.Failures(b.ctx, b.t, k)
 		b.ok(err)
-		return fmt.Sprint(n, " ", at.Sub(NewClock().Now()))
+		return fmt.Sprint(all[0].Count, " ", all[0].Newest.Sub(NewClock().Now()))
 	}
 	fail := func() int {
-		n, err := b.Fail(b.ctx, b.t, "k", window)
+		n, err := b.Fail(b.ctx, b.t, nil, k)
 		b.ok(err)
-		return n
+		return n[0]
 	}
-	n, at, err := b.Failures(b.ctx, b.t, "k", window)
+	settle := func(refund, forget []string) { b.ok(b.Settle(b.ctx, b.t, refund, forget)) }
+	all, err := b.Failures(b.ctx, b.t, k)
 	b.ok(err)
-	equal(b, "none", fmt.Sprint(n, at.IsZero()), "0 true")
+	equal(b, "none", fmt.Sprint(all[0].Count, all[0].Newest.IsZero()), "0 true")
 	equal(b, "first", fail(), 1)
 	b.clock.Add(30 * time.Second)
 	equal(b, "second", fail(), 2)
 	equal(b, "counted", count(), "2 30s")
-	b.ok(b.Refund(b.ctx, b.t, "k"))
+	settle([]string{"k"}, nil)
 	equal(b, "refunded", count(), "1 30s")
-	b.ok(b.Refund(b.ctx, b.t, "k"))
-	b.ok(b.Refund(b.ctx, b.t, "k"))
+	settle([]string{"k", "k"}, nil)
 	equal(b, "not below none", count(), "0 30s")
 	equal(b, "again", fail(), 1)
-	b.ok(b.Refund(b.ctx, b.t, "absent"))
+	settle([]string{"absent"}, []string{"absent"})
 	b.clock.Add(window + time.Second)
-	n, _, err = b.Failures(b.ctx, b.t, "k", window)
+	all, err = b.Failures(b.ctx, b.t, k)
 	b.ok(err)
-	equal(b, "past the window", n, 0)
+	equal(b, "past the window", all[0], core.Failures{})
 	equal(b, "starts again", fail(), 1)
-	equal(b, "another key", second2(b.Fail(b.ctx, b.t, "other\x00\xff"+strings.Repeat("x", 10000), window)), 1)
-	b.ok(b.Forget(b.ctx, b.t, "k"))
-	b.ok(b.Forget(b.ctx, b.t, "k"))
+	// Several at once, each with its own count and window; what is not accepted is counted nowhere.
+	odd, long := core.Counter{Key: "other\x00\xff" + strings.Repeat("x", 10000), Window: window}, core.Counter{Key: "long", Window: time.Hour}
+	equal(b, "together", fmt.Sprint(second2(b.Fail(b.ctx, b.t, nil, odd, k, long))), "[1 2 1]")
+	var offered []int
+	refused, err := b.Fail(b.ctx, b.t, func(n []int) bool { offered = slices.Clone(n); return false }, k, long)
+	b.ok(err)
+	equal(b, "refused", fmt.Sprint(refused == nil, offered), "true [3 2]")
+	b.clock.Add(window + time.Second)
+	all, err = b.Failures(b.ctx, b.t, long, odd, k, core.Counter{Key: "absent", Window: window})
+	b.ok(err)
+	equal(b, "of several", fmt.Sprint(all[0].Count, all[1].Count, all[2].Count, all[3].Count), "1 0 0 0")
+	settle([]string{"long"}, []string{"k"})
+	settle(nil, []string{"k"})
 	equal(b, "after forget", fail(), 1)
 	// A failure of a shorter window is forgotten in good time by the sweep, one of
 	// a window that runs is not.

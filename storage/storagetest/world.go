@@ -63,7 +63,7 @@ func newWorld(b *bench) *world {
 	w.link = saveLink(b, w.user.ID, "link")
 	b.ok(b.SaveConsent(b.ctx, b.t, consent(b, w.user.ID, canary)))
 	b.ok(b.SaveAuthRequest(b.ctx, b.t, canary, []byte(canary), b.clock.Now().Add(time.Hour)))
-	b.ok(second(b.Fail(b.ctx, b.t, canary, time.Hour)))
+	b.ok(second(b.Fail(b.ctx, b.t, nil, core.Counter{Key: canary, Window: time.Hour})))
 	b.ok(b.Record(b.ctx, b.t, core.Event{ID: canary, Action: core.EventLogin, Message: canary, Application: canary}))
 	b.ok(b.Record(b.ctx, b.t, core.Event{Action: core.EventDenied, Message: canary}))
 	return w
