@@ -20,12 +20,15 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// two is one server with two tenants that have everything of the same name: akadmin, an API token, the client
+// two is one server with two tenants that have everything of the same name: akadmin, the client
 // "shared" with the same secret and the same way back, and a guarded application.
 type two struct {
 	t    testing.TB
 	app  *App
 	a, b *side
+	from string // address of whoever asks
+	// answer is the guarded application. Nil: it says whom it was told of.
+	answer func(rw http.ResponseWriter, r *http.Request, name string)
 }
 
 // side is one of the tenants.
@@ -46,7 +49,7 @@ const (
 func newTwo(t testing.TB, change func(*App)) *two {
 	t.Helper()
 	guards := map[string]*Guard{}
-	w := &two{t: t}
+	w := &two{t: t, from: "192.0.2.7:1234"}
 	w.app = openApp(t, func(a *App) {
 		a.settings.origin = "http://auth.test"
 		a.sites.portal = []site{{"http", "", "80"}}
@@ -75,7 +78,7 @@ func (w *two) side(id core.TenantID, host string) *side {
 	if err := s.pages.SetPassword(ctx, id, admin, one.password, ""); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := s.shared.db.CreateToken(ctx, id, &core.Token{Identifier: "same", Intent: core.IntentAPI, User: admin.ID}, core.Secret(one.token)); err != nil {
+	if err := s.shared.db.CreateToken(ctx, id, &core.Token{Identifier: "of " + host, Intent: core.IntentAPI, User: admin.ID}, core.Secret(one.token)); err != nil {
 		w.t.Fatal(err)
 	}
 	one.provider = one.client("shared")
@@ -128,6 +131,10 @@ func (w *two) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	for _, g := range w.app.sites.guards {
 		if g.host == name {
 			err = g.guard.ServeHTTP(rw, r, caddyhttp.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) error {
+				if w.answer != nil {
+					w.answer(rw, r, name)
+					return nil
+				}
 				_, err := fmt.Fprintf(rw, "here is %s of %s\n", r.Header.Get("X-authentik-username"), name)
 				return err
 			}))
@@ -148,7 +155,7 @@ func (w *two) RoundTrip(r *http.Request) (*http.Response, error) {
 	if in.Host == "" {
 		in.Host = in.URL.Host
 	}
-	in.RequestURI, in.RemoteAddr = in.URL.RequestURI(), "192.0.2.7:1234"
+	in.RequestURI, in.RemoteAddr = in.URL.RequestURI(), w.from
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
