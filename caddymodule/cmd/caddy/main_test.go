@@ -118,7 +118,7 @@ type script struct {
 
 func of(ts *testscript.TestScript) *script { return ts.Value("script").(*script) }
 
-// start [-tls] [config] runs caddy in the background until it is ready. Its log goes to
+// start [-tls] [-envfile file] [config] runs caddy in the background until it is ready. Its log goes to
 // the file log.
 func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	s := of(ts)
@@ -129,6 +129,11 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 0 && args[0] == "-tls" {
 		args, live = args[1:], "https://auth.localhost:"+ts.Getenv("POSTERN_PORT")+"/-/health/ready/"
 	}
+	more := []string{}
+	if len(args) > 0 && args[0] == "-envfile" {
+		more, args = args[:2], args[2:]
+		more[0] = "--envfile"
+	}
 	if len(args) > 0 {
 		config = args[0]
 	}
@@ -137,7 +142,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	log, err := os.Create(s.log)
 	ts.Check(err)
 	defer log.Close()
-	cmd := exec.Command("caddy", "run", "--config", config, "--adapter", "caddyfile")
+	cmd := exec.Command("caddy", append([]string{"run", "--config", config, "--adapter", "caddyfile"}, more...)...)
 	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
 		if p := filepath.Join(dir, "caddy"); exists(p) {
 			cmd.Path, cmd.Err = p, nil
