@@ -160,8 +160,21 @@ func TestRedis(t *testing.T) {
 	}
 	leave(leaves, one)
 	out("logged out", leaves)
+	c := newCrowd(t, one.postern, f.app())
+	code, err := c.code(follow(stays.through(one).browser))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.token(follow(stays.through(two).browser), traded(code)); err != nil {
+		t.Errorf("a code of the other node: %v", err)
+	}
 	r.Do("FLUSHALL")
 	in("with redis emptied", stays)
+	for _, n := range f.nodes {
+		if _, err := c.token(follow(stays.through(n).browser), traded(code)); err == nil || !strings.Contains(err.Error(), "invalid_grant") {
+			t.Errorf("with redis emptied, a code that was used is good again at %s: %v", n.address, err)
+		}
+	}
 
 	// What was deleted is there again, as after a failover that lost it; a node that starts has it from nowhere else.
 	for key, text := range before {
