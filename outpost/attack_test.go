@@ -2,11 +2,19 @@ package outpost_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -164,6 +172,131 @@ func TestBrokenCookies(t *testing.T) {
 	// Control: the cookie itself, between others.
 	if w.do("GET", app+"/", http.Header{"Cookie": {"a=b; " + name + "=" + value + "; c"}}); w.got == nil {
 		t.Error("control: the cookie itself does not open")
+	}
+}
+
+// F-11: of many cookies near the one that opens none does: cut, lengthened, changed in a byte, doubled,
+// renamed, among others, encoded anew. The same ones each time; POSTERN_TEST_COOKIES says how many.
+func TestManyBrokenCookies(t *testing.T) {
+	n := 20_000
+	if text := os.Getenv("POSTERN_TEST_COOKIES"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWorld(t)
+	b := w.browser()
+	b.login(app + "/")
+	var name, key string
+	for name, key = range b.jar {
+	}
+	random := rand.New(rand.NewPCG(20, 26)) //nolint:gosec // the same ones each time
+	bytes := func(n int) string {
+		out := make([]byte, n)
+		for i := range out {
+			out[i] = byte(random.IntN(256))
+		}
+		return string(out)
+	}
+	spoil := []func(string) string{
+		func(s string) string { return s[:random.IntN(len(s))] },
+		func(s string) string { return s[1+random.IntN(len(s)-1):] },
+		func(s string) string { return s + bytes(1+random.IntN(3)) },
+		func(s string) string { i := random.IntN(len(s)); return s[:i] + bytes(1) + s[i:] },
+		func(s string) string { i := random.IntN(len(s)); return s[:i] + bytes(1) + s[i+1:] },
+		func(s string) string {
+			i := random.IntN(len(s))
+			return s[:i] + string(s[i]^(1<<random.IntN(8))) + s[i+1:]
+		},
+		func(s string) string { return s + s },
+		func(s string) string { return strings.ToUpper(s) },
+		func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
+		func(s string) string { return url.QueryEscape("\x00" + s) },
+		func(s string) string { return `"` + s + `"` },
+		func(string) string { return bytes(random.IntN(200)) },
+		func(string) string { return core.RandomToken(32) },
+	}
+	tried := 0
+	for tried < n {
+		value := key
+		for range 1 + random.IntN(3) {
+			if value != "" && len(value) > 1 {
+				value = spoil[random.IntN(len(spoil))](value)
+			}
+		}
+		cookie := name + "=" + value
+		switch random.IntN(4) {
+		case 0:
+			cookie = "a=b; " + cookie + "; c"
+		case 1:
+			cookie = name + "=" + bytes(20) + ";" + cookie
+		}
+		in := false // as FuzzCookie
+		for pair := range strings.SplitSeq(cookie, ";") {
+			k, v, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			in = in || strings.TrimSpace(k) == name && strings.TrimSpace(v) == key
+		}
+		if in {
+			continue
+		}
+		tried++
+		if res := w.do("GET", app+"/", http.Header{"Cookie": {cookie}}); w.got != nil || res.StatusCode != http.StatusFound {
+			t.Fatalf("%q: %d", cookie, res.StatusCode)
+		}
+	}
+	// Control: the key itself opens.
+	if w.do("GET", app+"/", http.Header{"Cookie": {name + "=" + key}}); w.got == nil {
+		t.Error("control: the cookie itself does not open")
+	}
+}
+
+// R-21: no malformed request to any of the guard's own pages, or to a page behind it, is an error of the
+// server.
+func TestMalformedRequests(t *testing.T) {
+	src, err := parser.ParseFile(token.NewFileSet(), "endpoints.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{"/", "/x/%00", "/%ff", "/outpost.goauthentik.io", "/outpost.goauthentik.io/%00", "/outpost.goauthentik.io/" + strings.Repeat("a", 4000)}
+	ast.Inspect(src, func(n ast.Node) bool { // those that endpoint knows: a new one too
+		if c, ok := n.(*ast.CaseClause); ok {
+			for _, e := range c.List {
+				if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+					word, _ := strconv.Unquote(lit.Value)
+					paths = append(paths, "/outpost.goauthentik.io/"+word)
+				}
+			}
+		}
+		return true
+	})
+	if !slices.Contains(paths, "/outpost.goauthentik.io/sign_out") {
+		t.Fatalf("control: the pages are %v", paths)
+	}
+	bad := []string{
+		"", "%", "%zz", "&&===", ";", "rd=%00", "rd=//%ff", "rd=http://%5B", "rd=" + strings.Repeat("a", 9000), "X-authentik-auth-callback=true&code=%zz&state=x", "X-authentik-auth-callback=true&state=%00&error=%ff",
+		"X-authentik-auth-callback=true&code=" + strings.Repeat("A", 9000) + "&state=a", "X-authentik-auth-callback", "X-authentik-logout=true&X-authentik-logout", "[]=1", "\xff\xfe", "a#b",
+	}
+	w := newWorld(t)
+	b := w.browser()
+	b.login(app + "/")
+	for _, path := range paths {
+		for _, query := range bad {
+			for _, method := range []string{"GET", "HEAD", "POST", "OPTIONS", "TRACE", "X"} {
+				for _, cookies := range []string{"", b.cookies(), "authentik_proxy_login_x=" + query} {
+					h := http.Header{"Cookie": {cookies}, "Authorization": {"Basic " + query}, "Referer": {"http://%"}, "Accept": {query}}
+					if res := w.do(method, app+path+"?"+query, h); res.StatusCode >= 500 {
+						t.Errorf("%s %.80q?%.60q: %d", method, path, query, res.StatusCode)
+					}
+				}
+			}
+		}
+	}
+	// Control: an error of the server is seen.
+	w.broken = errStore
+	w.out.Invalidate("public", core.Change{Kind: "provider"})
+	if res := w.do("GET", app+"/", nil); res.StatusCode < 500 {
+		t.Errorf("control: a store that is away: %d", res.StatusCode)
 	}
 }
 

@@ -6,13 +6,18 @@ import "github.com/postern-sso/postern/core"
 type Operation struct {
 	Method, Pattern, Access string
 	ID, Path                string // in the document
+	Parameters              []string
 }
 
 // Operations lists the routes of the table.
 func (h *Handler) Operations() []Operation {
 	var out []Operation
 	for _, r := range h.routes() {
-		out = append(out, Operation{r.method, r.path(), string(r.access), r.id(), r.pattern})
+		var params []string
+		for _, p := range r.parameters() {
+			params = append(params, p.name)
+		}
+		out = append(out, Operation{r.method, r.path(), string(r.access), r.id(), r.pattern, params})
 	}
 	return out
 }

@@ -2,7 +2,10 @@ package api_test
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -144,6 +147,57 @@ func TestInternalErrors(t *testing.T) {
 	if a := e.serve(r); a.status != 500 {
 		t.Errorf("a request without a tenant: %d", a.status)
 	}
+}
+
+// R-21: no malformed request to any route of the table is an error of the server.
+func TestMalformedRequests(t *testing.T) {
+	e := open(t)
+	e.lenient = true
+	values := []string{"", "%", "%zz", "%00", "%ff%fe", "-1", "99999999999999999999", "1e9", "[]", "%7B", "2026-13-45T99:99:99Z", "%E2%80%AE", strings.Repeat("9", 3000)}
+	bodies := []string{"", "{", "[]", "null", `"x"`, "\xff", `{"name":{"a":[]},"pk":[],"users":"x","expires":{},"attributes":[],"permissions":1,"user_pks":"x"}`, `{"name":"\u0000"}`, strings.Repeat("[", 5000)}
+	n := 0
+	for _, op := range e.api.Operations() {
+		for i, value := range values {
+			query := "&&=;" + value + "&" + value + "=1"
+			for _, name := range append(op.Parameters, "format") {
+				query += "&" + name + "=" + value + "&" + name + "[]=" + value
+			}
+			for _, key := range []string{"1", "%00", "%ff", "2147483648", "0190c1de-0000-7000-8000-00000000000a", strings.Repeat("a", 300)} {
+				r := e.request(op.Method, "", nil)
+				r.URL.Path = api.Prefix + strings.ReplaceAll(op.Pattern, "{}", decoded(key))
+				r.URL.RawQuery = query
+				if op.Method != http.MethodGet && op.Method != http.MethodDelete {
+					r.Body = io.NopCloser(strings.NewReader(bodies[i%len(bodies)]))
+					r.Header.Set("Content-Type", "application/json")
+				}
+				r.Header.Set("Authorization", "Bearer "+e.root)
+				n++
+				w := httptest.NewRecorder()
+				if e.api.ServeHTTP(w, r); w.Code >= 500 {
+					t.Errorf("%s %s?%.60s: %d %s", op.Method, r.URL.Path, query, w.Code, w.Body)
+				}
+				if !strings.Contains(op.Pattern, "{}") {
+					break
+				}
+			}
+		}
+	}
+	if n < 2000 {
+		t.Errorf("control: %d requests", n)
+	}
+	// Control: an error of the server is seen.
+	e.closed = true
+	e.must(e.db.Close())
+	if a := e.send(e.root, "GET", "core/users/", nil); a.status < 500 {
+		t.Errorf("control: a store that is closed: %d", a.status)
+	}
+}
+
+func decoded(s string) string {
+	if out, err := url.PathUnescape(s); err == nil {
+		return out
+	}
+	return s
 }
 
 // R-21: whatever is sent, nothing breaks.

@@ -2,10 +2,14 @@ package login_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"net/http"
 	"net/url"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,6 +217,29 @@ func TestOldKeysOpenNothing(t *testing.T) {
 	}
 }
 
+// handled are the paths that handler.go names.
+func handled(t *testing.T) (out []string) {
+	t.Helper()
+	src, err := parser.ParseFile(token.NewFileSet(), "handler.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(src, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if text, _ := strconv.Unquote(lit.Value); strings.HasPrefix(text, "/") {
+				out = append(out, text)
+			}
+		}
+		return true
+	})
+	for _, known := range []string{"/if/user/", "/recovery/use-token/", "/flows/-/cancel/"} {
+		if !slices.Contains(out, known) {
+			t.Fatalf("control: %s is not among %v", known, out)
+		}
+	}
+	return out
+}
+
 // no page answers what is malformed with an error of the server.
 func TestMalformedRequests(t *testing.T) {
 	h := newHouse(t)
@@ -227,6 +254,11 @@ func TestMalformedRequests(t *testing.T) {
 		"/", "/if/user/", "/if/admin/", loginPath, "/if/flow/default-invalidation-flow/", "/if/flow/default-provider-invalidation-flow/", "/if/flow/default-provider-authorization-explicit-consent/",
 		"/if/flow/initial-setup/", "/if/flow/%00/", "/if/flow/%ff/", "/recovery/use-token/%00/", "/recovery/use-token/%ff/", "/recovery/use-token/" + strings.Repeat("a", 5000) + "/",
 		"/application/launch/%00/", "/application/launch/%ff/", "/-/static/", "/-/static/%00", "/-/static/..%2f..%2fgo.mod", "/flows/-/cancel/", "/robots.txt",
+	}
+	for _, known := range handled(t) { // a page that is new, too
+		if !slices.ContainsFunc(paths, func(p string) bool { return strings.HasPrefix(p, known) }) {
+			paths = append(paths, known, known+"default-authentication-flow/")
+		}
 	}
 	for _, path := range paths {
 		for _, text := range bad {

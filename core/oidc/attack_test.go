@@ -251,7 +251,13 @@ func TestMalformedRequests(t *testing.T) {
 		}
 	}
 	paths := []string{
-		"authorize/", "token/", "userinfo/", "introspect/", "revoke/", "app/end-session/", "app/jwks/", "app/.well-known/openid-configuration", "app/", "%00/", "%ff/jwks/", "..%2f..%2f/", "form-post.js", strings.Repeat("a", 3000) + "/jwks/",
+		"%00/", "%ff/jwks/", "..%2f..%2f/", strings.Repeat("a", 3000) + "/jwks/",
+	}
+	for _, path := range w.op.Paths() {
+		paths = append(paths, strings.Replace(path, "{slug}", "app", 1))
+	}
+	if len(paths) < 14 {
+		t.Errorf("control: the table has %d paths", len(paths))
 	}
 	for _, path := range paths {
 		for i, text := range bad {

@@ -30,3 +30,12 @@ func (p *Provider) SessionOfHint(ctx context.Context, hint, slug string) (string
 	}
 	return p.sessionOfHint(ctx, hint, to)
 }
+
+// Paths are those of the table.
+func (p *Provider) Paths() []string {
+	var out []string
+	for _, r := range p.routes() {
+		out = append(out, r.path)
+	}
+	return out
+}

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/postern-sso/postern/core"
+import (
+	"time"
+
+	"github.com/postern-sso/postern/core"
+)
 
 // AddLate keeps a session in memory as a cache without generations would: after
 // the store was read, whatever was dropped since. It is the control of the test
@@ -20,3 +24,6 @@ func (m *Sessions) TouchesWaiting() int {
 	}
 	return n
 }
+
+// NewID is a new session's ID.
+func NewID(now time.Time) core.SessionID { return newID(now) }
