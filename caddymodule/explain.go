@@ -37,7 +37,7 @@ func (p *people) explain(ctx context.Context, in explainInput) (*policy.Record, 
 	id := strings.TrimSpace(in.ID)
 	r, err := p.policies.Explain(ctx, p.tenant.ID, id)
 	if errors.Is(err, core.ErrNotFound) {
-		return nil, fmt.Errorf("there is no decision %.64q: it was mistyped, or is no longer in the audit log: %w", id, err)
+		return nil, core.Absent(fmt.Sprintf("there is no decision %.64q: it was mistyped, or is no longer in the audit log", id))
 	}
 	if err != nil {
 		return nil, err

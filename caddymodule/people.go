@@ -129,7 +129,7 @@ func (p *people) find(ctx context.Context, name string) (*core.User, error) {
 	}
 	u, err := p.store.UserByName(ctx, p.tenant.ID, name)
 	if errors.Is(err, core.ErrNotFound) {
-		return nil, fmt.Errorf("there is no user %q: %w", name, err)
+		return nil, core.Absent(fmt.Sprintf("there is no user %q: `caddy postern user list` shows those that there are", name))
 	}
 	return u, err
 }

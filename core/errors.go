@@ -33,6 +33,14 @@ var (
 	ErrConsentRequired = errors.New("consent required")
 )
 
+// Absent is an ErrNotFound for people: it says what is not there, and needs no more.
+type Absent string
+
+func (e Absent) Error() string { return string(e) }
+
+// Is makes it an ErrNotFound.
+func (Absent) Is(target error) bool { return target == ErrNotFound }
+
 // FieldError refuses one field of an input. Field is the name the caller used
 // ("slug", "redirect_uris"); Message says in a sentence what would be right.
 type FieldError struct {

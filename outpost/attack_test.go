@@ -191,7 +191,7 @@ func TestManyBrokenCookies(t *testing.T) {
 	var name, key string
 	for name, key = range b.jar {
 	}
-	random := rand.New(rand.NewPCG(20, 26)) //nolint:gosec // the same ones each time
+	random := rand.New(rand.NewPCG(20, 26)) // the same ones each time
 	bytes := func(n int) string {
 		out := make([]byte, n)
 		for i := range out {

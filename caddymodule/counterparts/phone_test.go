@@ -1,8 +1,11 @@
 package counterparts_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"image/color"
+	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -44,6 +47,11 @@ func TestPhoneWithoutScript(t *testing.T) {
 	p.tells(t, "First start: ")
 	link := regexp.MustCompile(`(?m)^First start: .* at (\S+)$`).FindStringSubmatch(p.out.String())
 	client := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/red.svg" {
+			w.Header().Set("Content-Type", "image/svg+xml")
+			fmt.Fprint(w, `<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9" fill="red"/></svg>`)
+			return
+		}
 		fmt.Fprintf(w, "arrived by %s with a code: %t", r.Method, r.FormValue("code") != "")
 	}))
 	defer client.Close()
@@ -64,6 +72,15 @@ func TestPhoneWithoutScript(t *testing.T) {
 	c.waitFor(`/if/user/`)
 	c.shows("wiki")
 	c.fits("applications")
+	// A picture that cannot be loaded leaves the initials on their colour; one that can is alone.
+	for icon, want := range map[string]bool{client.URL + "/broken": true, client.URL + "/red.svg": false, "": true} {
+		p.api(t, http.MethodPatch, "/core/applications/wiki/", jsonText(t, map[string]any{"meta_icon": icon}), http.StatusOK)
+		c.do(chromedp.Navigate(p.url() + "/if/user/"))
+		eventually(t, fmt.Sprintf("with the icon %q initials are shown: %t", icon, want), func() bool { // once it was loaded, or was not
+			got := c.colour(".tile[target] .icon")
+			return (got == color.NRGBA{0xff, 0, 0, 0xff}) != want && got != color.NRGBA{0xff, 0xff, 0xff, 0xff} // of the tile
+		})
+	}
 
 	c.do(chromedp.Navigate(ask))
 	c.shows("Email address")
@@ -95,6 +112,35 @@ func TestPhoneWithoutScript(t *testing.T) {
 	if wide := c.evaluate(`document.documentElement.scrollWidth`); wide <= narrow {
 		t.Errorf("control: a wide page has %.0f pixels", wide)
 	}
+}
+
+// colour is the one that most of the middle of an element has.
+func (c *chromium) colour(selector string) (most color.NRGBA) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.ctx, 20*time.Second)
+	defer cancel()
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	shown, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	edge := func(name string) int {
+		return int(c.evaluate(`document.querySelector("` + selector + `").getBoundingClientRect().` + name + ` * devicePixelRatio`))
+	}
+	left, top, width, height := edge("left"), edge("top"), edge("width"), edge("height")
+	seen := map[color.NRGBA]int{}
+	for y := top + height/4; y < top+height*3/4; y++ {
+		for x := left + width/4; x < left+width*3/4; x++ {
+			one := color.NRGBAModel.Convert(shown.At(x, y)).(color.NRGBA)
+			if seen[one]++; seen[one] > seen[most] {
+				most = one
+			}
+		}
+	}
+	return most
 }
 
 // scripts switches the scripts of pages on or off; the test's own go on.

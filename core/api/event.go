@@ -184,15 +184,21 @@ func topPerUser(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	var ids []string
+	for _, row := range rows {
+		ids = append(ids, string(row.Application))
+	}
+	apps, err := those("pk", ids, func(q Query) ([]core.Application, int, error) { return c.Store.ListApplications(c.ctx(), c.t, q) })
+	if err != nil {
+		return reply{}, err
+	}
+	names := map[core.ApplicationID]string{} // those that are still there
+	for i := range apps {
+		names[apps[i].ID] = apps[i].Name
+	}
 	out := []object{}
 	for _, row := range rows {
-		about := object{"app": "authentik_core", "model_name": "application", "pk": string(row.Application), "name": ""}
-		a, err := c.Store.Application(c.ctx(), c.t, row.Application)
-		if err == nil {
-			about["name"] = a.Name
-		} else if !errors.Is(err, core.ErrNotFound) {
-			return reply{}, err
-		}
+		about := object{"app": "authentik_core", "model_name": "application", "pk": string(row.Application), "name": names[row.Application]}
 		out = append(out, object{"application": about, "counted_events": row.Events, "unique_users": row.Users})
 	}
 	return ok(out)

@@ -58,7 +58,7 @@ func (r *Rotation) Find(ctx context.Context, t core.TenantID, name string) (*cor
 			return &all[i], nil
 		}
 	}
-	return nil, fmt.Errorf("there is no key pair %q: %w", name, core.ErrNotFound)
+	return nil, core.Absent(fmt.Sprintf("there is no key pair %q: `caddy postern key list` shows those that there are", name))
 }
 
 // Rotate begins to replace a pair's key. lead, where it is not zero, goes before Lead;

@@ -1,15 +1,4 @@
-// Only adds: without it the search form works, and a picture that cannot be
-// loaded leaves an empty square.
-for (const img of document.querySelectorAll(".icon img")) {
-  const fallBack = () => {
-    const icon = img.parentElement;
-    icon.classList.remove("picture");
-    icon.textContent = icon.dataset.initials;
-  };
-  if (img.complete && img.naturalWidth === 0) fallBack();
-  else img.addEventListener("error", fallBack, { once: true });
-}
-
+// Only adds: without it the search form works.
 const search = document.getElementById("search");
 if (search && !search.value) {
   const empty = document.querySelector(".empty");
