@@ -16,7 +16,7 @@ import (
 )
 
 // balancer spreads connections over nodes as a load balancer without sticky sessions does: one for
-// each request, to a node by chance.
+// each request, to a node by chance; to another one where that is not there.
 type balancer struct {
 	mu    sync.Mutex
 	rand  *rand.Rand
@@ -40,12 +40,20 @@ func newBalancer(t *testing.T, f *fleet) *balancer {
 
 func (l *balancer) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	l.mu.Lock()
-	i := l.rand.IntN(len(l.nodes))
-	n := l.nodes[i]
-	l.sent[n]++
-	l.way = append(l.way, i)
-	l.mu.Unlock()
-	return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(n.address, n.port))
+	defer l.mu.Unlock()
+	var failed error
+	for _, i := range l.rand.Perm(len(l.nodes)) {
+		n := l.nodes[i]
+		conn, err := new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(n.address, n.port))
+		if err != nil {
+			failed = err
+			continue
+		}
+		l.sent[n]++
+		l.way = append(l.way, i)
+		return conn, nil
+	}
+	return nil, failed
 }
 
 // person is a browser behind the balancer.
@@ -68,13 +76,13 @@ func (p *person) through(n *fleetNode) *person {
 	return p
 }
 
-// L-16: nodes need no sticky sessions, and one may die at any moment. Requests go to either by chance;
-// then one is killed with -9, and the other serves the session, the open form, the code and the refresh
-// token that it made.
-func TestTwoNodes(t *testing.T) {
+// L-16: nodes need no sticky sessions, and one may die at any moment. Requests go to any of three by chance,
+// also while one of them is gone; then one is killed with -9, and another serves the session, the open
+// form, the code and the refresh token that it made.
+func TestThreeNodes(t *testing.T) {
 	database := newDatabase(t)
 	f := newFleet(t)
-	one, two := f.add(t, database, "", ""), f.add(t, database, "", "")
+	one, two, three := f.add(t, database, "", ""), f.add(t, database, "", ""), f.add(t, database, "", "")
 	ran(t, "caddy")
 	ran(t, "postgresql")
 	c := newCrowd(t, one.postern, f.app())
@@ -120,10 +128,43 @@ func TestTwoNodes(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d and %d requests; within logins the node changed %d times", l.sent[one], l.sent[two], crossed)
-	if l.sent[one] < 20 || l.sent[two] < 20 || crossed < 5 {
-		t.Error("this was no test of two nodes")
+	t.Logf("%d, %d and %d requests; within logins the node changed %d times", l.sent[one], l.sent[two], l.sent[three], crossed)
+	if l.sent[one] < 15 || l.sent[two] < 15 || l.sent[three] < 15 || crossed < 8 {
+		t.Error("this was no test of three nodes")
 	}
+
+	// One is killed while people are about to log in, and others to trade codes, by whichever node.
+	var forms []*page
+	var codes []string
+	var came []*browser
+	for range 6 {
+		b := l.person(t)
+		forms, came = append(forms, b.open(f.app()+"/midway")), append(came, b)
+		inside := l.person(t)
+		inside.login(f.app()+"/", "alice")
+		code, err := c.code(follow(inside))
+		if err != nil {
+			t.Fatal(err)
+		}
+		codes = append(codes, code)
+	}
+	if err := three.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-three.done
+	before := l.sent[three]
+	for i, b := range came {
+		if page := b.submit(forms[i], "alice", password("alice")); page.body != "for alice" || page.url.Path != "/midway" {
+			t.Errorf("login %d, begun before a node was killed: %d at %s", i, page.status, page.url)
+		}
+		if err := exchange(b, codes[i]); err != nil {
+			t.Errorf("code %d, from before a node was killed: %v", i, err)
+		}
+	}
+	if l.sent[three] != before {
+		t.Error("control: the node is not dead")
+	}
+	three.begin(t)
 
 	// A code that one node has taken is spent on the other.
 	p := f.person(t)
@@ -139,8 +180,8 @@ func TestTwoNodes(t *testing.T) {
 		t.Errorf("a code that the other node took: %v", err)
 	}
 
-	// The form is one node's, its answer goes to the other.
-	for _, way := range [][2]*fleetNode{{one, two}, {two, one}} {
+	// The form is one node's, its answer goes to another.
+	for _, way := range [][2]*fleetNode{{one, two}, {two, three}, {three, one}} {
 		q := f.person(t)
 		form := q.through(way[0]).open(f.app() + "/x")
 		if page := q.through(way[1]).submit(form, "alice", password("alice")); page.body != "for alice" {
@@ -148,7 +189,7 @@ func TestTwoNodes(t *testing.T) {
 		}
 	}
 
-	for _, way := range [][2]*fleetNode{{two, one}, {one, two}} {
+	for _, way := range [][2]*fleetNode{{two, three}, {three, one}} {
 		dies, lives := way[0], way[1]
 		p := f.person(t)
 		if page := p.through(dies).login(f.app()+"/", "alice"); page.body != "for alice" {
@@ -204,12 +245,14 @@ func TestTwoNodes(t *testing.T) {
 	}
 }
 
-// L-16: who guesses passwords has no more attempts for there being two nodes. The control is
+// L-16: who guesses passwords has no more attempts for there being three nodes. The control is
 // somebody else, who waits for nothing.
 func TestLockoutAcrossNodes(t *testing.T) {
 	database := newDatabase(t)
 	f := newFleet(t)
-	one, two := f.add(t, database, "", ""), f.add(t, database, "", "")
+	one := f.add(t, database, "", "")
+	f.add(t, database, "", "")
+	f.add(t, database, "", "")
 	ran(t, "caddy")
 	ran(t, "postgresql")
 	one.addUser(t, "victim")
@@ -219,14 +262,14 @@ func TestLockoutAcrossNodes(t *testing.T) {
 		return p.submit(p.open(f.app()+"/"), user, secret)
 	}
 	for i := range 5 { // as many as are free
-		n := f.nodes[i%2]
+		n := f.nodes[i%3]
 		if page := try(n, "victim", "a guess"); page.status == http.StatusTooManyRequests || page.body == "for victim" {
 			t.Fatalf("guess %d: %d", i, page.status)
 		}
 	}
-	for _, n := range []*fleetNode{one, two} {
+	for _, n := range f.nodes {
 		if page := try(n, "victim", password("victim")); page.status != http.StatusTooManyRequests || page.header.Get("Retry-After") == "" {
-			t.Errorf("after five guesses, of which it saw two or three, %s answers %d", n.address, page.status)
+			t.Errorf("after five guesses, of which it saw one or two, %s answers %d", n.address, page.status)
 		}
 		if page := try(n, "bystander", password("bystander")); page.body != "for bystander" {
 			t.Errorf("control: %d %s", page.status, tail(page.body, 300))
