@@ -46,6 +46,9 @@ func applications() resource[core.Application] {
 		find: func(c *call, key string) (*core.Application, error) {
 			return c.Store.ApplicationBySlug(c.ctx(), c.t, key)
 		},
+		page: func(c *call, q Query) ([]core.Application, int, error) {
+			return c.Store.ListApplications(c.ctx(), c.t, q)
+		},
 		create: func(c *call, a *core.Application) error { return c.Store.CreateApplication(c.ctx(), c.t, a) },
 		update: func(c *call, key string, change func(*core.Application) error) (*core.Application, error) {
 			return c.Store.UpdateApplication(c.ctx(), c.t, key, change)
@@ -199,9 +202,14 @@ func listApplications(c *call) (reply, error) {
 		return reply{}, err
 	}
 	if !everyone {
-		if rows, err = openTo(c, rows, user, groups); err != nil {
+		open, err := openTo(c, rows, user, groups)
+		if err != nil {
 			return reply{}, err
 		}
+		rows = slices.DeleteFunc(rows, func(a core.Application) bool {
+			viewed := c.param("superuser_full_list") == "true" && c.views(&a)
+			return !viewed && !slices.ContainsFunc(open, func(b core.Application) bool { return b.ID == a.ID })
+		})
 	}
 	count := len(rows)
 	if !launchable {
@@ -242,6 +250,11 @@ func openTo(c *call, rows []core.Application, user *core.User, groups []core.Gro
 	return out, nil
 }
 
+// views reports whether the one who asks has the right to see an application, or all.
+func (c *call) views(a *core.Application) bool {
+	return c.rights.HasOn("authentik_core.view_application", string(a.ID))
+}
+
 // retrieveApplication shows an application to who may open it, and to
 // superusers; to others it is not there.
 func retrieveApplication(c *call) (reply, error) {
@@ -249,7 +262,7 @@ func retrieveApplication(c *call) (reply, error) {
 	if err != nil {
 		return reply{}, found(err, "Application")
 	}
-	if !c.may("authentik_core.view_application") {
+	if !c.views(a) {
 		d, err := c.Policy.Decide(c.ctx(), c.t, policy.Request{Application: a, User: c.user, Groups: c.groups})
 		if err != nil {
 			return reply{}, err
@@ -275,6 +288,9 @@ func setIconURL(c *call) (reply, error) {
 	s, url := applications(), ""
 	readIconURL(&url)(c.body)
 	if err := c.body.err(); err != nil {
+		return reply{}, err
+	}
+	if _, err := s.one(c); err != nil {
 		return reply{}, err
 	}
 	a, err := c.Store.UpdateApplication(c.ctx(), c.t, c.key, func(a *core.Application) error {

@@ -195,6 +195,18 @@ func (c *call) require(p core.Permission) error {
 	return nil
 }
 
+// requireOn is require for a permission on one object.
+func (c *call) requireOn(p core.Permission, object string) error {
+	if c.may(p) {
+		return c.require(p)
+	}
+	if !c.rights.HasOn(p, object) {
+		return errPermission
+	}
+	c.delegation.NeedsOn = append(c.delegation.NeedsOn, core.ObjectRight{Permission: p, Object: object})
+	return nil
+}
+
 // refuseAbove refuses what would let the one who asks act as a user with more rights.
 func (c *call) refuseAbove(u core.UserID) error {
 	if c.super || u == c.user.ID {

@@ -22,6 +22,9 @@ func listFlows(c *call) (reply, error) {
 		return reply{}, err
 	}
 	flows := slices.DeleteFunc(core.Flows(c.info.Tenant.UUID), func(f core.Flow) bool {
+		if c.single != "" && !c.rights.HasOn(c.single, f.ID) {
+			return true
+		}
 		for name, values := range q.Where {
 			if !slices.Contains(values, flowField(f, name)) {
 				return true
@@ -68,10 +71,15 @@ func flowField(f core.Flow, name string) string {
 
 func retrieveFlow(c *call) (reply, error) {
 	f, found := core.FlowBySlug(c.info.Tenant.UUID, c.key)
-	if !found {
+	if !found || !c.mayOn(f.ID) {
 		return reply{}, noSuch("Flow")
 	}
 	return ok(showFlow(f))
+}
+
+func hasFlow(c *call, pk string) (bool, error) {
+	_, found := core.FlowByID(c.info.Tenant.UUID, pk)
+	return found, nil
 }
 
 func showFlow(f core.Flow) object {

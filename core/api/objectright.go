@@ -13,11 +13,15 @@ import (
 type lookup func(c *call, pk string) (bool, error)
 
 // singly are the kinds on whose single objects rights are given, by app.model: those that
-// are served by what asks for each object, under a key that never becomes another's.
+// are served by what asks for each object, under a key that never becomes another's. A path that names
+// an application or a token by what can be renamed is held to the key by the store.
 func singly() map[string]lookup {
 	return map[string]lookup{
 		"authentik_core.user":                            users().has,
 		"authentik_core.group":                           groups().has,
+		"authentik_core.application":                     applications().has,
+		"authentik_core.token":                           tokens().has,
+		"authentik_flows.flow":                           hasFlow,
 		"authentik_core.applicationentitlement":          entitlements().has,
 		"authentik_providers_oauth2.oauth2provider":      clients().has,
 		"authentik_providers_oauth2.scopemapping":        scopeMappings().has,

@@ -116,7 +116,7 @@ func TestRightsOnSingleObjects(t *testing.T) {
 		"another kind":          {"permissions", map[string]any{"model": "authentik_core.group", "object_pk": "1", "permissions": []any{viewUser}}},
 		"not of single objects": {"permissions", map[string]any{"model": "authentik_core.user", "object_pk": itoa(onePK), "permissions": []any{"authentik_core.reset_user_password"}}},
 		"to add":                {"permissions", map[string]any{"model": "authentik_core.user", "object_pk": itoa(onePK), "permissions": []any{"authentik_core.add_user"}}},
-		"a kind without":        {"model", map[string]any{"model": "authentik_core.application", "object_pk": "x", "permissions": []any{"authentik_core.view_application"}}},
+		"a kind without":        {"model", map[string]any{"model": "authentik_core.propertymapping", "object_pk": "x", "permissions": []any{"authentik_core.view_propertymapping"}}},
 		"no model":              {"model", map[string]any{"object_pk": itoa(onePK), "permissions": []any{viewUser}}},
 	} {
 		if a := e.send(e.root, "POST", path+string(role.ID)+"/assign/", v.body); a.status != 400 || a.object(t)[v.field] == nil {
@@ -215,4 +215,132 @@ func TestObjectRightsShowNoMore(t *testing.T) {
 	if got := usernames(t, e.send(clerk, "GET", "core/users/", nil)); len(got) < 2 {
 		t.Errorf("control: %v", got)
 	}
+}
+
+// rights on one application, token and flow, whose paths name them by what can change.
+func TestRightsOnApplicationsTokensAndFlows(t *testing.T) {
+	e := open(t)
+	e.want(201, "POST", "core/groups/", map[string]any{"name": "nobody"})
+	closed := e.want(200, "GET", "core/groups/?name=nobody", nil)["results"].([]any)[0].(map[string]any)["pk"]
+	pks := map[string]string{}
+	for _, slug := range []string{"one", "two"} {
+		pk := e.want(201, "POST", "core/applications/", map[string]any{"name": slug, "slug": slug})["pk"].(string)
+		e.want(201, "POST", "policies/bindings/", map[string]any{"target": pk, "group": closed, "order": 0})
+		pks[slug] = pk
+	}
+	role := e.role("r", viewUser)
+	_, clerk := e.person("clerk", e.groupWith("clerks", role))
+	is := func(what string, status int, method, path string, body any) answer {
+		t.Helper()
+		a := e.send(clerk, method, path, body)
+		if a.status != status {
+			t.Errorf("%s: %s %s: %d %s, want %d", what, method, path, a.status, a.body, status)
+		}
+		return a
+	}
+	listed := func(path, member string) string {
+		t.Helper()
+		var out []string
+		for _, row := range is("list", 200, "GET", path, nil).object(t)["results"].([]any) {
+			out = append(out, row.(map[string]any)[member].(string))
+		}
+		return fmt.Sprint(out)
+	}
+	token := e.want(200, "GET", "core/tokens/of-plain/", nil)["pk"].(string)
+	flow := e.flows().authorization.(string)
+	is("before", 404, "GET", "core/applications/one/", nil)
+	is("before", 403, "PATCH", "core/applications/one/", map[string]any{"name": "x"})
+	is("before", 404, "GET", "core/tokens/of-plain/", nil)
+	is("before", 403, "GET", "flows/instances/", nil)
+
+	e.giveOn(role, "authentik_core.application", pks["one"], "authentik_core.view_application", "authentik_core.change_application")
+	is("the one", 200, "GET", "core/applications/one/", nil)
+	is("another", 404, "GET", "core/applications/two/", nil)
+	is("change the one", 200, "PATCH", "core/applications/one/", map[string]any{"meta_description": "new"})
+	is("its icon", 200, "POST", "core/applications/one/set_icon_url/", map[string]any{"url": "https://x.test/i.png"})
+	is("change another", 404, "PATCH", "core/applications/two/", map[string]any{"meta_description": "new"})
+	is("another's icon", 404, "POST", "core/applications/two/set_icon_url/", map[string]any{"url": "https://x.test/i.png"})
+	is("delete the one", 403, "DELETE", "core/applications/one/", nil)
+	if got := listed("core/applications/?superuser_full_list=true", "slug") + listed("core/applications/", "slug"); got != "[one][]" {
+		t.Errorf("listed: %s", got)
+	}
+
+	e.giveOn(role, "authentik_core.token", token, "authentik_core.view_token", "authentik_core.delete_token")
+	is("the one", 200, "GET", "core/tokens/of-plain/", nil)
+	is("another", 404, "GET", "core/tokens/of-root/", nil)
+	is("its key", 403, "GET", "core/tokens/of-plain/view_key/", nil)
+	is("change the one", 403, "PATCH", "core/tokens/of-plain/", map[string]any{"description": "x"})
+	if got := listed("core/tokens/?ordering=identifier", "identifier"); got != "[of-clerk of-plain]" {
+		t.Errorf("listed: %s", got)
+	}
+	is("delete another", 404, "DELETE", "core/tokens/of-root/", nil)
+	is("delete the one", 204, "DELETE", "core/tokens/of-plain/", nil)
+
+	e.giveOn(role, "authentik_flows.flow", flow, "authentik_flows.view_flow")
+	if got := listed("flows/instances/", "slug"); got != "["+core.FlowImplicitConsent+"]" {
+		t.Errorf("listed: %s", got)
+	}
+	is("the one", 200, "GET", "flows/instances/"+core.FlowImplicitConsent+"/", nil)
+	is("another", 404, "GET", "flows/instances/"+core.FlowProviderInvalidation+"/", nil)
+}
+
+// a right on one application is none on what has come to its slug when the write is done. The
+// control's store does not look.
+func TestSlugThatBecameAnothers(t *testing.T) {
+	for _, guarded := range []bool{true, false} {
+		for _, method := range []string{"PATCH", "DELETE"} {
+			e := open(t)
+			pk := e.want(201, "POST", "core/applications/", map[string]any{"name": "one", "slug": "one"})["pk"].(string)
+			other := e.want(201, "POST", "core/applications/", map[string]any{"name": "two", "slug": "two"})["pk"].(string)
+			role := e.role("r")
+			_, clerk := e.person("clerk", e.groupWith("clerks", role))
+			e.giveOn(role, "authentik_core.application", pk, "authentik_core.change_application", "authentik_core.delete_application")
+			e.api.Store = &renamed{e.api.Store, guarded, func() {
+				e.rename("one", "first")
+				e.rename("two", "one")
+			}}
+			var body any
+			if method == "PATCH" {
+				body = map[string]any{"meta_description": "mine"}
+			}
+			a := e.send(clerk, method, "core/applications/one/", body)
+			if guarded && a.status != 403 || !guarded && a.status >= 400 {
+				t.Errorf("guarded %t: %s: %d %s", guarded, method, a.status, a.body)
+			}
+			got, err := e.db.Application(t.Context(), e.tenant.ID, core.ApplicationID(other))
+			if guarded && (err != nil || got.Description != "") {
+				t.Errorf("%s: %v %v", method, got, err)
+			}
+		}
+	}
+}
+
+// rename gives an application another slug, behind the API.
+func (e *env) rename(old, slug string) {
+	e.Helper()
+	_, err := e.db.UpdateApplication(e.Context(), e.tenant.ID, old, func(a *core.Application) error { a.Slug = slug; return nil })
+	e.must(err)
+}
+
+// renamed is a store in which something happens just before an application is written.
+type renamed struct {
+	api.Store
+	guarded bool
+	before  func()
+}
+
+func (r *renamed) context(ctx context.Context) context.Context {
+	r.before()
+	if r.guarded {
+		return ctx
+	}
+	return blind(ctx)
+}
+
+func (r *renamed) UpdateApplication(ctx context.Context, t core.TenantID, slug string, change func(*core.Application) error) (*core.Application, error) {
+	return r.Store.UpdateApplication(r.context(ctx), t, slug, change)
+}
+
+func (r *renamed) DeleteApplication(ctx context.Context, t core.TenantID, slug string) error {
+	return r.Store.DeleteApplication(r.context(ctx), t, slug)
 }

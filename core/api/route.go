@@ -64,13 +64,13 @@ func (h *Handler) routes() []route {
 		{get, "root/config/", public, rootConfig, about("Settings that clients read first").gives(configShape())},
 		{get, "admin/version/", "authentik_rbac.view_system_info", version, about("The version of the server").gives(versionShape())},
 
-		{get, "flows/instances/", "authentik_flows.view_flow", listFlows, about("List flows").lists(flowShape(), flowListing())},
-		{get, "flows/instances/{slug}/", "authentik_flows.view_flow", retrieveFlow, about("Show a flow").gives(flowShape())},
+		{get, "flows/instances/", "authentik_flows.view_flow", listFlows, about("List flows").lists(flowShape(), flowListing()).ofObjects()},
+		{get, "flows/instances/{slug}/", "authentik_flows.view_flow", retrieveFlow, about("Show a flow").gives(flowShape()).ofObjects()},
 
 		{get, "core/applications/", loggedIn, listApplications, applications().listed().by(applicationParameters()...)},
 		{get, "core/applications/{slug}/", loggedIn, retrieveApplication, applications().shown()},
 		{get, "core/applications/{slug}/check_access/", loggedIn, checkAccess, about("Check whether a user may open an application, and why").by(forUser()).gives(policyTestShape())},
-		{post, "core/applications/{slug}/set_icon_url/", "authentik_core.change_application", setIconURL, about("Set an application's icon").takes("FilePathRequest", readIconURL(new(string))).gives(dictShape())},
+		{post, "core/applications/{slug}/set_icon_url/", "authentik_core.change_application", setIconURL, about("Set an application's icon").takes("FilePathRequest", readIconURL(new(string))).gives(dictShape()).ofObjects()},
 
 		{get, "providers/all/", "authentik_core.view_provider", listProviders, about("List providers of every kind").lists(providerShape(), providerListing())},
 		{get, "providers/all/{id}/", "authentik_core.view_provider", retrieveProvider, about("Show a provider of any kind").gives(providerShape())},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,9 +83,11 @@ func tokens() resource[tokenRow] {
 	}
 }
 
+const viewToken = core.Permission("authentik_core.view_token")
+
 // seesTokens reports whether the one who asks sees more than their own.
 func (c *call) seesTokens() bool {
-	return c.may("authentik_core.view_token") && c.may("authentik_core.view_user")
+	return c.may(viewToken) && c.may("authentik_core.view_user")
 }
 
 // findToken finds what is the user's own, and who has the right finds them all. What
@@ -97,10 +100,10 @@ func findToken(c *call, key string) (*tokenRow, error) {
 	if t.User == c.user.ID {
 		return &tokenRow{Token: *t}, nil
 	}
-	if !c.seesTokens() {
+	if !c.may("authentik_core.view_user") || !c.rights.HasOn(viewToken, t.ID) {
 		return nil, core.ErrNotFound
 	}
-	needs := core.Permission("authentik_core.view_token")
+	needs := viewToken
 	switch c.route.path() {
 	case "core/tokens/{}/view_key/":
 		needs = "authentik_core.view_token_key"
@@ -114,14 +117,34 @@ func findToken(c *call, key string) (*tokenRow, error) {
 			needs = "authentik_core.delete_token"
 		}
 	}
-	if err := c.require(needs); err != nil {
+	if err := c.requireOn(needs, t.ID); err != nil {
 		return nil, err
 	}
 	return &tokenRow{Token: *t}, nil
 }
 
 func pageTokens(c *call, q Query) ([]tokenRow, int, error) {
-	if !c.seesTokens() {
+	single := c.rights.On(viewToken)
+	switch {
+	case c.seesTokens():
+	case len(single) > 0 && c.may("authentik_core.view_user"):
+		own, err := every(Query{Where: map[string][]string{"user__username": {c.user.UserName}}}, func(q Query) ([]core.Token, int, error) {
+			return c.Store.ListTokens(c.ctx(), c.t, q)
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		for i := range own {
+			single = append(single, own[i].ID)
+		}
+		if q.Only != nil {
+			single = slices.DeleteFunc(single, func(id string) bool { return !slices.Contains(q.Only, id) })
+		}
+		q.Only = single
+	default:
+		if q.Where == nil {
+			q.Where = map[string][]string{}
+		}
 		if names := q.Where["user__username"]; names != nil && core.Fold(names[0]) != core.Fold(c.user.UserName) {
 			return nil, 0, nil
 		}

@@ -202,6 +202,9 @@ func (db *DB) UpdateApplication(ctx context.Context, t core.TenantID, slug strin
 			return err
 		}
 		id, created := a.ID, a.Created
+		if err := onlyOn(ctx, "application", string(id)); err != nil {
+			return err
+		}
 		if err := change(a); err != nil {
 			return unwrapped{err}
 		}
@@ -258,6 +261,6 @@ func (db *DB) DeleteApplication(ctx context.Context, t core.TenantID, slug strin
 			return err
 		}
 		x.changed("application", id, "delete")
-		return nil
+		return onlyOn(ctx, "application", id)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -190,6 +191,21 @@ func (x *tx) within(ctx context.Context, l *limits) error {
 	}
 	for _, c := range touched {
 		if now[c] {
+			return errBeyond
+		}
+	}
+	return nil
+}
+
+// onlyOn refuses a write that reached another object than those that the delegation's rights
+// are on: the name by which it was asked for may have become another's since.
+func onlyOn(ctx context.Context, model, id string) error {
+	d := core.DelegationOf(ctx)
+	if d == nil {
+		return nil
+	}
+	for _, o := range d.NeedsOn {
+		if strings.HasSuffix(o.Permission.Codename(), "_"+model) && o.Object != id {
 			return errBeyond
 		}
 	}

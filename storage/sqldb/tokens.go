@@ -182,6 +182,9 @@ func (db *DB) UpdateToken(ctx context.Context, t core.TenantID, identifier strin
 			return err
 		}
 		id, created := k.ID, k.Created
+		if err := onlyOn(ctx, "token", id); err != nil {
+			return err
+		}
 		if err := change(k); err != nil {
 			return unwrapped{err}
 		}
@@ -210,6 +213,6 @@ func (db *DB) DeleteToken(ctx context.Context, t core.TenantID, identifier strin
 			return err
 		}
 		x.changed("token", id, "delete")
-		return nil
+		return onlyOn(ctx, "token", id)
 	})
 }
