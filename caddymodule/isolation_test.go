@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // X-01: nothing that opens one tenant opens the other, though both have a user, a client, a secret and a
@@ -442,6 +444,21 @@ func TestLinksOfTenants(t *testing.T) {
 		p := w.get(&http.Client{Transport: w}, "http://"+host+"/application/o/shared/.well-known/openid-configuration")
 		if !strings.Contains(p.body, `"issuer": "http://`+host+`/application/o/shared/"`) || host == "a.test" && strings.Contains(p.body, "b.test") {
 			t.Errorf("%s: %s", host, p.body)
+		}
+	}
+}
+
+// The pages of a tenant, and its guards', have its name and not the other's; a tenant that nobody gave a name has the
+// product's.
+func TestPagesOfTenants(t *testing.T) {
+	w := newTwo(t, nil)
+	if _, err := w.app.core.shared.db.UpdateTenant(t.Context(), "t_a", func(t *core.Tenant) error { t.Name = "Acme & Söhne"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]string{"a.test": "Acme &amp; Söhne", "second.a.test": "Acme &amp; Söhne", "b.test": "Postern", "auth.test": "Postern", "app.b.test": "Postern", "app.a.test": "Acme &amp; Söhne"} {
+		p := w.get(w.browser(), "http://"+host+"/if/user/")
+		if named := strings.Contains(p.body, "Acme"); p.status != http.StatusOK || !strings.Contains(p.body, want) || named != strings.HasPrefix(want, "Acme") {
+			t.Errorf("%s: %d %s", host, p.status, p.body)
 		}
 	}
 }
