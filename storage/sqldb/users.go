@@ -33,7 +33,12 @@ func (c *conn) user(ctx context.Context, where string, arg any) (*core.User, err
 	if err != nil {
 		return nil, err
 	}
-	err = c.each(ctx, func(s scanner) error {
+	return u, c.belongs(ctx, u)
+}
+
+// belongs reads which groups a user is in, and which roles they have themselves.
+func (c *conn) belongs(ctx context.Context, u *core.User) error {
+	err := c.each(ctx, func(s scanner) error {
 		var g core.GroupID
 		if err := s.Scan(&g); err != nil {
 			return err
@@ -42,9 +47,9 @@ func (c *conn) user(ctx context.Context, where string, arg any) (*core.User, err
 		return nil
 	}, `SELECT group_id FROM memberships WHERE user_id = $1 ORDER BY group_id`, u.ID)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = c.each(ctx, func(s scanner) error {
+	return c.each(ctx, func(s scanner) error {
 		var r core.RoleID
 		if err := s.Scan(&r); err != nil {
 			return err
@@ -52,7 +57,6 @@ func (c *conn) user(ctx context.Context, where string, arg any) (*core.User, err
 		u.Roles = append(u.Roles, r)
 		return nil
 	}, `SELECT role_id FROM user_roles WHERE user_id = $1 ORDER BY role_id`, u.ID)
-	return u, err
 }
 
 // users reads a list of users, with the groups, and the count of all that match
@@ -134,11 +138,24 @@ func (db *DB) UserByLogin(ctx context.Context, t core.TenantID, login string) (*
 		// Many users have no address: it names none of them.
 		return nil, core.ErrNotFound
 	}
-	u, err := db.oneUser(ctx, t, `u.username_fold = $1`, name)
-	if !errors.Is(err, core.ErrNotFound) {
-		return u, err
+	var u *core.User
+	err := db.read(ctx, t, directory, "read user", func(q *conn) (err error) {
+		u, err = scanUser(q.row(ctx, `SELECT `+userColumns+` FROM users u
+			WHERE u.username_fold = $1 OR u.email_fold = $1 AND (SELECT count(*) FROM users o WHERE o.email_fold = u.email_fold) = 1
+			ORDER BY CASE WHEN u.username_fold = $1 THEN 0 ELSE 1 END LIMIT 1`, name))
+		if errors.Is(err, core.ErrNotFound) {
+			// As much is asked for nobody as for somebody: who waits for the answer could tell.
+			return errors.Join(err, q.belongs(ctx, &core.User{}))
+		}
+		if err != nil {
+			return err
+		}
+		return q.belongs(ctx, u)
+	})
+	if err != nil {
+		return nil, err
 	}
-	return db.oneUser(ctx, t, `u.email_fold = $1 AND (SELECT count(*) FROM users o WHERE o.email_fold = u.email_fold) = 1`, name)
+	return u, nil
 }
 
 // UserGroups lists the groups that a user is in, direct and inherited.
