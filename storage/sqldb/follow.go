@@ -170,8 +170,8 @@ func (db *DB) look(ctx context.Context, e *postgresEngine, c **pgx.Conn) error {
 	}
 	err := db.lookAtAll(ctx, e, *c)
 	if e.missing(err) { // another node deleted a tenant
-		if err = db.loadRegistry(ctx); err == nil {
-			db.follower.keep(db.registry.Load().byID)
+		if err = db.lookAway(ctx, e, *c); err == nil {
+			db.registryChanged(ctx)
 			err = db.lookAtAll(ctx, e, *c)
 		}
 	}
@@ -179,6 +179,29 @@ func (db *DB) look(ctx context.Context, e *postgresEngine, c **pgx.Conn) error {
 		return fmt.Errorf("read the outbox: %w", err)
 	}
 	return nil
+}
+
+// lookAway stops to look at tenants whose schemas are gone.
+func (db *DB) lookAway(ctx context.Context, e *postgresEngine, c *pgx.Conn) error {
+	tenants, _ := db.follower.known()
+	of := map[string]core.TenantID{}
+	for _, t := range tenants {
+		of[e.schemaOf(t)] = t
+	}
+	rows, err := c.Query(ctx, `SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname = ANY ($1)`, slices.Collect(maps.Keys(of)))
+	if err != nil {
+		return err
+	}
+	there, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, schema := range there {
+		delete(of, schema)
+	}
+	if err == nil {
+		for _, t := range of {
+			db.follower.forget(t)
+		}
+	}
+	return err
 }
 
 func (db *DB) lookAtAll(ctx context.Context, e *postgresEngine, c *pgx.Conn) error {
@@ -262,12 +285,11 @@ func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t cor
 		if newest.seq < from.seq || !same || len(changes) == 0 && newest.seq > from.seq {
 			db.log.WarnContext(ctx, "the outbox is not the one that was read before: all that is in memory of the tenant is read again", "tenant", t)
 			db.follower.moved(t, newest)
-			return db.heard(ctx, t, []core.Change{{Seq: newest.seq, Kind: core.ChangedAny, Op: "update"}})
+			db.heard(ctx, t, []core.Change{{Seq: newest.seq, Kind: core.ChangedAny, Op: "update"}})
+			return nil
 		}
 		db.follower.moved(t, last)
-		if err := db.heard(ctx, t, changes); err != nil {
-			return err
-		}
+		db.heard(ctx, t, changes)
 		if read < pollBatch {
 			return nil
 		}
@@ -277,15 +299,12 @@ func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t cor
 
 // heard tells what another node did. The registry is read before anybody asks for a
 // tenant that is no longer there, or is another one now.
-func (db *DB) heard(ctx context.Context, t core.TenantID, changes []core.Change) error {
+func (db *DB) heard(ctx context.Context, t core.TenantID, changes []core.Change) {
 	registry := func(c core.Change) bool { return c.Kind == "tenant" || c.Kind == core.ChangedAny }
 	if t == core.DefaultTenant && slices.ContainsFunc(changes, registry) {
-		if err := db.loadRegistry(ctx); err != nil {
-			return err
-		}
+		db.registryChanged(ctx)
 	}
 	db.notify(t, changes)
-	return nil
 }
 
 // moved notes how far a tenant was read, unless it was forgotten meanwhile.
@@ -302,13 +321,6 @@ func (f *follower) begin(t core.TenantID, p place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.places[t] = p
-}
-
-// keep forgets those that are not there.
-func (f *follower) keep(there map[core.TenantID]*core.Tenant) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	maps.DeleteFunc(f.places, func(t core.TenantID, _ place) bool { return there[t] == nil })
 }
 
 // forget stops to look at a tenant.

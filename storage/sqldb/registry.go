@@ -72,6 +72,19 @@ func (db *DB) refreshRegistry(ctx context.Context) {
 	})
 }
 
+// registryChanged reads the registry anew. Where that fails, as while all connections are
+// in use, which does not mean that the database is away, the next request tries again.
+func (db *DB) registryChanged(ctx context.Context) {
+	if err := db.loadRegistry(ctx); err != nil {
+		db.log.WarnContext(ctx, "the registry of tenants changed and could not be read", "error", err)
+		db.reload.Lock()
+		defer db.reload.Unlock()
+		r := *db.registry.Load()
+		r.read = time.Time{}
+		db.registry.Store(&r)
+	}
+}
+
 // Tenant finds a tenant by its ID. One that is not ready is core.ErrNotFound.
 func (db *DB) Tenant(ctx context.Context, id core.TenantID) (*core.Tenant, error) {
 	t, err := db.tenant(ctx, id)

@@ -222,7 +222,7 @@ func (s *postgresStaging) commit(ctx context.Context) error {
 	return nil
 }
 
-// swap renames the tenants' schemas. The schema public stays, as other things may
+// swap renames the tenants' schemas. That of the default tenant stays, as other things may
 // hang on it, and its tables change places.
 func (s *postgresStaging) swap(ctx context.Context, x pgx.Tx) error {
 	if _, err := x.Exec(ctx, `SET LOCAL lock_timeout = '30s'`); err != nil {
@@ -244,8 +244,13 @@ func (s *postgresStaging) swap(ctx context.Context, x pgx.Tx) error {
 			return err
 		}
 	}
-	if err := s.clearPublic(ctx, x); err != nil {
+	if err := s.clearDefault(ctx, x); err != nil {
 		return err
+	}
+	if s.e.schema != "public" {
+		if _, err := x.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+quote(s.e.schema)); err != nil {
+			return err
+		}
 	}
 	for i, t := range s.tenants {
 		from := stagingSchema + strconv.Itoa(i)
@@ -260,7 +265,7 @@ func (s *postgresStaging) swap(ctx context.Context, x pgx.Tx) error {
 			return err
 		}
 		for _, name := range names {
-			if _, err := x.Exec(ctx, `ALTER TABLE `+quote(from)+`.`+quote(name)+` SET SCHEMA public`); err != nil {
+			if _, err := x.Exec(ctx, `ALTER TABLE `+quote(from)+`.`+quote(name)+` SET SCHEMA `+quote(s.e.schema)); err != nil {
 				return err
 			}
 		}
@@ -271,10 +276,10 @@ func (s *postgresStaging) swap(ctx context.Context, x pgx.Tx) error {
 	return nil
 }
 
-// clearPublic drops all tables where ours are, also those of a newer version, which
+// clearDefault drops all tables where ours are, also those of a newer version, which
 // nobody here knows by name: the database is Postern's own.
-func (s *postgresStaging) clearPublic(ctx context.Context, x pgx.Tx) error {
-	names, err := tableNames(ctx, x, string(core.DefaultTenant))
+func (s *postgresStaging) clearDefault(ctx context.Context, x pgx.Tx) error {
+	names, err := tableNames(ctx, x, s.e.schema)
 	if err != nil {
 		return err
 	}
@@ -286,7 +291,7 @@ func (s *postgresStaging) clearPublic(ctx context.Context, x pgx.Tx) error {
 		return nil
 	}
 	for _, name := range names {
-		if _, err := x.Exec(ctx, `DROP TABLE public.`+quote(name)+` CASCADE`); err != nil {
+		if _, err := x.Exec(ctx, `DROP TABLE `+quote(s.e.schema)+`.`+quote(name)+` CASCADE`); err != nil {
 			return err
 		}
 	}

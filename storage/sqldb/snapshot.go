@@ -128,6 +128,7 @@ func (s *sqliteSnapshot) close() error {
 
 // postgresSnapshot sees all tenants at the same moment.
 type postgresSnapshot struct {
+	e    *postgresEngine
 	conn *sql.Conn
 	tx   *sql.Tx
 }
@@ -141,18 +142,19 @@ func (e *postgresEngine) snapshot(ctx context.Context) (snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	return &postgresSnapshot{conn: c, tx: x}, nil
+	return &postgresSnapshot{e: e, conn: c, tx: x}, nil
 }
 
 func (s *postgresSnapshot) tenant(ctx context.Context, t core.TenantID) ([]source, error) {
 	if !validTenant(t) {
 		return nil, core.ErrNotFound
 	}
-	tables, err := postgresTables(ctx, s.tx, string(t))
+	schema := s.e.schemaOf(t)
+	tables, err := postgresTables(ctx, s.tx, schema)
 	if err != nil {
 		return nil, err
 	}
-	return []source{{q: s.tx, prefix: quote(string(t)) + ".", order: ` COLLATE "C"`, tables: tables, parts: []part{directory, sessions}}}, nil
+	return []source{{q: s.tx, prefix: quote(schema) + ".", order: ` COLLATE "C"`, tables: tables, parts: []part{directory, sessions}}}, nil
 }
 
 func (s *postgresSnapshot) close() error {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/storage/backup"
 )
+
+// upgradeTold is how often a long upgrade says how far it is.
+const upgradeTold = 5 * time.Second
 
 // upgrade migrates all tenants where the default one's tables are older than this
 // version's. First it looks whether they are sound and makes a snapshot: without one
@@ -39,11 +43,17 @@ func (db *DB) upgrade(ctx context.Context) error {
 	}
 	db.opt.reached("snapshot")
 	db.log.WarnContext(ctx, what, "snapshot", path, "continued", again)
-	for _, t := range append(tenants, backup.Tenant{ID: core.DefaultTenant}) {
+	tenants = append(tenants, backup.Tenant{ID: core.DefaultTenant})
+	told := time.Now()
+	for i, t := range tenants {
 		if err := db.engine.update(ctx, t.ID); err != nil {
 			return fmt.Errorf("%s: tenant %s: %w; `caddy postern rollback` puts back what was there before", what, t.ID, err)
 		}
 		db.opt.reached("migrated " + string(t.ID))
+		if time.Since(told) > upgradeTold {
+			told = time.Now()
+			db.log.WarnContext(ctx, what, "tenants done", i+1, "of", len(tenants))
+		}
 	}
 	return endUnderWay(db.opt.Dir)
 }
