@@ -3,6 +3,7 @@ package expression
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"go.starlark.net/starlark"
@@ -78,6 +79,11 @@ func createRawToken(r *run, a *args) starlark.Value {
 func (r *run) wanted(a *args, provider, validity starlark.Value) TokenWanted {
 	if r.policy != nil {
 		fail("%s is not available: policies decide, and only property mappings make tokens", a.name)
+	}
+	// Who may write a mapping is decided by whether the name stands in it: a function that was
+	// handed to it, as the result of a policy, is none that it may call.
+	if !strings.Contains(r.source.src, a.name) {
+		fail("%s is not available: the mapping itself must name it", a.name)
 	}
 	want := TokenWanted{}
 	switch v := provider.(type) {

@@ -104,10 +104,29 @@ func TestPoliciesMakeNoTokens(t *testing.T) {
 		t.Errorf("a policy: %v", err)
 	}
 	check(t, e, env, []want{{"ak_call_policy('signs').raw_result", errors.New("only property mappings make tokens")}})
+	// What a policy hands over does not work where the mapping does not name it.
+	for name, src := range map[string]string{
+		"hands":   "return ak_create_jwt_raw",
+		"wraps":   "return lambda provider: ak_create_jwt_raw(provider)",
+		"defines": "def f(provider):\n    return ak_create_jwt_raw(provider)\nreturn f",
+		"lists":   "return {'f': [ak_create_jwt_raw]}",
+	} {
+		e.Policies = named{name: src}
+		call := "ak_call_policy('" + name + "').raw_result"
+		if name == "lists" {
+			call += "['f'][0]"
+		}
+		check(t, e, env, []want{{call + "('other')", errors.New("the mapping itself must name it")}})
+		check(t, e, env, []want{{"sorted(['other'], key=" + call + ")", errors.New("the mapping itself must name it")}})
+	}
 	if len(s.asked) > 0 {
 		t.Error("the signer was asked")
 	}
-	check(t, e, env, []want{{"ak_create_jwt(user, 'other', [])", "a.b.c"}}) // the control
+	e.Policies = named{"hands": "return ak_create_jwt_raw"}
+	check(t, e, env, []want{ // the controls
+		{"ak_create_jwt(user, 'other', [])", "a.b.c"},
+		{"[ak_call_policy('hands').raw_result('other'), 'ak_create_jwt_raw'][0]", "a.b.c"},
+	})
 }
 
 type named map[string]string

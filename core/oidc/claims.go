@@ -21,7 +21,8 @@ const maxClaims = 64 << 10
 // reserved are the claims that say who issued a token, for whom, until when and
 // in answer to what. No mapping may set them.
 func reserved(name string) bool {
-	switch name {
+	// However it is spelled: who reads a token may fold case, as Go does.
+	switch core.Fold(name) {
 	case "iss", "sub", "aud", "exp", "iat", "nbf", "auth_time", "nonce", "azp", "sid",
 		"jti", "uid", "scope", "client_id", "active", "at_hash", "c_hash", "s_hash", "events", claimEnds:
 		return true

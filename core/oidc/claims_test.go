@@ -52,7 +52,7 @@ func TestGoldenClaims(t *testing.T) {
 			w.addMapping("a", `return {"list": ["a"], "scalar": "a", "dict": {"a": 1}}`)
 		}},
 		{"reserved-claims-stay", "openid evil", func(w *world) {
-			w.addMapping("evil", `return {"iss": "x", "sub": "x", "aud": "x", "exp": 9, "iat": 9, "nbf": 9, "nonce": "x", "azp": "x", "sid": "x", "jti": "x", "uid": "x", "scope": "x", "at_hash": "x", "auth_time": 9, "active": False, "client_id": "x", "ok": True}`)
+			w.addMapping("evil", `return {"iss": "x", "sub": "x", "aud": "x", "exp": 9, "iat": 9, "nbf": 9, "nonce": "x", "azp": "x", "sid": "x", "jti": "x", "uid": "x", "scope": "x", "at_hash": "x", "auth_time": 9, "active": False, "client_id": "x", "postern_exp": 99999999999, "Postern_exp": 99999999999, "EXP": 9, "ſid": "", "ſcope": "x", "Azp": "x", "ok": True}`)
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

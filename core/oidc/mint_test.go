@@ -118,6 +118,8 @@ func TestMappingMakesNoToken(t *testing.T) {
 		"ak_create_jwt(user, 'other', [], 'minutes=11')":             "validity: it must be above zero, and at most the access token validity of the provider, 10m0s",
 		"ak_create_jwt(user, 'other', [], 'minutes=-1')":             "validity: it must be above zero",
 		"ak_create_jwt_raw('other', azp='other')":                    "azp: this claim is not for a mapping to set",
+		"ak_create_jwt_raw('other', Azp='other')":                    "Azp: this claim is not for a mapping to set",
+		"ak_create_jwt_raw('other', **{'ſid': ''})":                  "ſid: this claim",
 		"ak_create_jwt_raw('other', jti='x')":                        "jti: this claim",
 		"ak_create_jwt_raw('other', exp=99999999999)":                "exp: this claim",
 		"ak_create_jwt_raw('other', iss='https://x')":                "iss: this claim",

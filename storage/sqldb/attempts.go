@@ -74,13 +74,15 @@ func (db *DB) Fail(ctx context.Context, t core.TenantID, accept func([]int) bool
 // Settle takes one failure back from some counters, and forgets others.
 func (db *DB) Settle(ctx context.Context, t core.TenantID, refund, forget []string) error {
 	return db.write(ctx, t, sessions, "settle an attempt", func(x *tx) error {
-		for _, key := range refund {
-			if err := x.exec(ctx, `UPDATE attempts SET failures = failures - 1 WHERE name = $1 AND failures > 0`, attemptKey(key)); err != nil {
+		// In the order of Fail, which has those that many share last: two logins wait for
+		// each other in no circle.
+		for _, key := range forget {
+			if err := x.exec(ctx, `DELETE FROM attempts WHERE name = $1`, attemptKey(key)); err != nil {
 				return err
 			}
 		}
-		for _, key := range forget {
-			if err := x.exec(ctx, `DELETE FROM attempts WHERE name = $1`, attemptKey(key)); err != nil {
+		for _, key := range refund {
+			if err := x.exec(ctx, `UPDATE attempts SET failures = failures - 1 WHERE name = $1 AND failures > 0`, attemptKey(key)); err != nil {
 				return err
 			}
 		}
