@@ -66,7 +66,6 @@ type sites struct {
 	// The hosts whose guards all name the same tenant: see index.
 	tenants   map[string]core.TenantID // by the host
 	wildcards map[string]core.TenantID // by a pattern with "*"
-	named     []core.TenantID          // that guards name, each once
 }
 
 // guardSite is one place that a guard stands at.
@@ -84,9 +83,6 @@ func (s *sites) index() {
 			unclear[g.host] = true
 		}
 		found[g.host] = t
-		if t != "" && t != core.DefaultTenant && !slices.Contains(s.named, t) {
-			s.named = append(s.named, t)
-		}
 	}
 	s.tenants, s.wildcards = map[string]core.TenantID{}, map[string]core.TenantID{}
 	for host, t := range found {
@@ -116,6 +112,18 @@ func (s *sites) tenant(host string) (core.TenantID, bool) {
 		found = t
 	}
 	return found, found != ""
+}
+
+// naming are the tenants that guards name which a request to the host may meet.
+func (s *sites) naming(host string) []core.TenantID {
+	var out []core.TenantID
+	for _, g := range s.guards {
+		t := core.TenantID(g.guard.Tenant)
+		if t != "" && !slices.Contains(out, t) && (g.host == "" || g.host == host || hostMatches(g.host, host)) {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // tenantOrigin is where the portal of a tenant is that has the host: as the site that a request

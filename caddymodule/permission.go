@@ -20,7 +20,7 @@ func init() {
 // Permission lets on-demand TLS get certificates for hosts that are somebody's, and for no
 // others: those of the configuration's origin, of its sites that hold `postern` or
 // `postern_auth` by name, of tenants' domains and of registered applications (`external_host`),
-// of which a tenant's count below its domains. A name that nobody has, one that is no
+// of which a tenant's count below its domains, and where a guard names the tenant for that host. A name that nobody has, one that is no
 // host name and an address are refused, from memory, so that nobody can make this
 // server ask for certificates by connecting to it.
 type Permission struct {

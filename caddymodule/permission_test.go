@@ -21,12 +21,14 @@ func TestCertificateAllowed(t *testing.T) {
 			{site{"https", "*.wild.test", "443"}, new(Guard)},
 			{site{"https", "", "443"}, &Guard{Tenant: "t_beta"}},
 			{site{"https", "x.test", "443"}, &Guard{Tenant: "t_gone"}},
+			{site{"https", "*.delta.example", "443"}, &Guard{Tenant: "t_delta"}},
 		}
 		a.sites.index()
 	})
 	s, p := a.core, &Permission{app: a}
 	addTenant(t, s, "t_acme", "acme.test")
 	addTenant(t, s, "t_beta", "beta.test")
+	addTenant(t, s, "t_delta", "delta.test")
 	addProxy(t, s, core.DefaultTenant, "own", "https://own.test:8443/x")
 	domain := addProxy(t, s, core.DefaultTenant, "domain", "https://login.domain.test")
 	if _, err := s.shared.db.UpdateProxyProvider(t.Context(), core.DefaultTenant, domain.ID, func(p *core.ProxyProvider) error {
@@ -38,7 +40,9 @@ func TestCertificateAllowed(t *testing.T) {
 	addProxy(t, s, "t_acme", "wiki", "https://wiki.acme.test")
 	addProxy(t, s, "t_acme", "thief", "https://victim.test")
 	addProxy(t, s, "t_beta", "guarded", "https://guarded.test")
-	for _, name := range []string{"auth.test", "AUTH.test", "portal.test", "app.test", "own.test", "login.domain.test", "acme.test", "www.acme.test", "beta.test", "wiki.acme.test", "guarded.test"} {
+	addProxy(t, s, "t_delta", "wiki", "https://wiki.delta.example")
+	addProxy(t, s, "t_delta", "greedy", "https://more-of.victim.test") // where no guard of its stands
+	for _, name := range []string{"auth.test", "AUTH.test", "portal.test", "app.test", "own.test", "login.domain.test", "acme.test", "www.acme.test", "beta.test", "wiki.acme.test", "guarded.test", "wiki.delta.example"} {
 		if err := p.CertificateAllowed(t.Context(), name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -51,7 +55,7 @@ func TestCertificateAllowed(t *testing.T) {
 		return list(ctx, id)
 	}
 	refused := []string{
-		"", ".", "*", "*.acme.test", "stranger.test", "a.wild.test", "x.domain.test", "domain.test", "victim.test", "other.acme.test", "a.wiki.acme.test", "test",
+		"", ".", "*", "*.acme.test", "stranger.test", "a.wild.test", "x.domain.test", "domain.test", "victim.test", "more-of.victim.test", "other.delta.example", "other.acme.test", "a.wiki.acme.test", "test",
 		"127.0.0.1", "::1", "[::1]", "acme.test:443", "acme.test.", "acme..test", "acme.test/x", "acme.test\x00", "acme test", "äcme.test", strings.Repeat("a", 300), strings.Repeat("a.", 200) + "test",
 	}
 	for range 1000 {

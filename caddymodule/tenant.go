@@ -76,7 +76,7 @@ func (s *system) owned(ctx context.Context, host string) (bool, error) {
 	if _, err := s.shared.db.TenantByHost(ctx, host); !errors.Is(err, core.ErrNotFound) {
 		return err == nil, err
 	}
-	ids := append([]core.TenantID{core.DefaultTenant}, s.sites.named...)
+	ids := append(s.sites.naming(host), core.DefaultTenant)
 	switch t, err := s.above(ctx, host); {
 	case err == nil:
 		ids = append(ids, t.ID)

@@ -17,10 +17,10 @@ import (
 
 // AppPasswords knows the app passwords that people made for programs.
 type AppPasswords interface {
-	// AppPassword is whose name and app password these are: core.ErrDenied for what is not
-	// good. It counts failures as the login page does, and a wait above zero says
-	// that nothing was tried.
-	AppPassword(ctx context.Context, name, password string) (u core.UserID, wait time.Duration, err error)
+	// AppPassword is whose name and app password these are, and when it expires (zero: never):
+	// core.ErrDenied for what is not good. It counts failures as the login page does, and a
+	// wait above zero says that too many of them came before.
+	AppPassword(ctx context.Context, name, password string) (u core.UserID, expires time.Time, wait time.Duration, err error)
 }
 
 // AccessTokens knows the access tokens of the OpenID Provider.
@@ -92,7 +92,10 @@ func (o *Outpost) byHeader(ctx context.Context, s *tenantState, tg *target, c cr
 			if o.AppPasswords == nil {
 				return "", 0, fmt.Errorf("app passwords are not known: %w", core.ErrDenied)
 			}
-			user, wait, err := o.AppPasswords.AppPassword(ctx, name, password)
+			user, expires, wait, err := o.AppPasswords.AppPassword(ctx, name, password)
+			if !expires.IsZero() && expires.Before(until) {
+				until = expires
+			}
 			if err == nil && wait == 0 {
 				o.Cache.admitted.Set(c.key, admitted{user, generation, until})
 			}

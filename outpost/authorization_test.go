@@ -21,20 +21,21 @@ type keyring struct {
 	wait    time.Duration
 	asked   int
 	expires time.Time
+	ends    time.Time // of the app password; zero: never
 }
 
-func (k *keyring) AppPassword(_ context.Context, name, password string) (core.UserID, time.Duration, error) {
+func (k *keyring) AppPassword(_ context.Context, name, password string) (core.UserID, time.Time, time.Duration, error) {
 	k.asked++
 	if k.w.broken != nil {
-		return "", 0, k.w.broken
+		return "", time.Time{}, 0, k.w.broken
 	}
 	if k.wait > 0 {
-		return "", k.wait, nil
+		return "", time.Time{}, k.wait, nil
 	}
 	if k.revoked || core.Fold(strings.TrimSpace(name)) != "alice" || password != "app:password" {
-		return "", 0, core.ErrDenied
+		return "", time.Time{}, 0, core.ErrDenied
 	}
-	return "u1", 0, nil
+	return "u1", k.ends, 0, nil
 }
 
 func (k *keyring) UserOfProviders(_ context.Context, token string, of []core.ProviderID) (core.UserID, time.Time, error) {
@@ -179,6 +180,25 @@ func TestCredentialsAreForgotten(t *testing.T) {
 	k.revoked = true
 	w.now = w.now.Add(10 * time.Second)
 	w.isRefused(w.with("Bearer the.access.token"), "a token that is over")
+
+	w, k = programs(t)
+	k.ends = w.now.Add(10 * time.Second)
+	w.with(basic("alice", "app:password"))
+	k.revoked = true
+	w.now = w.now.Add(10 * time.Second)
+	w.isRefused(w.with(basic("alice", "app:password")), "an app password that is over")
+
+	// Who was taken out of a group may have lost what the token stood on.
+	w, k = programs(t)
+	w.with("Bearer the.access.token")
+	asked := k.asked
+	if w.with("Bearer the.access.token"); k.asked != asked {
+		t.Error("control: a header that was seen is looked at again")
+	}
+	w.out.Invalidate("public", core.Change{Kind: "membership", ID: "u1"})
+	if w.with("Bearer the.access.token"); k.asked != asked+1 {
+		t.Errorf("after a membership changed the token was looked at %d times", k.asked-asked)
+	}
 }
 
 // T-26: a websocket that began with a credential ends with it.

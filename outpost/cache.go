@@ -99,6 +99,7 @@ func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 	for _, ch := range changes {
 		switch ch.Kind {
 		case "user", "membership":
+			s.credentials.Add(1) // a token of another application may be good for who is in a group alone
 			s.changes.Add(1)
 			c.people.Invalidate(personKey{t, core.UserID(ch.ID)})
 		case "mapping":

@@ -43,19 +43,24 @@ func TestAppPassword(t *testing.T) {
 	h.token(alice, core.IntentAPI, "api-"+appKey)
 	h.token(alice, core.IntentAppPassword, "old-"+appKey, func(k *core.Token) { k.Expiring, k.Expires = true, h.now.now() })
 	for i, name := range []string{"alice", "ALICE ", "ａｌｉｃｅ", "alice@corp.test"} {
-		if got, wait, err := h.AppPassword(h.program(fmt.Sprintf("203.0.113.%d", i+1)), name, appKey); got != alice.ID || wait != 0 || err != nil {
+		if got, _, wait, err := h.AppPassword(h.program(fmt.Sprintf("203.0.113.%d", i+1)), name, appKey); got != alice.ID || wait != 0 || err != nil {
 			t.Errorf("%q: %q %v %v", name, got, wait, err)
 		}
+	}
+	end := h.now.now().Add(time.Hour)
+	h.token(alice, core.IntentAppPassword, "ends-"+appKey, func(k *core.Token) { k.Expiring, k.Expires = true, end })
+	if _, expires, _, err := h.AppPassword(h.program("203.0.113.9"), "alice", "ends-"+appKey); err != nil || !expires.Equal(end) {
+		t.Errorf("one that ends at %s: %s %v", end, expires, err)
 	}
 	for i, c := range []struct{ name, key string }{
 		{"bob", appKey}, {"alice", "correct horse"}, {"alice", "api-" + appKey}, {"alice", "old-" + appKey}, {"gone", "gone-" + appKey}, {"nobody", appKey}, {"", ""}, {"alice", ""},
 	} {
-		if got, _, err := h.AppPassword(h.program(fmt.Sprintf("198.51.100.%d", i+1)), c.name, c.key); got != "" || !errors.Is(err, core.ErrDenied) {
+		if got, _, _, err := h.AppPassword(h.program(fmt.Sprintf("198.51.100.%d", i+1)), c.name, c.key); got != "" || !errors.Is(err, core.ErrDenied) {
 			t.Errorf("%s with %q: %q %v", c.name, c.key, got, err)
 		}
 	}
 	h.down = http.ErrServerClosed
-	if got, _, err := h.AppPassword(h.program("192.0.2.9"), "alice", appKey); got != "" || err == nil || errors.Is(err, core.ErrDenied) {
+	if got, _, _, err := h.AppPassword(h.program("192.0.2.9"), "alice", appKey); got != "" || err == nil || errors.Is(err, core.ErrDenied) {
 		t.Errorf("a store that is down: %q %v", got, err)
 	}
 	_ = bob
@@ -73,7 +78,7 @@ func TestAppPasswordsCountWithTheForm(t *testing.T) {
 		group.Go(func() {
 			for j := range 8 {
 				ctx := h.program(fmt.Sprintf("203.0.%d.%d", i, j+1))
-				_, wait, err := h.AppPassword(ctx, name, "wrong")
+				_, _, wait, err := h.AppPassword(ctx, name, "wrong")
 				if wait == 0 {
 					checked.Add(1)
 				}
@@ -87,14 +92,25 @@ func TestAppPasswordsCountWithTheForm(t *testing.T) {
 	if n := checked.Load(); n == 0 || n > 20 {
 		t.Errorf("%d were checked", n)
 	}
-	// The form waits, and so does the right app password.
+	// The form waits, and so does a right app password that could have been guessed; one that
+	// could not is taken, by many programs at the same time.
+	const short = "chosen-by-alice"
+	h.token(alice, core.IntentAppPassword, short)
 	want(t, h.browser("a.test").from("198.51.100.1").login("alice", "correct horse"), http.StatusTooManyRequests)
-	if _, wait, err := h.AppPassword(h.program("198.51.100.2"), "alice", appKey); wait == 0 || wait > 5*time.Minute || err != nil {
+	if _, _, wait, err := h.AppPassword(h.program("198.51.100.2"), "alice", short); wait == 0 || wait > 5*time.Minute || err != nil {
 		t.Errorf("the right one: %v %v", wait, err)
 	}
+	for range 50 {
+		group.Go(func() {
+			if got, _, wait, err := h.AppPassword(h.program("203.0.0.1"), "alice", appKey); got != alice.ID || wait != 0 || err != nil {
+				t.Errorf("a key of %d bytes: %q %v %v", len(appKey), got, wait, err)
+			}
+		})
+	}
+	group.Wait()
 	// Who waits as told gets in, which does not clear the way for who guesses.
 	h.now.add(5 * time.Minute)
-	if _, wait, err := h.AppPassword(h.program("198.51.100.2"), "alice", appKey); wait != 0 || err != nil {
+	if _, _, wait, err := h.AppPassword(h.program("198.51.100.2"), "alice", short); wait != 0 || err != nil {
 		t.Errorf("after waiting: %v %v", wait, err)
 	}
 	if n, _ := tries(h, h.browser("a.test").from("198.51.100.3"), 5, always("alice")); n > 1 {
@@ -102,7 +118,7 @@ func TestAppPasswordsCountWithTheForm(t *testing.T) {
 	}
 	// The control: another account is not slowed down.
 	h.token(h.user(tenantA, "bob", ""), core.IntentAppPassword, "bob-"+appKey)
-	if _, wait, err := h.AppPassword(h.program("198.51.100.2"), "bob", "bob-"+appKey); wait != 0 || err != nil {
+	if _, _, wait, err := h.AppPassword(h.program("198.51.100.2"), "bob", "bob-"+appKey); wait != 0 || err != nil {
 		t.Errorf("control: %v %v", wait, err)
 	}
 }
@@ -136,7 +152,7 @@ func TestEverybodysFailures(t *testing.T) {
 	if res.Header.Get("Retry-After") != "2" {
 		t.Errorf("wait %s s", res.Header.Get("Retry-After"))
 	}
-	if _, wait, _ := h.AppPassword(h.program("198.51.100.3"), "alice", "x"); wait == 0 {
+	if _, _, wait, _ := h.AppPassword(h.program("198.51.100.3"), "alice", "x"); wait == 0 {
 		t.Error("by HTTP Basic it is tried")
 	}
 	owner.mustLogin("alice", "correct horse")

@@ -3,6 +3,7 @@ package redisdb
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -180,7 +181,8 @@ func (s *Sessions) SaveSession(ctx context.Context, t core.TenantID, key [32]byt
 // is known here all the same, and on other nodes as soon as they read the outbox.
 func (s *Sessions) DeleteSession(ctx context.Context, t core.TenantID, id core.SessionID) ([]core.SessionID, error) {
 	ids, err := s.Durable.DeleteSession(ctx, t, id)
-	s.forget(ctx, t, ids)
+	// Also where it had ended before: what told Redis then may not have reached it.
+	s.forget(ctx, t, append(slices.Clone(ids), id))
 	return ids, err
 }
 
