@@ -89,6 +89,34 @@ func TestMappingMakesToken(t *testing.T) {
 	}
 }
 
+// Userinfo, which a client may ask without end, makes no grant each time.
+func TestUserinfoMakesNoTokenEachTime(t *testing.T) {
+	w := newWorld(t)
+	w.another(nil)
+	w.addMapping("call", "return {'t': ak_create_jwt(user, 'other', ['openid'], 'minutes=2'), 'u': ak_create_jwt(user, 'other', ['openid', 'email'], 'minutes=2')}")
+	access := w.tokens("openid call").Access
+	ask := func(access string) (string, string) {
+		_, info := w.userinfo(access)
+		token, _ := info["t"].(string)
+		other, _ := info["u"].(string)
+		if status, _ := w.userinfo(token); status != 200 {
+			t.Errorf("the token is of no use: %d", status)
+		}
+		return token, other
+	}
+	first, other := ask(access)
+	if again, _ := ask(access); again != first || other == first {
+		t.Error("asked again, it makes another token, or one for two scopes")
+	}
+	if of, _ := ask(w.tokens("openid call").Access); of == first {
+		t.Error("the token of another authorization")
+	}
+	w.clock.Add(time.Minute)
+	if later, _ := ask(access); later == first {
+		t.Error("after half of its time it is the same")
+	}
+}
+
 // A token for somebody else than who logs in names no login of theirs.
 func TestMappingMakesTokenForAnother(t *testing.T) {
 	w := newWorld(t)

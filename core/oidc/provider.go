@@ -42,6 +42,7 @@ type Provider struct {
 	strangers quota
 	documents documents
 	failures  failures
+	minted    minted
 }
 
 // quota bounds how many events a minute anybody may cause who has not proved who

@@ -31,7 +31,7 @@ func (p *Provider) userinfo(w http.ResponseWriter, r *http.Request) {
 		p.refuseBearer(w, r, &Error{Code: codeInsufficientScope, Status: http.StatusForbidden, Description: "The access token has no scope openid."})
 		return
 	}
-	claims, err := p.mappedClaims(ctx, at.target, at.user, at.groups, at.scopes, mint{Provider: p, grant: at.grant, bound: at.claims["sid"] != nil})
+	claims, err := p.mappedClaims(ctx, at.target, at.user, at.groups, at.scopes, mint{Provider: p, grant: at.grant, bound: at.claims["sid"] != nil, again: true})
 	if err != nil {
 		p.refuseBearer(w, r, err)
 		return
