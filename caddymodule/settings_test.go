@@ -164,7 +164,6 @@ func TestResolveRefuses(t *testing.T) {
 		"tenants: api_key: evaluated":                                 {app: &App{Tenants: &Tenants{APIKey: "{env.POSTERN_TEST_NOT_SET}"}}},
 		"tenants: api_key stands for nothing: make":                   {app: &App{Tenants: &Tenants{APIKey: "env://X?"}}},
 		"tenants: api_key has 6 bytes and needs":                      {app: &App{Tenants: &Tenants{APIKey: "env://X"}}, env: environment("X", "hunter")},
-		"AUTHENTIK_TENANTS__API_KEY has 6 bytes and needs":            {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", "hunter # short")},
 		`outbound_private "10.0.0.1"`:                                 {app: &App{OutboundPrivate: []string{"10.0.0.1"}}},
 		"revocation_staleness":                                        {app: &App{RevocationStaleness: new(caddy.Duration(-time.Second))}},
 		"AUTHENTIK_STORAGE__MEDIA__BACKEND=s3":                        {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3")},

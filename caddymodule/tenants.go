@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
 )
 
 // Tenants turns the tenants API on and says who may use it. Its key makes and deletes
@@ -18,8 +19,8 @@ type Tenants struct {
 const (
 	tenantsEnabled  = "AUTHENTIK_TENANTS__ENABLED"
 	tenantsVariable = "AUTHENTIK_TENANTS__API_KEY"
-	// minTenantsKey is how short the key may be, in bytes: nobody guesses 16.
-	minTenantsKey = 16
+	// minTenantsKey is how short a key of ours may be, in bytes: nobody guesses 16.
+	minTenantsKey = api.UnguessableTenantsKey
 )
 
 // resolveTenants tells whether the tenants API is on, and its key (empty: nobody has one).
@@ -40,6 +41,9 @@ func (a *App) resolveTenants(env lookup) (on bool, key core.Secret, err error) {
 	}
 	if text == "" && value != "" {
 		return false, "", fmt.Errorf("%s stands for nothing: %s", name, aTenantsKey)
+	}
+	if name == tenantsVariable { // it was chosen for authentik, which takes any
+		return true, core.Secret(text), nil
 	}
 	return true, core.Secret(text), checkTenantsKey(name, text)
 }
@@ -62,8 +66,11 @@ func (a *App) tenantsKey() core.Secret {
 	return a.settings.tenantsKey
 }
 
-// warnTenants tells of a tenants API that is on and that nobody can use.
+// warnTenants tells of a tenants API that is on and that nobody can use, or too many could.
 func (a *App) warnTenants() {
+	if n := len(a.settings.tenantsKey); n > 0 && n < minTenantsKey {
+		a.log.Warn("the key of the tenants API can be guessed: it logs in to every tenant; " + aTenantsKey)
+	}
 	if a.settings.tenants && a.settings.tenantsKey == "" {
 		a.log.Warn("the tenants API is on for nobody: it has no key; set `api_key` in `tenants`, or " + tenantsVariable + ", or turn it off")
 	}

@@ -397,6 +397,29 @@ func TestWrongTenantsKeys(t *testing.T) {
 	}
 }
 
+// A key that can be guessed is taken no more than a wrong one while its address has to wait.
+func TestShortTenantsKey(t *testing.T) {
+	e := open(t)
+	e.api.TenantsKey = "fifteen bytes.."
+	for range 10 {
+		e.send("wrong", "GET", "tenants/tenants/", nil)
+	}
+	if a := e.send("fifteen bytes..", "GET", "tenants/tenants/", nil); a.status != 403 || !strings.Contains(string(a.body), "Try again in 6 seconds") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	e.now = e.now.Add(5 * time.Second)
+	if a := e.send("fifteen bytes..", "GET", "tenants/tenants/", nil); a.status != 200 {
+		t.Errorf("after waiting: %d %s", a.status, a.body)
+	}
+	e.api.TenantsKey += "." // the control
+	for range 12 {
+		e.send("wrong", "GET", "tenants/tenants/", nil)
+	}
+	if a := e.send("fifteen bytes...", "GET", "tenants/tenants/", nil); a.status != 200 {
+		t.Errorf("control: %d %s", a.status, a.body)
+	}
+}
+
 // The paths are in the document and on the pages for people, also where they are switched
 // off: there it says how they are switched on.
 func TestTenantsAreFound(t *testing.T) {
