@@ -163,7 +163,7 @@ func TestRefusedReloads(t *testing.T) {
 		{"guard's headers", guard("headers x-forwarded"), false, []string{`headers "x-forwarded"`, "authentik, remote or none", "Caddyfile:11"}, ""},
 		{"guard's path", guard("skip_path ^/(public"), false, []string{`skip_path "^/(public"`, "missing closing )", "Caddyfile:11"}, ""},
 		{"guard's group", guard(`allow_groups ""`), false, []string{"allow_groups: a group's name is empty", "Caddyfile:11"}, ""},
-		{"guard's tenant", guard("tenant t_other"), false, []string{`tenant "t_other"`, "tenant public", "Caddyfile:11"}, ""},
+		{"guard's tenant", guard("tenant T_other"), false, []string{`tenant "T_other" is not the name of one`, "such as t_acme", "Caddyfile:11"}, ""},
 		{"no end", good + "x.test {\n", false, []string{"Caddyfile:"}, ""},
 		// When modules are provisioned.
 		{"variable", option("secret {env.POSTERN_NO_SUCH_VARIABLE}"), false, []string{"secret: ", "POSTERN_NO_SUCH_VARIABLE", "is the variable set"}, ""},
