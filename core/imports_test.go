@@ -29,7 +29,8 @@ type rule struct {
 func rules() []rule {
 	sub := append([]string{"core"}, services...)
 	return []rule{
-		{"core/session", []string{"core"}, []string{"github.com/maypok86/otter/v2"}, "a service knows the nouns only"},
+		{"core/cache", []string{"core"}, []string{"github.com/maypok86/otter/v2"}, "memory knows the nouns only"},
+		{"core/session", []string{"core", "core/cache"}, nil, "a service knows the nouns only"},
 		{"core/keys", []string{"core"}, []string{"github.com/go-jose/go-jose/v4"}, "a service knows the nouns only"},
 		{"core/policy", []string{"core", "core/expression"}, nil, "policies are expressions over the nouns"},
 		{"core/expression", []string{"core"}, []string{"go.starlark.net"}, "Starlark is known here and nowhere else"},
@@ -38,9 +39,9 @@ func rules() []rule {
 		{"core/api/apitest", nil, []string{"github.com/getkin/kin-openapi"}, "tests hold the API to its document, as somebody else reads it"},
 		{"core/api", sub, nil, "the API knows the services, and no protocol"},
 		{"core", nil, []string{"golang.org/x/text"}, "the nouns stand on the standard library; x/text folds names as Unicode says"},
-		{"outpost", []string{"core/..."}, []string{"github.com/maypok86/otter/v2", "github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "the guard knows no storage and no Caddy"},
+		{"outpost", []string{"core/..."}, []string{"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "the guard knows no storage and no Caddy"},
 		{"storage/backup", []string{"core"}, []string{"golang.org/x/crypto/argon2"}, "a backup knows the nouns only; argon2 makes a passphrase a key"},
-		{"storage", []string{"core/...", "storage/..."}, []string{"modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "github.com/maypok86/otter/v2", "github.com/redis/go-redis/v9"}, "storage knows the nouns and its drivers"},
+		{"storage", []string{"core/...", "storage/..."}, []string{"modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "github.com/redis/go-redis/v9"}, "storage knows the nouns and its drivers"},
 		{"caddymodule", []string{"core/...", "outpost", "storage/...", "caddymodule/..."}, []string{"github.com/caddyserver/caddy/v2", "go.uber.org/zap", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "golang.org/x/term"}, "the only place that imports Caddy"},
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 )
 
 // AppPasswords knows the app passwords that people made for programs.
@@ -51,7 +52,7 @@ type admitted struct {
 // credential is what a program sends in place of a cookie.
 type credential struct {
 	scheme, value string
-	key           [32]byte // under which it is remembered
+	key           cache.Key // under which it is remembered
 }
 
 // credentialOf reads the Authorization header. More than one, or a scheme that is none of
@@ -70,14 +71,14 @@ func credentialOf(q Request, tg *target) (credential, bool) {
 	for _, part := range []string{string(q.Info.Tenant.ID), tg.clientID, scheme, value} {
 		fmt.Fprintf(sum, "%d:%s", len(part), part)
 	}
-	return credential{scheme, value, [32]byte(sum.Sum(nil))}, true
+	return credential{scheme, value, cache.Key{Tenant: q.Info.Tenant.ID, Hash: [32]byte(sum.Sum(nil))}}, true
 }
 
 // byHeader finds whom a credential stands for, from memory where it can. core.ErrDenied:
 // nobody.
 func (o *Outpost) byHeader(ctx context.Context, s *tenantState, tg *target, c credential) (core.UserID, time.Duration, error) {
 	now, generation := o.Now(), s.credentials.Load()
-	if a, ok := o.Cache.admitted.GetIfPresent(c.key); ok && a.generation == generation && now.Before(a.until) {
+	if a, ok := o.Cache.admitted.Get(c.key); ok && a.generation == generation && now.Before(a.until) {
 		return a.user, 0, nil
 	}
 	until := now.Add(admittedFor)

@@ -7,9 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 	"github.com/postern-sso/postern/core/policy"
 )
 
@@ -23,22 +22,21 @@ const (
 // It outlives a reload of the configuration. Entries leave it when the directory tells
 // of a change, and not by time.
 type Cache struct {
-	people   *otter.Cache[personKey, *person]
-	admitted *otter.Cache[[32]byte, admitted]
+	people   *cache.Cache[*person]
+	admitted *cache.Cache[admitted]
 	tenants  sync.Map // core.TenantID to *tenantState
 }
 
 // NewCache returns an empty one.
 func NewCache() *Cache {
 	return &Cache{
-		people:   otter.Must(&otter.Options[personKey, *person]{MaximumSize: maxPeople}),
-		admitted: otter.Must(&otter.Options[[32]byte, admitted]{MaximumSize: maxAdmitted}),
+		people:   cache.New[*person](maxPeople),
+		admitted: cache.New[admitted](maxAdmitted),
 	}
 }
 
-type personKey struct {
-	tenant core.TenantID
-	user   core.UserID
+func personKey(t core.TenantID, u core.UserID) cache.Key {
+	return cache.Key{Tenant: t, ID: string(u)}
 }
 
 // person is a user as of one shape of the tenant.
@@ -101,7 +99,7 @@ func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 		case "user", "membership":
 			s.credentials.Add(1) // a token of another application may be good for who is in a group alone
 			s.changes.Add(1)
-			c.people.Invalidate(personKey{t, core.UserID(ch.ID)})
+			c.people.Drop(personKey(t, core.UserID(ch.ID)))
 		case "mapping":
 			// Decides nothing here.
 		case "keypair", "token", "session", "grant":
@@ -117,9 +115,9 @@ func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 // person finds a user with all groups, from memory where it can. A user that does
 // not exist is core.ErrNotFound.
 func (o *Outpost) person(ctx context.Context, t core.TenantID, s *tenantState, id core.UserID) (*person, error) {
-	key := personKey{t, id}
+	key := personKey(t, id)
 	changes, shape := s.changes.Load(), s.shape.Load()
-	if p, ok := o.Cache.people.GetIfPresent(key); ok && p.shape == shape {
+	if p, ok := o.Cache.people.Get(key); ok && p.shape == shape {
 		return p, nil
 	}
 	user, err := o.Users.User(ctx, t, id)

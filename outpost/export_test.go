@@ -1,10 +1,8 @@
 package outpost
 
-import "github.com/maypok86/otter/v2"
+import "github.com/postern-sso/postern/core/cache"
 
 // NewWatchedCache is a cache that tells of each person who was in it and leaves it.
 func NewWatchedCache(left func()) *Cache {
-	return &Cache{people: otter.Must(&otter.Options[personKey, *person]{
-		MaximumSize: maxPeople, OnAtomicDeletion: func(otter.DeletionEvent[personKey, *person]) { left() },
-	})}
+	return &Cache{people: cache.Watched[*person](maxPeople, func(cache.Key) { left() })}
 }

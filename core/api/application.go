@@ -35,8 +35,8 @@ func applicationParameters() []parameter {
 	}
 }
 
-func applications() resource[core.Application] {
-	return resource[core.Application]{
+func applications() *resource[core.Application] {
+	return &resource[core.Application]{
 		model: "Application", app: "authentik_core", verbose: "Application", key: "slug",
 		members: []member{
 			always("pk", uuidShape()), always("provider_obj", providerShape().orNull()), always("backchannel_providers_obj", listShape(providerShape())),

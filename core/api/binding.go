@@ -17,8 +17,8 @@ type bindingRow struct {
 	user int64
 }
 
-func bindings() resource[bindingRow] {
-	return resource[bindingRow]{
+func bindings() *resource[bindingRow] {
+	return &resource[bindingRow]{
 		model: "PolicyBinding", app: "authentik_policies", verbose: "Policy Binding", key: "policy_binding_uuid",
 		members: []member{
 			always("pk", uuidShape()), always("user", integerShape().orNull()),

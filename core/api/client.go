@@ -12,8 +12,8 @@ import (
 	"github.com/postern-sso/postern/core/keys"
 )
 
-func clients() resource[core.Client] {
-	return resource[core.Client]{
+func clients() *resource[core.Client] {
+	return &resource[core.Client]{
 		model: "OAuth2Provider", app: "authentik_providers_oauth2", verbose: "OAuth2/OpenID Provider", key: "id",
 		members: append(providerShape().members, always("redirect_uris", listShape(redirectURIShape())),
 			secret("client_secret", textShape().known("Not in lists."))),

@@ -13,8 +13,8 @@ type domainRow struct {
 	tenant string // UUID
 }
 
-func domains() resource[domainRow] {
-	return resource[domainRow]{
+func domains() *resource[domainRow] {
+	return &resource[domainRow]{
 		model: "Domain", app: "authentik_tenants", verbose: "Domain", key: "id",
 		members: []member{always("id", integerShape())},
 		listing: listing{order: []string{"domain", "id", "is_primary", "tenant"}, preset: []string{"domain"}},

@@ -9,8 +9,8 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-func entitlements() resource[core.Entitlement] {
-	return resource[core.Entitlement]{
+func entitlements() *resource[core.Entitlement] {
+	return &resource[core.Entitlement]{
 		model: "ApplicationEntitlement", app: "authentik_core", verbose: "Application Entitlement", key: "pbm_uuid",
 		members: []member{always("pbm_uuid", uuidShape())},
 		listing: listing{

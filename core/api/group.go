@@ -16,8 +16,8 @@ type groupRow struct {
 	members []int64 // nil: not named
 }
 
-func groups() resource[groupRow] {
-	return resource[groupRow]{
+func groups() *resource[groupRow] {
+	return &resource[groupRow]{
 		model: "Group", app: "authentik_core", verbose: "Group", key: "group_uuid",
 		members: append(partialGroupShape().members,
 			always("users_obj", listShape(partialUserShape()).orNull()),

@@ -17,8 +17,8 @@ import (
 	"github.com/postern-sso/postern/core/keys"
 )
 
-func keyPairs() resource[core.KeyPair] {
-	return resource[core.KeyPair]{
+func keyPairs() *resource[core.KeyPair] {
+	return &resource[core.KeyPair]{
 		model: "CertificateKeyPair", app: "authentik_crypto", verbose: "Certificate-Key Pair", key: "kp_uuid",
 		members: []member{
 			always("pk", uuidShape()), always("managed", textShape().orNull()),

@@ -19,7 +19,7 @@ type mappingKind struct {
 	show           func(m *core.PropertyMapping, out object)
 }
 
-func scopeMappings() resource[core.PropertyMapping] {
+func scopeMappings() *resource[core.PropertyMapping] {
 	return mappings(mappingKind{
 		kind: core.MappingScope, model: "ScopeMapping", app: "authentik_providers_oauth2", verbose: "Scope Mapping",
 		component: "ak-property-mapping-provider-scope-form",
@@ -40,7 +40,7 @@ func scopeMappings() resource[core.PropertyMapping] {
 // notScopeChar: RFC 6749 §3.3, scope-token.
 func notScopeChar(c rune) bool { return c <= ' ' || c > '~' || c == '"' || c == '\\' }
 
-func samlMappings() resource[core.PropertyMapping] {
+func samlMappings() *resource[core.PropertyMapping] {
 	return mappings(mappingKind{
 		kind: core.MappingSAML, model: "SAMLPropertyMapping", app: "authentik_providers_saml", verbose: "SAML Provider Property Mapping",
 		component: "ak-property-mapping-provider-saml-form",
@@ -56,7 +56,7 @@ func samlMappings() resource[core.PropertyMapping] {
 	})
 }
 
-func scimMappings() resource[core.PropertyMapping] {
+func scimMappings() *resource[core.PropertyMapping] {
 	return mappings(mappingKind{
 		kind: core.MappingSCIM, model: "SCIMMapping", app: "authentik_providers_scim", verbose: "SCIM Provider Mapping",
 		component: "ak-property-mapping-provider-scim-form",
@@ -66,7 +66,7 @@ func scimMappings() resource[core.PropertyMapping] {
 	})
 }
 
-func mappings(k mappingKind) resource[core.PropertyMapping] {
+func mappings(k mappingKind) *resource[core.PropertyMapping] {
 	filters := map[string]filter{"managed": byTexts, "managed__isnull": byBool}
 	for _, name := range k.filters {
 		filters[name] = byText
@@ -78,7 +78,7 @@ func mappings(k mappingKind) resource[core.PropertyMapping] {
 		}
 		return c.Store.Mapping(c.ctx(), c.t, k.kind, core.MappingID(id))
 	}
-	return resource[core.PropertyMapping]{
+	return &resource[core.PropertyMapping]{
 		model: k.model, app: k.app, verbose: k.verbose, key: "pm_uuid",
 		members: append(append([]member{always("pk", uuidShape()), always("managed", textShape().orNull())}, kindMembers()...), k.members...),
 		listing: listing{filters: filters, order: k.order, preset: []string{"name"}},

@@ -18,8 +18,8 @@ type Evaluator interface {
 }
 
 // kindsOfMapping are the resources of the three kinds.
-func kindsOfMapping() map[core.MappingKind]resource[core.PropertyMapping] {
-	return map[core.MappingKind]resource[core.PropertyMapping]{
+func kindsOfMapping() map[core.MappingKind]*resource[core.PropertyMapping] {
+	return map[core.MappingKind]*resource[core.PropertyMapping]{
 		core.MappingScope: scopeMappings(), core.MappingSAML: samlMappings(), core.MappingSCIM: scimMappings(),
 	}
 }
@@ -88,14 +88,14 @@ func listMappings(c *call) (reply, error) {
 }
 
 // anyMapping finds a mapping of whatever kind.
-func anyMapping(c *call) (*core.PropertyMapping, resource[core.PropertyMapping], error) {
+func anyMapping(c *call) (*core.PropertyMapping, *resource[core.PropertyMapping], error) {
 	for _, s := range kindsOfMapping() {
 		m, err := s.find(c, c.key)
 		if !errors.Is(err, core.ErrNotFound) {
 			return m, s, err
 		}
 	}
-	return nil, resource[core.PropertyMapping]{}, noSuch("PropertyMapping")
+	return nil, nil, noSuch("PropertyMapping")
 }
 
 func retrieveMapping(c *call) (reply, error) {

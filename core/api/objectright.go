@@ -36,7 +36,7 @@ func singly() map[string]lookup {
 }
 
 // has looks for an object by its key.
-func (s resource[T]) has(c *call, pk string) (bool, error) {
+func (s *resource[T]) has(c *call, pk string) (bool, error) {
 	rows, _, err := s.page(c, Query{Only: []string{pk}, Limit: 1})
 	var field *core.FieldError
 	if errors.As(err, &field) {

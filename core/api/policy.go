@@ -40,8 +40,8 @@ func policyShape() shape {
 	return objectShape("Policy", append(members, always("bound_to", integerShape()))...)
 }
 
-func policies() resource[core.ExpressionPolicy] {
-	return resource[core.ExpressionPolicy]{
+func policies() *resource[core.ExpressionPolicy] {
+	return &resource[core.ExpressionPolicy]{
 		model: "ExpressionPolicy", app: "authentik_policies_expression", verbose: "Expression Policy", key: "policy_uuid",
 		members: append([]member{always("pk", uuidShape()), always("bound_to", integerShape())}, kindMembers()...),
 		listing: listing{

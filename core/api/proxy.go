@@ -12,8 +12,8 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-func proxyProviders() resource[core.ProxyProvider] {
-	return resource[core.ProxyProvider]{
+func proxyProviders() *resource[core.ProxyProvider] {
+	return &resource[core.ProxyProvider]{
 		model: "ProxyProvider", app: "authentik_providers_proxy", verbose: "Proxy Provider", key: "id",
 		members: append(providerShape().members, always("client_id", textShape()),
 			always("redirect_uris", listShape(redirectURIShape())), always("outpost_set", listShape(textShape()))),

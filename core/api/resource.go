@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
@@ -53,84 +51,30 @@ type resource[T any] struct {
 	label func(v *T) (pk, name string)
 }
 
-// routes are the six verbs under a path.
-func (s resource[T]) routes(path string, who access) []route {
-	return append(s.writeRoutes(path, who),
-		route{http.MethodGet, path, s.who(who, "view"), s.serveList, s.listed().ofObjects()},
-		route{http.MethodGet, path + "{" + s.key + "}/", s.who(who, "view"), s.serveOne, s.shown().ofObjects()})
+// described is what the document says of it, which needs no type and so is compiled once.
+func (s *resource[T]) described() described {
+	return described{
+		model: s.model, app: s.app, verbose: s.verbose, key: s.key, listing: s.listing,
+		members: s.members, hidden: s.hidden, params: s.params,
+		read: func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) },
+	}
 }
 
-// who may use a verb.
-func (s resource[T]) who(who access, verb string) access {
-	if who == byRight {
-		return permitted(verb, s.app, s.model)
-	}
-	return who
+func (s *resource[T]) shape() shape      { return s.described().shape() }
+func (s *resource[T]) listed() operation { return s.described().listed() }
+func (s *resource[T]) shown() operation  { return s.described().shown() }
+
+// routes are the six verbs under a path.
+func (s *resource[T]) routes(path string, who access) []route {
+	return append(s.writeRoutes(path, who), s.described().readRoutes(path, who, s.serveList, s.serveOne)...)
 }
 
 // writeRoutes are the four that change something.
-func (s resource[T]) writeRoutes(path string, who access) []route {
-	one, name := path+"{"+s.key+"}/", article(s.verbose)
-	read := func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) }
-	return []route{
-		{http.MethodPost, path, s.who(who, "add"), s.serveCreate, about("Create "+name).takes(s.model+"Request", read).makes(s.shape())},
-		{http.MethodPut, one, s.who(who, "change"), s.serveUpdate, about("Change "+name).takes(s.model+"Request", read).gives(s.shape()).ofObjects()},
-		{http.MethodPatch, one, s.who(who, "change"), s.serveUpdate, about("Change some fields of "+name).takes("Patched"+s.model+"Request", read).partly().gives(s.shape()).ofObjects()},
-		{http.MethodDelete, one, s.who(who, "delete"), s.serveDelete, about("Delete " + name).ofObjects()},
-	}
+func (s *resource[T]) writeRoutes(path string, who access) []route {
+	return s.described().writeRoutes(path, who, s.serveCreate, s.serveUpdate, s.serveDelete)
 }
 
-// listed and shown describe the two that show.
-func (s resource[T]) listed() operation {
-	return about("List "+plural(s.verbose)).by(s.params...).lists(s.shape(), s.listing)
-}
-
-func (s resource[T]) shown() operation {
-	return about("Show " + article(s.verbose)).by(s.params...).gives(s.shape())
-}
-
-// shape is the object in an answer: its own members, and what a body has.
-func (s resource[T]) shape() shape {
-	out := objectShape(s.model, slices.Clone(s.members)...)
-	body := bodyShape("", func(f *fields) { s.read(f, s.fresh(&call{user: &core.User{}})) })
-	named := func(name string) func(member) bool { return func(m member) bool { return m.name == name } }
-	for i := range out.members {
-		out.members[i].readOnly = !slices.ContainsFunc(body.members, named(out.members[i].name))
-	}
-	for _, m := range body.members {
-		if !slices.Contains(s.hidden, m.name) && !slices.ContainsFunc(s.members, named(m.name)) {
-			out.members = append(out.members, m.answered())
-		}
-	}
-	return out
-}
-
-// answered is a body's member as an answer has it: always there, and as long as it
-// is. What is no text and not set is null.
-func (m member) answered() member {
-	s := m.shape
-	s.max, s.filled, s.preset = 0, false, nil
-	s.nullable = s.nullable && (s.kind != "string" || s.format == "uuid" || s.format == "date-time")
-	return always(m.name, s)
-}
-
-// plural is a name for many.
-func plural(name string) string {
-	if stem, found := strings.CutSuffix(name, "cy"); found {
-		return stem + "cies"
-	}
-	return name + "s"
-}
-
-// article puts "a" or "an" before a name.
-func article(name string) string {
-	if strings.ContainsRune("AEIO", rune(name[0])) {
-		return "an " + name
-	}
-	return "a " + name
-}
-
-func (s resource[T]) serveList(c *call) (reply, error) {
+func (s *resource[T]) serveList(c *call) (reply, error) {
 	q, p, err := c.query()
 	if err != nil {
 		return reply{}, err
@@ -145,7 +89,7 @@ func (s resource[T]) serveList(c *call) (reply, error) {
 	return s.showPage(c, p, count, rows)
 }
 
-func (s resource[T]) showPage(c *call, p page, count int, rows []T) (reply, error) {
+func (s *resource[T]) showPage(c *call, p page, count int, rows []T) (reply, error) {
 	if s.gather != nil {
 		if err := s.gather(c, rows); err != nil {
 			return reply{}, err
@@ -164,7 +108,7 @@ func (s resource[T]) showPage(c *call, p page, count int, rows []T) (reply, erro
 
 // one finds the object that the path names. One on which the one who asks has not the
 // right is as if it were not there.
-func (s resource[T]) one(c *call) (*T, error) {
+func (s *resource[T]) one(c *call) (*T, error) {
 	v, err := s.find(c, c.key)
 	if err != nil {
 		return nil, found(err, s.model)
@@ -175,7 +119,7 @@ func (s resource[T]) one(c *call) (*T, error) {
 	return v, nil
 }
 
-func (s resource[T]) serveOne(c *call) (reply, error) {
+func (s *resource[T]) serveOne(c *call) (reply, error) {
 	v, err := s.one(c)
 	if err != nil {
 		return reply{}, err
@@ -183,7 +127,7 @@ func (s resource[T]) serveOne(c *call) (reply, error) {
 	return s.answer(c, v, ok)
 }
 
-func (s resource[T]) answer(c *call, v *T, with func(any) (reply, error)) (reply, error) {
+func (s *resource[T]) answer(c *call, v *T, with func(any) (reply, error)) (reply, error) {
 	if s.gather != nil {
 		if err := s.gather(c, []T{*v}); err != nil {
 			return reply{}, err
@@ -196,7 +140,7 @@ func (s resource[T]) answer(c *call, v *T, with func(any) (reply, error)) (reply
 	return with(body)
 }
 
-func (s resource[T]) serveCreate(c *call) (reply, error) {
+func (s *resource[T]) serveCreate(c *call) (reply, error) {
 	v := s.fresh(c)
 	if err := s.readAll(c, v, nil); err != nil {
 		return reply{}, err
@@ -215,7 +159,7 @@ func (s resource[T]) serveCreate(c *call) (reply, error) {
 
 // serveUpdate answers PUT and PATCH. Everything is checked on a copy first; the
 // store then applies the same fields to what it has by then.
-func (s resource[T]) serveUpdate(c *call) (reply, error) {
+func (s *resource[T]) serveUpdate(c *call) (reply, error) {
 	old, err := s.one(c)
 	if err != nil {
 		return reply{}, err
@@ -245,7 +189,7 @@ func (s resource[T]) serveUpdate(c *call) (reply, error) {
 }
 
 // readAll reads and checks; all that is wrong is told at once.
-func (s resource[T]) readAll(c *call, v, old *T) error {
+func (s *resource[T]) readAll(c *call, v, old *T) error {
 	s.read(c.body, v)
 	if s.check != nil {
 		if err := s.check(c, c.body, v, old); err != nil {
@@ -255,7 +199,7 @@ func (s resource[T]) readAll(c *call, v, old *T) error {
 	return c.body.err()
 }
 
-func (s resource[T]) serveDelete(c *call) (reply, error) {
+func (s *resource[T]) serveDelete(c *call) (reply, error) {
 	old, err := s.one(c)
 	if err != nil {
 		return reply{}, err
@@ -273,7 +217,7 @@ func (s resource[T]) serveDelete(c *call) (reply, error) {
 }
 
 // taken words a name that is taken as Django does.
-func (s resource[T]) taken(err error) error {
+func (s *resource[T]) taken(err error) error {
 	field := (*core.FieldError)(nil)
 	if !errors.As(err, &field) || !errors.Is(err, core.ErrExists) {
 		return err
@@ -282,7 +226,7 @@ func (s resource[T]) taken(err error) error {
 }
 
 // record writes to the audit log who did what to which object.
-func (s resource[T]) record(c *call, action string, v *T) {
+func (s *resource[T]) record(c *call, action string, v *T) {
 	pk, name := s.label(v)
 	c.record(action, s.app, s.model, pk, name)
 }

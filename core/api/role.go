@@ -11,8 +11,8 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-func roles() resource[core.Role] {
-	return resource[core.Role]{
+func roles() *resource[core.Role] {
+	return &resource[core.Role]{
 		model: "Role", app: "authentik_rbac", verbose: "Role", key: "uuid",
 		members: []member{always("pk", uuidShape())},
 		listing: listing{filters: map[string]filter{"name": byText}, order: []string{"name", "pk"}, preset: []string{"name"}},

@@ -46,7 +46,7 @@ type route struct {
 	method  string
 	pattern string // below Prefix, ends in a slash; "{name}" stands for one segment
 	access  access
-	serve   func(*call) (reply, error)
+	serve   handler
 	operation
 }
 

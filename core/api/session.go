@@ -9,8 +9,8 @@ import (
 )
 
 // sessions are people's logins. Everybody sees and ends their own; others' by right.
-func sessions() resource[core.Session] {
-	return resource[core.Session]{
+func sessions() *resource[core.Session] {
+	return &resource[core.Session]{
 		model: "AuthenticatedSession", app: "authentik_core", verbose: "Authenticated Session", key: "uuid",
 		members: []member{
 			always("uuid", uuidShape()), always("current", booleanShape()), always("user_agent", userAgentShape()),

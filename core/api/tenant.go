@@ -6,8 +6,8 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-func tenants() resource[core.Tenant] {
-	return resource[core.Tenant]{
+func tenants() *resource[core.Tenant] {
+	return &resource[core.Tenant]{
 		model: "Tenant", app: "authentik_tenants", verbose: "Tenant", key: "tenant_uuid",
 		members: []member{always("tenant_uuid", uuidShape())},
 		listing: listing{order: []string{"schema_name", "name", "ready"}, preset: []string{"schema_name"}},

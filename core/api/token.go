@@ -23,8 +23,8 @@ type tokenRow struct {
 	owner int64 // PK; 0: not named
 }
 
-func tokens() resource[tokenRow] {
-	return resource[tokenRow]{
+func tokens() *resource[tokenRow] {
+	return &resource[tokenRow]{
 		model: "Token", app: "authentik_core", verbose: "Token", key: "identifier",
 		members: []member{
 			always("pk", uuidShape()), always("managed", textShape().orNull()), always("user", integerShape()), always("user_obj", users().shape()),

@@ -15,8 +15,8 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-func users() resource[core.User] {
-	return resource[core.User]{
+func users() *resource[core.User] {
+	return &resource[core.User]{
 		model: "User", app: "authentik_core", verbose: "User", key: "id",
 		members: []member{
 			always("pk", integerShape()), always("uuid", uuidShape()), always("uid", textShape()),

@@ -4,17 +4,16 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 )
 
-// cache holds live sessions by tenant and ID, and beside them which ID a key
+// remembered holds live sessions by tenant and ID, and beside them which ID a key
 // belongs to. That never changes while a session lives, so only the first has to
 // forget: a key whose session is gone leads nowhere.
-type cache struct {
-	ids      *otter.Cache[keyRef, core.SessionID]
-	sessions *otter.Cache[idRef, *entry]
+type remembered struct {
+	ids      *cache.Cache[core.SessionID]
+	sessions *cache.Cache[*entry]
 
 	// mu orders what is added against what is dropped. A load that began before
 	// a drop may have read what the drop's delete removed; it carries an
@@ -23,14 +22,12 @@ type cache struct {
 	drops uint64
 }
 
-type keyRef struct {
-	tenant core.TenantID
-	hash   [32]byte
+func keyRef(t core.TenantID, hash [32]byte) cache.Key {
+	return cache.Key{Tenant: t, Hash: hash}
 }
 
-type idRef struct {
-	tenant core.TenantID
-	id     core.SessionID
+func idRef(t core.TenantID, id core.SessionID) cache.Key {
+	return cache.Key{Tenant: t, ID: string(id)}
 }
 
 // entry is one session; when it is seen, a copy with the new time replaces it.
@@ -38,44 +35,44 @@ type entry struct {
 	session atomic.Pointer[core.Session]
 }
 
-func newCache(size int) *cache {
-	return &cache{
-		ids:      otter.Must(&otter.Options[keyRef, core.SessionID]{MaximumSize: size}),
-		sessions: otter.Must(&otter.Options[idRef, *entry]{MaximumSize: size}),
+func newCache(size int) *remembered {
+	return &remembered{
+		ids:      cache.New[core.SessionID](size),
+		sessions: cache.New[*entry](size),
 	}
 }
 
 // generation is taken before the store is read or written, and given to add.
-func (c *cache) generation() uint64 {
+func (c *remembered) generation() uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.drops
 }
 
 // byKey returns nil where the cache does not know.
-func (c *cache) byKey(t core.TenantID, hash [32]byte) *entry {
-	id, ok := c.ids.GetIfPresent(keyRef{t, hash})
+func (c *remembered) byKey(t core.TenantID, hash [32]byte) *entry {
+	id, ok := c.ids.Get(keyRef(t, hash))
 	if !ok {
 		return nil
 	}
 	return c.byID(t, id)
 }
 
-func (c *cache) byID(t core.TenantID, id core.SessionID) *entry {
-	e, _ := c.sessions.GetIfPresent(idRef{t, id})
+func (c *remembered) byID(t core.TenantID, id core.SessionID) *entry {
+	e, _ := c.sessions.Get(idRef(t, id))
 	return e
 }
 
 // add keeps a session that was read or written after generation was taken, and returns
 // its entry: the one already there, if another load was first. Where something
 // was dropped meanwhile the entry is not kept.
-func (c *cache) add(generation uint64, t core.TenantID, hash [32]byte, s *core.Session) *entry {
+func (c *remembered) add(generation uint64, t core.TenantID, hash [32]byte, s *core.Session) *entry {
 	e := c.addByID(generation, t, s)
-	c.ids.Set(keyRef{t, hash}, s.ID)
+	c.ids.Set(keyRef(t, hash), s.ID)
 	return e
 }
 
-func (c *cache) addByID(generation uint64, t core.TenantID, s *core.Session) *entry {
+func (c *remembered) addByID(generation uint64, t core.TenantID, s *core.Session) *entry {
 	e := &entry{}
 	e.session.Store(s)
 	c.mu.RLock()
@@ -83,40 +80,39 @@ func (c *cache) addByID(generation uint64, t core.TenantID, s *core.Session) *en
 	if c.drops != generation {
 		return e
 	}
-	kept, _ := c.sessions.SetIfAbsent(idRef{t, s.ID}, e)
-	return kept
+	return c.sessions.Keep(idRef(t, s.ID), e)
 }
 
-func (c *cache) drop(t core.TenantID, ids []core.SessionID) {
+func (c *remembered) drop(t core.TenantID, ids []core.SessionID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drops++
 	for _, id := range ids {
-		c.sessions.Invalidate(idRef{t, id})
+		c.sessions.Drop(idRef(t, id))
 	}
 }
 
 // dropUser walks all that is cached: it is for what happens rarely.
-func (c *cache) dropUser(t core.TenantID, u core.UserID, keep core.SessionID) {
+func (c *remembered) dropUser(t core.TenantID, u core.UserID, keep core.SessionID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drops++
 	for ref, e := range c.sessions.All() {
 		s := e.session.Load()
-		if ref.tenant == t && s.User == u && (keep == "" || s.ID != keep && s.Parent != keep) {
-			c.sessions.Invalidate(ref)
+		if ref.Tenant == t && s.User == u && (keep == "" || s.ID != keep && s.Parent != keep) {
+			c.sessions.Drop(ref)
 		}
 	}
 }
 
 // dropAll walks all that is cached, too.
-func (c *cache) dropAll(t core.TenantID) {
+func (c *remembered) dropAll(t core.TenantID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drops++
 	for ref := range c.sessions.All() {
-		if ref.tenant == t {
-			c.sessions.Invalidate(ref)
+		if ref.Tenant == t {
+			c.sessions.Drop(ref)
 		}
 	}
 }

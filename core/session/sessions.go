@@ -48,7 +48,7 @@ type Sessions struct {
 	CacheSize int
 
 	once    sync.Once
-	cache   *cache
+	cache   *remembered
 	touches touches
 }
 

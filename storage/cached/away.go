@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 	"github.com/postern-sso/postern/core/oidc"
 )
 
@@ -13,8 +14,8 @@ func (d *Directory) fresh() bool { return d.Fresh == nil || d.Fresh() == nil }
 
 // whileAway asks, and answers from memory only while the directory cannot be asked: for
 // what is changed by other ways than those that Invalidate hears of at once.
-func whileAway[T any](d *Directory, k key, ask func() (T, error)) (T, error) {
-	g := d.generation(k.tenant)
+func whileAway[T any](d *Directory, k cache.Key, ask func() (T, error)) (T, error) {
+	g := d.generation(k.Tenant)
 	all, shape := g.all.Load(), g.shape.Load()
 	v, err := ask()
 	if err == nil {
@@ -22,7 +23,7 @@ func whileAway[T any](d *Directory, k key, ask func() (T, error)) (T, error) {
 		return v, nil
 	}
 	if errors.Is(err, core.ErrUnavailable) && d.fresh() {
-		if e, ok := d.objects.GetIfPresent(k); ok && e.shape == shape {
+		if e, ok := d.objects.Get(k); ok && e.shape == shape {
 			return e.value.(T), nil
 		}
 	}
@@ -31,12 +32,12 @@ func whileAway[T any](d *Directory, k key, ask func() (T, error)) (T, error) {
 
 // KeyPair finds by ID; from memory only while the directory is away.
 func (d *Directory) KeyPair(ctx context.Context, t core.TenantID, id core.KeyPairID) (*core.KeyPair, error) {
-	return one(whileAway(d, key{t, keyPair, string(id)}, func() (*core.KeyPair, error) { return d.DB.KeyPair(ctx, t, id) }))
+	return one(whileAway(d, key(t, keyPair, string(id)), func() (*core.KeyPair, error) { return d.DB.KeyPair(ctx, t, id) }))
 }
 
 // Grant finds by ID; from memory only while the directory is away.
 func (d *Directory) Grant(ctx context.Context, t core.TenantID, id oidc.GrantID) (*oidc.Grant, error) {
-	g, err := one(whileAway(d, key{t, grant, string(id)}, func() (*oidc.Grant, error) { return d.DB.Grant(ctx, t, id) }))
+	g, err := one(whileAway(d, key(t, grant, string(id)), func() (*oidc.Grant, error) { return d.DB.Grant(ctx, t, id) }))
 	if err == nil && !d.Now().Before(g.Expires) {
 		return nil, fmt.Errorf("the grant has expired: %w", core.ErrNotFound)
 	}

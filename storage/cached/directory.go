@@ -8,9 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
@@ -33,8 +32,8 @@ type Directory struct {
 	// before the first use.
 	Fresh func() error
 
-	people  *otter.Cache[key, *person]
-	objects *otter.Cache[key, entry]
+	people  *cache.Cache[*person]
+	objects *cache.Cache[entry]
 	tenants sync.Map // core.TenantID to *generation
 }
 
@@ -42,16 +41,14 @@ type Directory struct {
 func New(db *sqldb.DB) *Directory {
 	return &Directory{
 		DB:      db,
-		people:  otter.Must(&otter.Options[key, *person]{MaximumSize: maxPeople}),
-		objects: otter.Must(&otter.Options[key, entry]{MaximumSize: maxObjects}),
+		people:  cache.New[*person](maxPeople),
+		objects: cache.New[entry](maxObjects),
 	}
 }
 
 // key names one answer: the tenant, which question, and about what.
-type key struct {
-	tenant core.TenantID
-	ask    question
-	about  string
+func key(t core.TenantID, ask question, about string) cache.Key {
+	return cache.Key{Tenant: t, Kind: int(ask), ID: about}
 }
 
 type question int
@@ -122,14 +119,14 @@ func (d *Directory) Invalidate(t core.TenantID, changes ...core.Change) {
 		switch c.Kind {
 		case "user", "membership":
 			g.all.Add(1)
-			d.people.Invalidate(key{t, user, c.ID})
+			d.people.Drop(key(t, user, c.ID))
 		case "keypair":
 			g.keys.Add(1)
 			g.all.Add(1)
-			d.objects.Invalidate(key{t, keyPair, c.ID})
+			d.objects.Drop(key(t, keyPair, c.ID))
 		case "grant":
 			g.all.Add(1)
-			d.objects.Invalidate(key{t, grant, c.ID})
+			d.objects.Drop(key(t, grant, c.ID))
 		case "session", "token":
 			// Nothing of these is here.
 		default:
@@ -146,9 +143,9 @@ func (d *Directory) InvalidateAll(t core.TenantID) {
 	defer g.mu.Unlock()
 	g.all.Add(1)
 	g.shape.Add(1)
-	for k := range d.people.Keys() {
-		if k.tenant == t {
-			d.people.Invalidate(k)
+	for k := range d.people.All() {
+		if k.Tenant == t {
+			d.people.Drop(k)
 		}
 	}
 }
@@ -161,10 +158,10 @@ func (d *Directory) Generation(t core.TenantID) uint64 {
 }
 
 // recall answers from memory, or asks and remembers.
-func recall[T any](d *Directory, k key, ask func() (T, error)) (T, error) {
-	g := d.generation(k.tenant)
+func recall[T any](d *Directory, k cache.Key, ask func() (T, error)) (T, error) {
+	g := d.generation(k.Tenant)
 	shape := g.shape.Load()
-	if e, ok := d.objects.GetIfPresent(k); ok && e.shape == shape && d.fresh() {
+	if e, ok := d.objects.Get(k); ok && e.shape == shape && d.fresh() {
 		return e.value.(T), nil
 	}
 	v, err := ask()
@@ -185,28 +182,28 @@ func one[T any](v *T, err error) (*T, error) {
 
 // Client finds by client_id.
 func (d *Directory) Client(ctx context.Context, t core.TenantID, clientID string) (*core.Client, error) {
-	return one(recall(d, key{t, client, clientID}, func() (*core.Client, error) { return d.DB.Client(ctx, t, clientID) }))
+	return one(recall(d, key(t, client, clientID), func() (*core.Client, error) { return d.DB.Client(ctx, t, clientID) }))
 }
 
 // Application finds by ID.
 func (d *Directory) Application(ctx context.Context, t core.TenantID, id core.ApplicationID) (*core.Application, error) {
-	return one(recall(d, key{t, application, string(id)}, func() (*core.Application, error) { return d.DB.Application(ctx, t, id) }))
+	return one(recall(d, key(t, application, string(id)), func() (*core.Application, error) { return d.DB.Application(ctx, t, id) }))
 }
 
 // ApplicationBySlug finds by slug.
 func (d *Directory) ApplicationBySlug(ctx context.Context, t core.TenantID, slug string) (*core.Application, error) {
-	return one(recall(d, key{t, applicationBySlug, slug}, func() (*core.Application, error) { return d.DB.ApplicationBySlug(ctx, t, slug) }))
+	return one(recall(d, key(t, applicationBySlug, slug), func() (*core.Application, error) { return d.DB.ApplicationBySlug(ctx, t, slug) }))
 }
 
 // ApplicationByProvider finds the application that a provider is assigned to.
 func (d *Directory) ApplicationByProvider(ctx context.Context, t core.TenantID, id core.ProviderID) (*core.Application, error) {
-	k := key{t, applicationByProvider, strconv.FormatInt(int64(id), 10)}
+	k := key(t, applicationByProvider, strconv.FormatInt(int64(id), 10))
 	return one(recall(d, k, func() (*core.Application, error) { return d.DB.ApplicationByProvider(ctx, t, id) }))
 }
 
 // Provider finds a provider of any kind. It is not copied: it is an interface.
 func (d *Directory) Provider(ctx context.Context, t core.TenantID, id core.ProviderID) (core.Provider, error) {
-	k := key{t, provider, strconv.FormatInt(int64(id), 10)}
+	k := key(t, provider, strconv.FormatInt(int64(id), 10))
 	return recall(d, k, func() (core.Provider, error) { return d.DB.Provider(ctx, t, id) })
 }
 
@@ -217,7 +214,7 @@ func (d *Directory) Mappings(ctx context.Context, t core.TenantID, ids []core.Ma
 		about.WriteString(string(id))
 		about.WriteByte(' ')
 	}
-	all, err := recall(d, key{t, mappings, about.String()}, func() ([]core.PropertyMapping, error) { return d.DB.Mappings(ctx, t, ids) })
+	all, err := recall(d, key(t, mappings, about.String()), func() ([]core.PropertyMapping, error) { return d.DB.Mappings(ctx, t, ids) })
 	return slices.Clone(all), err
 }
 
@@ -231,9 +228,9 @@ func (d *Directory) User(ctx context.Context, t core.TenantID, id core.UserID) (
 }
 
 func (d *Directory) person(ctx context.Context, t core.TenantID, id core.UserID) (*person, error) {
-	g, k := d.generation(t), key{t, user, string(id)}
+	g, k := d.generation(t), key(t, user, string(id))
 	all := g.all.Load()
-	if p, ok := d.people.GetIfPresent(k); ok && d.fresh() {
+	if p, ok := d.people.Get(k); ok && d.fresh() {
 		return p, nil
 	}
 	u, err := d.DB.User(ctx, t, id)
@@ -249,7 +246,7 @@ func (d *Directory) person(ctx context.Context, t core.TenantID, id core.UserID)
 func (d *Directory) UserGroups(ctx context.Context, t core.TenantID, id core.UserID) ([]core.Group, error) {
 	g := d.generation(t)
 	all, shape := g.all.Load(), g.shape.Load()
-	p, remembered := d.people.GetIfPresent(key{t, user, string(id)})
+	p, remembered := d.people.Get(key(t, user, string(id)))
 	if remembered && d.fresh() {
 		if in := p.groups.Load(); in != nil && in.shape == shape {
 			return slices.Clone(in.list), nil
