@@ -39,8 +39,8 @@ var errAway = errors.New("redis is away")
 // link is one configured Redis. It is asked only while it answers: the first call that fails
 // takes it out, and one goroutine asks it until it is back.
 type link struct {
-	url    string
-	client redis.UniversalClient
+	url string
+	client
 	log    *slog.Logger
 	away   atomic.Bool
 	probes []string      // the keys that the probe writes
@@ -76,11 +76,11 @@ func newLink(url string, wait time.Duration, log *slog.Logger) (*link, error) {
 		probes = clusterProbes
 		o := a.Cluster()
 		o.FailingTimeoutSeconds = 1
-		l.client = redis.NewClusterClient(o)
+		l.client = cluster(redis.NewClusterClient(o))
 	case a.MasterName != "":
-		l.client = redis.NewFailoverClient(a.Failover())
+		l.client = server(redis.NewFailoverClient(a.Failover()))
 	default:
-		l.client = redis.NewClient(a.Simple())
+		l.client = server(redis.NewClient(a.Simple()))
 	}
 	for range probes {
 		l.probes = append(l.probes, string(core.DefaultTenant)+":probe:{"+core.RandomAlphanumeric(16)+"}")
@@ -98,7 +98,7 @@ func (l *link) close() {
 	l.end()
 	<-l.ended
 	l.away.Store(true)
-	_ = l.client.Close() // nothing is written that could be lost
+	_ = l.disconnect() // nothing is written that could be lost
 }
 
 // do calls f, for callWait at most, unless Redis is away. A caller who gives up does not make it so.
@@ -169,7 +169,7 @@ func (l *link) ask(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.wait)
 	defer cancel()
-	_, err := l.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err := l.pipelined(ctx, func(p redis.Pipeliner) error {
 		for _, key := range l.probes {
 			p.Set(ctx, key, "1", time.Second)
 		}
@@ -181,8 +181,5 @@ func (l *link) ask(ctx context.Context) error {
 func (l *link) ping(ctx context.Context, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	if c, ok := l.client.(*redis.ClusterClient); ok {
-		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return c.Ping(ctx).Err() })
-	}
-	return l.client.Ping(ctx).Err()
+	return l.pingMasters(ctx)
 }

@@ -215,7 +215,9 @@ func (s *Sessions) forget(ctx context.Context, t core.TenantID, ids []core.Sessi
 func (v *view) byKey(ctx context.Context, key [32]byte) *core.Session {
 	var id string
 	err := v.do(ctx, func(ctx context.Context) (err error) {
-		id, err = v.client.Get(ctx, indexKey(v.tenant.ID, key)).Result()
+		cmd := redis.NewStringCmd(ctx, "get", indexKey(v.tenant.ID, key))
+		err = v.process(ctx, cmd)
+		id = cmd.Val()
 		return err
 	})
 	if err != nil {
@@ -236,7 +238,9 @@ func (v *view) read(ctx context.Context, id core.SessionID) *copied {
 	}
 	var fields []any
 	err := v.do(ctx, func(ctx context.Context) (err error) {
-		fields, err = v.client.HMGet(ctx, sessionKey(v.tenant.ID, id), "copy", "seen").Result()
+		cmd := redis.NewSliceCmd(ctx, "hmget", sessionKey(v.tenant.ID, id), "copy", "seen")
+		err = v.process(ctx, cmd)
+		fields = cmd.Val()
 		return err
 	})
 	if err != nil || len(fields) != 2 {
@@ -277,7 +281,7 @@ func (v *view) keep(ctx context.Context, asOf int64, key []byte, row *core.Sessi
 		return
 	}
 	_ = v.do(ctx, func(ctx context.Context) error {
-		_, err := v.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		_, err := v.pipelined(ctx, func(p redis.Pipeliner) error {
 			p.Eval(ctx, keepScript, []string{sessionKey(v.tenant.ID, row.ID)}, sealed, step(row.Idle).Microseconds(),
 				seenText(v.s.Master, v.tenant, row.ID, row.LastSeen), life.Milliseconds(), anew)
 			if key != nil {
@@ -295,7 +299,7 @@ func (v *view) remove(ctx context.Context, ids []core.SessionID) {
 	for len(ids) > 0 {
 		n := min(len(ids), batch)
 		err := v.do(ctx, func(ctx context.Context) error {
-			_, err := v.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			_, err := v.pipelined(ctx, func(p redis.Pipeliner) error {
 				for _, id := range ids[:n] {
 					p.Del(ctx, sessionKey(v.tenant.ID, id))
 				}

@@ -70,7 +70,7 @@ func (v *view) touch(ctx context.Context, seen map[core.SessionID]time.Time) map
 		n := min(len(ids), batch)
 		answers := make([]*redis.Cmd, n)
 		err := v.do(ctx, func(ctx context.Context) error {
-			_, err := v.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			_, err := v.pipelined(ctx, func(p redis.Pipeliner) error {
 				for i, id := range ids[:n] {
 					answers[i] = p.Eval(ctx, seenScript, []string{sessionKey(v.tenant.ID, id)}, seenText(v.s.Master, v.tenant, id, seen[id]))
 				}
