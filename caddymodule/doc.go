@@ -6,6 +6,7 @@
 //	http.handlers.postern        postern            provider.go   core/oidc, core/login, core/api
 //	http.handlers.postern_auth   postern_auth       outpost.go    outpost
 //	tls.permission.postern       permission postern permission.go storage's registry of tenants
+//	caddy.storage.postern        storage postern    storage.go    storage's files and locks
 //	admin.api.postern            (none)             admin.go      core/api, core/login
 //
 // What stays open over a reload (the directory, sessions in memory) is in pool.go;

@@ -38,6 +38,7 @@ const keyValidity = 365 * 24 * time.Hour
 // shared is one open directory and what is kept in memory of it.
 type shared struct {
 	db          *sqldb.DB
+	locks       *sqldb.Locks      // Caddy's
 	recent      *cached.Directory // db, from memory where it can
 	master      *keys.Master
 	clock       *core.Clock
@@ -122,6 +123,7 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 	if s.secret == "" && s.database != databaseSQLite {
 		log.WarnContext(ctx, "the master secret is a file of this node: set `secret` (or AUTHENTIK_SECRET_KEY) to what it holds, on this and on every other node of the database", "file", filepath.Join(s.data, secretFile))
 	}
+	sh.locks = sh.db.NewLocks()
 	sh.recent = cached.New(sh.db)
 	if n := sh.db.Rewrapped(); n > 0 {
 		log.InfoContext(ctx, "the master secret was changed: everything is sealed anew; the secret before is needed no more", "sealed", n)
@@ -253,7 +255,7 @@ func (sh *shared) Destruct() error {
 	sh.unfollow()
 	sh.sessions.Close()
 	sh.copies.Close()
-	if err := sh.db.Close(); err != nil {
+	if err := errors.Join(sh.locks.Close(context.Background()), sh.db.Close()); err != nil {
 		return errors.Join(errors.New("the directory was not closed well"), err)
 	}
 	return nil

@@ -51,6 +51,8 @@ type engine interface {
 	// joined reports whether both parts are in one database, so that one
 	// transaction may change both.
 	joined() bool
+	// clock is the database's own time in SQL, in microseconds since 1970.
+	clock() string
 	// forUpdate ends a SELECT whose rows must not change until the end of the
 	// transaction. SQLite has one writer and needs none.
 	forUpdate() string

@@ -29,7 +29,7 @@ func seedValues() map[string]string {
 		"group_parents.parent_id": "'groups.id-' || CAST(i / 10 * 10 + 1 AS TEXT)",
 		"action":                  "'action-' || CAST(i % 8 AS TEXT)", "sub_mode": "'hashed_user_id'", "issuer_mode": "'per_provider'", "client_type": "'confidential'",
 		"mode": "'forward_single'", "groups.superuser": "(i % 500 = 0)", "model_app": "'app'", "model_name": "'model'", "permission": "'permission-' || CAST(i % 90 AS TEXT)",
-		"refresh_tokens.used": "CASE i % 2 WHEN 0 THEN 0 ELSE " + ago + " END", "refresh_tokens.answer": "NULL",
+		"caddy_files.path": "'c/ca/' || CAST(i AS TEXT)", "refresh_tokens.used": "CASE i % 2 WHEN 0 THEN 0 ELSE " + ago + " END", "refresh_tokens.answer": "NULL",
 	}
 }
 

@@ -21,6 +21,29 @@ func (db *DB) ConsumeCodeNaively(ctx context.Context, t core.TenantID, hash [32]
 	})
 }
 
+// Abandon takes a lock as a process does that is killed then, which keeps it no longer.
+func (db *DB) Abandon(ctx context.Context, name string, lease time.Duration) (bool, error) {
+	return db.takeLease(ctx, name, "killed", lease)
+}
+
+// LockEnd is when a lock that nobody keeps is free, in microseconds.
+func (db *DB) LockEnd(ctx context.Context, name string) (end int64, err error) {
+	err = db.rawRead(ctx, core.DefaultTenant, sessions, "test", func(q *conn) error {
+		return q.row(ctx, `SELECT expires FROM caddy_locks WHERE name = $1`, name).Scan(&end)
+	})
+	return end, err
+}
+
+// StealLock gives a lock to somebody else, as if its lease had run out.
+func (db *DB) StealLock(ctx context.Context, name string) error {
+	return db.rawWrite(ctx, core.DefaultTenant, sessions, "test", func(x *tx) error {
+		return x.must(ctx, `UPDATE caddy_locks SET owner = 'thief' WHERE name = $1`, name)
+	})
+}
+
+// RenewEvery sets how often locks are kept.
+func (l *Locks) RenewEvery(d time.Duration) { l.renew = d }
+
 // Exec runs SQL in a tenant's directory, past everything.
 func (db *DB) Exec(ctx context.Context, t core.TenantID, query string, args ...any) error {
 	return db.rawWrite(ctx, t, directory, "test", func(x *tx) error { return x.exec(ctx, query, args...) })

@@ -52,6 +52,7 @@ func collect(t *testing.T, open storagetest.Open) *asked {
 		return db
 	})
 	walkLists(t, db)
+	walkFiles(t, db)
 	if len(a.args) < 400 {
 		t.Fatalf("heard %d statements only", len(a.args))
 	}
@@ -124,6 +125,25 @@ func always(path string) url.Values {
 		return url.Values{"model": {"authentik_core.user"}}
 	}
 	return url.Values{}
+}
+
+// walkFiles does what Caddy does.
+func walkFiles(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	must(t, db.StoreFile(t.Context(), "a/b", nil))
+	for _, key := range []string{"a", "a/b"} {
+		_, err := db.FileInfo(t.Context(), key)
+		must(t, err)
+		_, err = db.ListFiles(t.Context(), key, true)
+		must(t, err)
+	}
+	_, err := db.LoadFile(t.Context(), "a/b")
+	must(t, err)
+	must(t, db.DeleteFiles(t.Context(), "a"))
+	locks := db.NewLocks()
+	must(t, locks.Lock(t.Context(), "a"))
+	must(t, locks.Renew(t.Context(), "a"))
+	must(t, locks.Unlock(t.Context(), "a"))
 }
 
 func walkLists(t *testing.T, db *sqldb.DB) {

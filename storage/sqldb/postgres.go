@@ -268,6 +268,10 @@ func (*postgresEngine) commits(core.TenantID, part) *commits { return nil }
 
 func (*postgresEngine) forUpdate() string { return " FOR NO KEY UPDATE" }
 
+func (*postgresEngine) clock() string {
+	return `(extract(epoch FROM clock_timestamp()) * 1000000)::bigint`
+}
+
 // The classes are those of PostgreSQL's manual, appendix A.
 func (*postgresEngine) busy(err error) bool {
 	switch sqlState(err) {

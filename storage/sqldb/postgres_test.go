@@ -68,4 +68,6 @@ func TestPostgresSessions(t *testing.T)   { storagetest.TestSessions(t, postgres
 func TestPostgresLogin(t *testing.T)      { storagetest.TestLogin(t, postgres(t)) }
 func TestPostgresContention(t *testing.T) { storagetest.TestContention(t, postgres(t)) }
 func TestPostgresRegistry(t *testing.T)   { storagetest.TestRegistry(t, postgres(t)) }
+func TestPostgresFiles(t *testing.T)      { storagetest.TestFiles(t, postgres(t)) }
+func TestPostgresLocks(t *testing.T)      { storagetest.TestLocks(t, postgres(t), locksOf) }
 func TestPostgresTenants(t *testing.T)    { storagetest.TestTenants(t, postgres(t)) }

@@ -31,6 +31,7 @@ func sealedColumns() []sealedColumn {
 		{table: "key_pairs", id: "id", column: "private_key", seal: one(keyPurpose, func(id string) string { return keyPlace(core.KeyPairID(id)) })},
 		{table: "former_keys", id: "id", column: "private_key", seal: one(keyPurpose, formerPlace)},
 		{table: "oauth2_clients", id: "provider_id", column: "secret", seal: one(secretPurpose, func(id string) string { return "oauth2_clients/secret/" + id })},
+		{table: "caddy_files", id: "path", column: "value", seal: one(filePurpose, filePlace)},
 		{table: "tokens", id: "id", column: "key_sealed", seal: one(tokenPurpose, tokenPlace)},
 		{table: "refresh_tokens", id: "hash", column: "answer", brief: true, seal: func(id any) ([]string, string) {
 			hash, _ := id.([]byte)

@@ -170,6 +170,9 @@ func (db *DB) start(ctx context.Context) error {
 	if err := db.removeScrap(ctx); err != nil {
 		return err
 	}
+	if err := db.endLeases(ctx); err != nil {
+		return err
+	}
 	if rewrap {
 		if err := db.rewrap(ctx); err != nil {
 			return err

@@ -356,6 +356,8 @@ func (e *sqliteEngine) commits(t core.TenantID, p part) *commits {
 
 func (*sqliteEngine) forUpdate() string { return "" }
 
+func (*sqliteEngine) clock() string { return `CAST(unixepoch('subsec') * 1000000 AS INTEGER)` }
+
 func (*sqliteEngine) busy(err error) bool {
 	var se *sqlite.Error
 	if !errors.As(err, &se) {

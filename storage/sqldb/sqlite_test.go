@@ -46,5 +46,7 @@ func TestSQLiteSessions(t *testing.T)       { storagetest.TestSessions(t, openSQ
 func TestSQLiteLogin(t *testing.T)          { storagetest.TestLogin(t, openSQLite) }
 func TestSQLiteContention(t *testing.T)     { storagetest.TestContention(t, openSQLite) }
 func TestSQLiteRegistry(t *testing.T)       { storagetest.TestRegistry(t, openSQLite) }
+func TestSQLiteFiles(t *testing.T)          { storagetest.TestFiles(t, openSQLite) }
+func TestSQLiteLocks(t *testing.T)          { storagetest.TestLocks(t, openSQLite, locksOf) }
 func TestSQLiteTenants(t *testing.T)        { storagetest.TestTenants(t, openSQLite) }
 func TestSQLiteTenantsControl(t *testing.T) { storagetest.TestTenantsControl(t, openSQLite) }
