@@ -11,7 +11,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/certmagic"
-
 )
 
 func init() {
@@ -38,7 +37,7 @@ func (*Storage) CaddyModule() caddy.ModuleInfo {
 // Provision finds the app, which is there without being configured. It opens nothing: what asks
 // first does, which may be the internal CA before any app has started.
 func (s *Storage) Provision(ctx caddy.Context) (err error) {
-	if ctx.FileSystems() != ctx.FileSystems() { //nolint:staticcheck // without a configuration there is a new one each time
+	if ctx.FileSystems() != ctx.FileSystems() { // new each time: there is no configuration
 		return errors.New("this command reads nothing but the option `storage`, and where the data is stands in the option `postern`: to carry what Caddy keeps elsewhere use `caddy postern backup` and `restore`")
 	}
 	s.app, err = loadApp(ctx)
@@ -66,7 +65,9 @@ func (s *Storage) CertMagicStorage() (certmagic.Storage, error) { return s, nil 
 func (s *Storage) Cleanup() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed = true; s.shared == nil {
+	again := s.closed
+	s.closed = true
+	if again || s.shared == nil {
 		return nil
 	}
 	return release(s.app.settings.poolKey())

@@ -167,10 +167,10 @@ func filesAtOnce(b *bench) {
 	f := b.files()
 	b.ok(f.StoreFile(b.ctx, "one", bytes.Repeat([]byte{0}, 1000)))
 	var wg sync.WaitGroup
-	for i := range 8 {
+	for _, letter := range "abcdefgh" {
 		wg.Go(func() {
 			for range 5 {
-				if err := f.StoreFile(b.ctx, "one", bytes.Repeat([]byte{byte(i)}, 1000)); err != nil {
+				if err := f.StoreFile(b.ctx, "one", bytes.Repeat([]byte(string(letter)), 1000)); err != nil {
 					b.Error(err)
 				}
 				got, err := f.LoadFile(b.ctx, "one")
