@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -47,19 +48,26 @@ func (s *system) state(r *http.Request, guarded core.TenantID) (*core.RequestInf
 
 func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
 	ctx := r.Context()
-	info := &core.RequestInfo{Scheme: "http", URI: originalURI(r), Method: r.Method, UserAgent: r.UserAgent()}
+	info := &core.RequestInfo{Scheme: "http", Method: r.Method, UserAgent: r.UserAgent()}
 	if len(info.UserAgent) > 500 {
 		info.UserAgent = info.UserAgent[:500]
 	}
 	info.UserAgent = strings.ToValidUTF8(info.UserAgent, "")
-	if or, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok && or.Method != "" {
-		info.Method = or.Method // whatever was rewritten since
+	// Whatever was rewritten since.
+	if or, ok := ctx.Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
+		info.URI = originalURI(or.RequestURI, or.URL)
+		if or.Method != "" {
+			info.Method = or.Method
+		}
+	} else {
+		info.URI = originalURI(r.RequestURI, nil)
 	}
 	if r.TLS != nil {
 		info.Scheme = "https"
 	}
 	host := r.Host
-	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
+	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool)
 	if trusted {
 		switch proto := strings.ToLower(last(r.Header, "X-Forwarded-Proto")); proto {
 		case "http", "https":
@@ -74,7 +82,7 @@ func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.Request
 		return nil, &edgeError{http.StatusBadRequest, "The request's Host is not a host name."}
 	}
 	info.Host = joinDefault(info.Scheme, name, port)
-	if text, ok := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string); ok {
+	if text, ok := vars[caddyhttp.ClientIPVarKey].(string); ok {
 		text, _, _ = strings.Cut(text, "%") // an IPv6 zone names an interface of ours
 		if addr, err := netip.ParseAddr(text); err == nil {
 			info.ClientIP = addr.Unmap()
@@ -124,14 +132,10 @@ func (s *system) connected(r *http.Request, host string, t core.TenantID) error 
 }
 
 // originalURI is the path and query of the request line as it was sent, whatever
-// was rewritten since.
-func originalURI(r *http.Request) string {
-	uri := r.RequestURI
-	if or, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request); ok {
-		uri = or.RequestURI
-		if uri == "" && or.URL != nil {
-			uri = or.URL.RequestURI()
-		}
+// was rewritten since; uri is the request line's, and u what stands for it where there was none.
+func originalURI(uri string, u *url.URL) string {
+	if uri == "" && u != nil {
+		uri = u.RequestURI()
 	}
 	if strings.HasPrefix(uri, "/") {
 		return uri

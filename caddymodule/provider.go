@@ -91,12 +91,12 @@ func (a *App) handler(w http.ResponseWriter, r *http.Request, guarded core.Tenan
 		return nil
 	}
 	info, err := a.core.state(r, guarded)
-	var wrong *edgeError
-	if errors.As(err, &wrong) {
-		plainError(w, wrong.status, wrong.message)
-		return nil
-	}
 	if err != nil {
+		var wrong *edgeError
+		if errors.As(err, &wrong) {
+			plainError(w, wrong.status, wrong.message)
+			return nil
+		}
 		a.log.ErrorContext(r.Context(), "find the tenant", "error", err)
 		plainError(w, http.StatusServiceUnavailable, later)
 		return nil

@@ -186,11 +186,14 @@ func (rt *routes) find(info *core.RequestInfo) (*route, error) {
 		}
 		path = plain
 	}
-	name, _, _ := core.NormalizeHost(info.Host)
+	var name string
 	for i := range rt.all {
 		r := &rt.all[i]
 		switch {
 		case r.domain != "":
+			if name == "" {
+				name, _, _ = core.NormalizeHost(info.Host)
+			}
 			if (name == r.domain || strings.HasSuffix(name, "."+r.domain)) &&
 				(best == nil || best.domain != "" && len(r.domain) > len(best.domain)) {
 				best = r

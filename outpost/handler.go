@@ -52,7 +52,7 @@ func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next f
 		r = r.WithContext(ctx)
 	}
 	rw := &responseWriter{ResponseWriter: w}
-	defer rw.finish()
+	defer rw.clean()
 	next(rw, r, d.Identity)
 }
 

@@ -16,9 +16,15 @@ type responseWriter struct {
 	wrote bool
 }
 
+// clean takes them out of the headers, and at the end of the trailers, which a handler sets after its
+// body.
 func (w *responseWriter) clean() {
 	h := w.Header()
-	stripIdentity(h)
+	for name := range h {
+		if identityHeader(strings.TrimPrefix(name, http.TrailerPrefix)) {
+			delete(h, name)
+		}
+	}
 	set, ok := h["Set-Cookie"]
 	if !ok {
 		return
@@ -86,15 +92,3 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // Unwrap serves http.ResponseController.
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// finish cleans trailers, which a handler sets after its body, and the headers of
-// a response that it left empty.
-func (w *responseWriter) finish() {
-	w.clean()
-	h := w.Header()
-	for name := range h {
-		if trailer, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && identityHeader(trailer) {
-			delete(h, name)
-		}
-	}
-}

@@ -57,8 +57,9 @@ func (m *Sessions) Child(ctx context.Context, t core.TenantID, key string, app c
 	if parent := p.session.Load(); parent.User != s.User || parent.Parent != "" {
 		return nil, fmt.Errorf("session does not fit its parent: %w", core.ErrNotFound)
 	}
-	if _, err := m.use(ctx, t, p); err != nil {
+	now := m.now()
+	if _, err := m.use(ctx, t, p, now); err != nil {
 		return nil, err
 	}
-	return m.use(ctx, t, e)
+	return m.use(ctx, t, e, now)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -38,8 +39,7 @@ func (m *Sessions) byID(ctx context.Context, t core.TenantID, id core.SessionID)
 // its use here alone: one that has rested too long here is looked up again, as
 // another node may have seen it since. One that is over is ended for good, so that a
 // clock that jumps back does not revive it.
-func (m *Sessions) alive(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
-	now := m.now()
+func (m *Sessions) alive(ctx context.Context, t core.TenantID, e *entry, now time.Time) (*core.Session, error) {
 	s := e.session.Load()
 	if s.Alive(now) {
 		return s, nil
@@ -61,12 +61,11 @@ func (m *Sessions) alive(ctx context.Context, t core.TenantID, e *entry) (*core.
 }
 
 // use returns the session of e if it is alive, and notes that it was seen.
-func (m *Sessions) use(ctx context.Context, t core.TenantID, e *entry) (*core.Session, error) {
-	s, err := m.alive(ctx, t, e)
+func (m *Sessions) use(ctx context.Context, t core.TenantID, e *entry, now time.Time) (*core.Session, error) {
+	s, err := m.alive(ctx, t, e, now)
 	if err != nil {
 		return nil, err
 	}
-	now := m.now()
 	if now.Sub(s.LastSeen) < touchEvery {
 		return s, nil
 	}

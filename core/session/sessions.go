@@ -143,7 +143,7 @@ func (m *Sessions) Current(r *http.Request) (*core.Session, error) {
 	if s := e.session.Load(); s.Parent != "" || s.Application != "" {
 		return nil, fmt.Errorf("session is an application's: %w", core.ErrNotFound)
 	}
-	return m.use(ctx, info.Tenant.ID, e)
+	return m.use(ctx, info.Tenant.ID, e, m.now())
 }
 
 // SessionByID returns a live session, or core.ErrNotFound. It does not count as
@@ -154,7 +154,7 @@ func (m *Sessions) SessionByID(ctx context.Context, t core.TenantID, id core.Ses
 	if err != nil {
 		return nil, err
 	}
-	return m.alive(ctx, t, e)
+	return m.alive(ctx, t, e, m.now())
 }
 
 // End ends the login of the browser that sent r, with its children, and takes

@@ -99,10 +99,10 @@ func (db *DB) Tenant(ctx context.Context, id core.TenantID) (*core.Tenant, error
 // that was deleted is none for the requests that began with it, when another one has
 // its ID by now.
 func (db *DB) tenant(ctx context.Context, id core.TenantID) (*core.Tenant, error) {
-	if !validTenant(id) {
+	t, ok := db.registry.Load().byID[id] // who is there has an ID that is one
+	if !ok && !validTenant(id) {
 		return nil, core.ErrNotFound
 	}
-	t, ok := db.registry.Load().byID[id]
 	if !ok && db.registryOld() {
 		if err := db.loadRegistry(ctx); err != nil {
 			return nil, err
