@@ -101,6 +101,7 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 	if err != nil {
 		return nil, err
 	}
+	paceHeap()
 	sh := &shared{passwords: &login.Hasher{}, guards: outpost.NewCache(), log: new(relay), swept: make(chan struct{}), run: core.RandomAlphanumeric(8)}
 	sh.log.to(logger)
 	log := slog.New(sh.log)
@@ -236,7 +237,8 @@ func (sh *shared) fresh() error {
 
 // requestID names a request in the log and on error pages. It is not a secret.
 func (sh *shared) requestID() string {
-	return sh.run + "-" + strconv.FormatUint(sh.requests.Add(1), 36)
+	var room [32]byte
+	return string(strconv.AppendUint(append(append(room[:0], sh.run...), '-'), sh.requests.Add(1), 36))
 }
 
 // hashUser is the "uid" that expressions see.
