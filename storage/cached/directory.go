@@ -71,10 +71,10 @@ type person struct {
 	groups atomic.Pointer[inGroups]
 }
 
-// inGroups are the groups of one person, as of one shape of the tenant.
+// inGroups are the groups of one person, as of one shape of the tenant. People share them.
 type inGroups struct {
 	shape uint64
-	list  []core.Group
+	list  []*core.Group
 }
 
 // entry is an object as of one shape of the tenant.
@@ -90,6 +90,27 @@ type generation struct {
 	mu         sync.Mutex
 	all, shape atomic.Uint64
 	keys       atomic.Uint64 // changes of key pairs
+	// groups are those that somebody was found to be in, as of one shape; under mu.
+	groups   map[core.GroupID]*core.Group
+	groupsOf uint64
+}
+
+// shared gives the one copy of each group that everybody's memory refers to: a directory of many
+// people has few groups. It is called under mu, in the shape that the list is of.
+func (g *generation) shared(shape uint64, list []core.Group) []*core.Group {
+	if g.groups == nil || g.groupsOf != shape {
+		g.groups, g.groupsOf = map[core.GroupID]*core.Group{}, shape
+	}
+	out := make([]*core.Group, len(list))
+	for i := range list {
+		id := list[i].ID
+		if g.groups[id] == nil {
+			one := list[i]
+			g.groups[id] = &one
+		}
+		out[i] = g.groups[id]
+	}
+	return out
 }
 
 // unchanged calls remember if nothing changed since all was read.
@@ -143,6 +164,7 @@ func (d *Directory) InvalidateAll(t core.TenantID) {
 	defer g.mu.Unlock()
 	g.all.Add(1)
 	g.shape.Add(1)
+	g.groups = nil
 	for k := range d.people.All() {
 		if k.Tenant == t {
 			d.people.Drop(k)
@@ -249,12 +271,16 @@ func (d *Directory) UserGroups(ctx context.Context, t core.TenantID, id core.Use
 	p, remembered := d.people.Get(key(t, user, string(id)))
 	if remembered && d.fresh() {
 		if in := p.groups.Load(); in != nil && in.shape == shape {
-			return slices.Clone(in.list), nil
+			list := make([]core.Group, len(in.list))
+			for i, g := range in.list {
+				list[i] = *g
+			}
+			return list, nil
 		}
 	}
 	list, err := d.DB.UserGroups(ctx, t, id)
 	if err == nil && remembered {
-		g.unchanged(all, func() { p.groups.Store(&inGroups{shape, list}) })
+		g.unchanged(all, func() { p.groups.Store(&inGroups{shape, g.shared(shape, list)}) })
 	}
 	return slices.Clone(list), err
 }

@@ -41,7 +41,7 @@ func (db *DB) FindUsers(ctx context.Context, t core.TenantID, where map[string]a
 	}
 	slices.Sort(conds)
 	err = db.read(ctx, t, directory, "find users", func(q *conn) error {
-		out, _, err = q.users(ctx, `SELECT `+userColumns+`, 0 FROM users u WHERE `+strings.Join(conds, " AND ")+
+		out, err = q.users(ctx, `SELECT `+userColumns+` FROM users u WHERE `+strings.Join(conds, " AND ")+
 			` ORDER BY u.pk LIMIT `+b.add(min(limit, maxLimit)), b.args...)
 		return err
 	})

@@ -156,7 +156,7 @@ func (db *DB) ListGroups(ctx context.Context, t core.TenantID, q api.Query) (out
 // GroupMembers lists a group's direct members by PK, at most limit.
 func (db *DB) GroupMembers(ctx context.Context, t core.TenantID, id core.GroupID, limit int) (out []core.User, err error) {
 	err = db.read(ctx, t, directory, "read group's members", func(q *conn) error {
-		out, _, err = q.users(ctx, `SELECT `+userColumns+`, 0 FROM users u JOIN memberships m ON m.user_id = u.id
+		out, err = q.users(ctx, `SELECT `+userColumns+` FROM users u JOIN memberships m ON m.user_id = u.id
 			WHERE m.group_id = $1 ORDER BY u.pk LIMIT $2`, id, limit)
 		if err != nil || len(out) > 0 {
 			return err

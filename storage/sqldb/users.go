@@ -12,12 +12,12 @@ import (
 const userColumns = `u.id, u.pk, u.username, u.name, u.email, u.email_verified, u.active, u.type, u.path,
 	u.attributes, u.last_login, u.password_changed, u.created, u.updated`
 
-func scanUser(s scanner, more ...any) (*core.User, error) {
+func scanUser(s scanner) (*core.User, error) {
 	var u core.User
 	var attributes string
 	var login, password, created, updated int64
-	err := s.Scan(append([]any{&u.ID, &u.PK, &u.UserName, &u.DisplayName, &u.Email, &u.EmailVerified, &u.Active, &u.Type, &u.Path,
-		&attributes, &login, &password, &created, &updated}, more...)...)
+	err := s.Scan(&u.ID, &u.PK, &u.UserName, &u.DisplayName, &u.Email, &u.EmailVerified, &u.Active, &u.Type, &u.Path,
+		&attributes, &login, &password, &created, &updated)
 	if err != nil {
 		return nil, err
 	}
@@ -59,18 +59,17 @@ func (c *conn) belongs(ctx context.Context, u *core.User) error {
 	}, `SELECT role_id FROM user_roles WHERE user_id = $1 ORDER BY role_id`, u.ID)
 }
 
-// users reads a list of users, with the groups, and the count of all that match
-// where the query selects it.
-func (c *conn) users(ctx context.Context, query string, args ...any) (out []core.User, total int, err error) {
+// users reads a list of users, with the groups.
+func (c *conn) users(ctx context.Context, query string, args ...any) (out []core.User, err error) {
 	err = c.each(ctx, func(s scanner) error {
-		u, err := scanUser(s, &total)
+		u, err := scanUser(s)
 		if err == nil {
 			out = append(out, *u)
 		}
 		return err
 	}, query, args...)
 	if err != nil || len(out) == 0 {
-		return nil, total, err
+		return nil, err
 	}
 	at := make(map[core.UserID]*core.User, len(out))
 	b := new(builder)
@@ -90,7 +89,7 @@ func (c *conn) users(ctx context.Context, query string, args ...any) (out []core
 		return nil
 	}, `SELECT user_id, group_id FROM memberships WHERE user_id IN (`+list+`) ORDER BY user_id, group_id`, b.args...)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	err = c.each(ctx, func(s scanner) error {
 		var u core.UserID
@@ -101,7 +100,7 @@ func (c *conn) users(ctx context.Context, query string, args ...any) (out []core
 		at[u].Roles = append(at[u].Roles, r)
 		return nil
 	}, `SELECT user_id, role_id FROM user_roles WHERE user_id IN (`+list+`) ORDER BY user_id, role_id`, b.args...)
-	return out, total, err
+	return out, err
 }
 
 func (db *DB) oneUser(ctx context.Context, t core.TenantID, where string, arg any) (u *core.User, err error) {
@@ -278,13 +277,25 @@ func (db *DB) ListUsers(ctx context.Context, t core.TenantID, q api.Query) (out 
 		return nil, 0, err
 	}
 	err = db.read(ctx, t, directory, "list users", func(c *conn) error {
-		out, total, err = c.users(ctx, `SELECT `+userColumns+`, count(*) OVER () FROM users u`+clauses, args...)
-		if err == nil && len(out) == 0 && q.Offset > 0 {
-			total, err = c.countAll(ctx, `users u`, clauses, args)
+		out, err = c.users(ctx, `SELECT `+userColumns+` FROM users u`+clauses, args...)
+		if err == nil {
+			total, err = c.total(ctx, `users u`, clauses, args, len(out))
 		}
 		return err
 	})
 	return out, total, err
+}
+
+// total counts all that match, in a query of its own: beside a page it would read every row
+// whole, where the page is read along its index. A page of n rows that is not full tells
+// without.
+func (c *conn) total(ctx context.Context, from, clauses string, args []any, n int) (int, error) {
+	limit, _ := args[len(args)-2].(int64)
+	offset, _ := args[len(args)-1].(int64)
+	if int64(n) < limit && (n > 0 || offset == 0) {
+		return int(offset) + n, nil
+	}
+	return c.countAll(ctx, from, clauses, args)
 }
 
 // countAll counts for a page past the end, which has no row to carry the count.

@@ -1,0 +1,133 @@
+package sqldb_test
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
+	"github.com/postern-sso/postern/storage/cached"
+	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
+)
+
+// people writes n users and a group for each hundred of them, below one that all are in.
+func people(b *testing.B, db *sqldb.DB, n int) {
+	b.Helper()
+	const count = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1) `
+	for _, s := range []struct {
+		query string
+		n     int
+	}{
+		{`INSERT INTO users (id, pk, username, username_fold, name, name_fold, email, email_fold, email_verified, active, type, path, path_fold,
+			attributes, password_hash, password_changed, last_login, created, updated)
+			SELECT 'user-' || i, 1000 + i, 'Person' || i, 'person' || i, 'The Person ' || i, 'the person ' || i, 'person' || i || '@example.com', 'person' || i || '@example.com',
+			1 = 0, 1 = 1, 'internal', 'users', 'users', '{"department": "sales"}', '', 0, 0, i, i FROM n`, n},
+		{`INSERT INTO groups (id, pk, name, name_fold, superuser, attributes, created, updated)
+			SELECT 'group-' || i, 1000 + i, 'Team ' || i, 'team ' || i, 1 = 0, '{}', 0, 0 FROM n`, n/100 + 1},
+		{`INSERT INTO group_parents (group_id, parent_id) SELECT 'group-' || i, 'group-' || $1 FROM n WHERE i < $1`, n/100 + 1},
+		{`INSERT INTO memberships (user_id, group_id) SELECT 'user-' || i, 'group-' || (1 + i / 100) FROM n
+			UNION SELECT 'user-' || i, 'group-' || (1 + i % ($1 / 100)) FROM n`, n},
+	} {
+		ctx, cancel := context.WithTimeout(b.Context(), time.Minute) // more than a call has by itself
+		defer cancel()
+		must(b, db.Exec(ctx, "public", count+s.query, s.n))
+	}
+}
+
+// BenchmarkUsers asks for one person, and for a page of them, of a thousand and of a hundred
+// thousand: a figure beside its ceiling says how much of the smaller directory's speed is left.
+// Whoever was asked for is kept in memory, 50,000 at most.
+func BenchmarkUsers(b *testing.B) { storagetest.OnEngines(b, benchmarkUsers) }
+
+func benchmarkUsers(b *testing.B, empty func(testing.TB) sqldb.Options) {
+	ctx := b.Context()
+	ceiling := map[string]float64{}
+	for _, n := range []int{1000, 100_000} {
+		opt := empty(b)
+		db := open(b, opt)
+		began := time.Now()
+		people(b, db, n)
+		if opt.URL != "" {
+			must(b, db.Exec(ctx, "public", `ANALYZE`)) // as autovacuum does within a minute
+		}
+		b.Logf("%d people were written in %s", n, time.Since(began).Round(time.Millisecond))
+		i := 0
+		next := func() int { i = (i*31 + 17) % n; return i + 1 }
+		list := func(q api.Query, rows, total int) func() error {
+			return func() error {
+				all, count, err := db.ListUsers(ctx, "public", q)
+				if err == nil && (len(all) != rows || count < total) {
+					err = fmt.Errorf("%d of %d", len(all), count)
+				}
+				return err
+			}
+		}
+		for _, c := range []struct {
+			name string
+			f    func() error
+		}{
+			{"login-by-name", func() error { _, err := db.UserByLogin(ctx, "public", fmt.Sprint("person", next())); return err }},
+			{"login-by-email", func() error {
+				_, err := db.UserByLogin(ctx, "public", fmt.Sprint("person", next(), "@example.com"))
+				return err
+			}},
+			{"groups", func() error {
+				_, err := db.UserGroups(ctx, "public", core.UserID(fmt.Sprint("user-", next())))
+				return err
+			}},
+			{"first-page", list(api.Query{}, 100, n)},
+			{"last-page", list(api.Query{Offset: n - 100}, 100, n)},
+			{"page-by-name", list(api.Query{Order: []string{"username"}}, 100, n)},
+			{"search-one", func() error { return list(api.Query{Search: fmt.Sprint("person", next(), "@")}, 1, 1)() }},
+			{"search-all", list(api.Query{Search: "person"}, 100, n)},
+			{"of-group", list(api.Query{Where: map[string][]string{"groups_by_name": {"Team 3"}}}, 100, 100)},
+			{"members", func() error { _, err := db.GroupMembers(ctx, "public", "group-3", 100); return err }},
+		} {
+			b.Run(fmt.Sprintf("%s-of-%d", c.name, n), func(b *testing.B) {
+				for b.Loop() {
+					must(b, c.f())
+				}
+				each := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+				if ceiling[c.name] == 0 {
+					ceiling[c.name] = each
+				} else {
+					b.ReportMetric(100*ceiling[c.name]/each, "%of-1000")
+				}
+			})
+		}
+		if opt.URL == "" { // what is kept does not differ, and a file is quicker to ask
+			b.Run(fmt.Sprintf("remembered-of-%d", n), func(b *testing.B) {
+				for b.Loop() {
+					remember(b, db, min(n, 20_000))
+				}
+			})
+		}
+	}
+}
+
+// remember has n people asked for, as after all have been there, and reports what each keeps in memory.
+func remember(b *testing.B, db *sqldb.DB, n int) {
+	b.Helper()
+	before := heap()
+	d := cached.New(db)
+	for i := range n {
+		id := core.UserID(fmt.Sprint("user-", i+1))
+		_, err := d.User(b.Context(), "public", id)
+		must(b, err)
+		_, err = d.UserGroups(b.Context(), "public", id)
+		must(b, err)
+	}
+	b.ReportMetric(float64(heap()-before)/float64(n), "B-in-memory/person")
+	runtime.KeepAlive(d)
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
