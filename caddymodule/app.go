@@ -159,6 +159,7 @@ func (a *App) Start() error {
 	a.warnAbsent()
 	a.warnTenants()
 	a.core.shared.staleness.Store(int64(a.settings.staleness))
+	a.core.shared.stock.Keep(a.settings.tenants)
 	if err := a.core.shared.copies.Connect(string(a.settings.sessions)); err != nil {
 		return fmt.Errorf("sessions: %w", err)
 	}

@@ -1,15 +1,21 @@
 package caddymodule
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/outpost"
+	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // BenchmarkRequest is a request as Caddy's server prepares it, to a handler that
@@ -65,6 +71,49 @@ func BenchmarkRequest(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkTenantMade is a tenant as an operator makes one: from the request to the tenants API until
+// its answer, while a key is in stock; and one after the other, which waits for keys.
+func BenchmarkTenantMade(b *testing.B) {
+	storagetest.OnEngines(b, func(b *testing.B, empty func(testing.TB) sqldb.Options) {
+		opt, goal := empty(b), 50*time.Millisecond
+		a := openApp(b, func(a *App) {
+			a.settings.database, a.settings.tenantsKey = core.Secret(opt.URL), "the key of the tenants API"
+			if opt.URL != "" {
+				goal = 300 * time.Millisecond
+			}
+		})
+		info := &core.RequestInfo{Tenant: defaultOf(b, a.core), Scheme: "http", Host: "auth.test", ClientIP: netip.MustParseAddr("192.0.2.7")}
+		n := 0
+		create := func(b *testing.B) {
+			n++
+			body := fmt.Sprintf(`{"name": "Tenant %d", "schema_name": "t_new%[1]d"}`, n)
+			r := httptest.NewRequest("POST", "http://auth.test/api/v3/tenants/tenants/", strings.NewReader(body))
+			r.Header = http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer the key of the tenants API"}}
+			w := httptest.NewRecorder()
+			a.core.api.ServeHTTP(w, r.WithContext(core.WithRequest(b.Context(), info)))
+			if w.Code != http.StatusCreated {
+				b.Fatalf("%d %s", w.Code, w.Body)
+			}
+		}
+		create(b) // with the template
+		b.Run("one", func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				<-a.core.shared.stock.Keep(true)
+				b.StartTimer()
+				create(b)
+			}
+			each := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+			b.ReportMetric(100*float64(goal.Nanoseconds())/each, "%of-"+goal.String())
+		})
+		b.Run("in-a-row", func(b *testing.B) {
+			for b.Loop() {
+				create(b)
+			}
+		})
+	})
 }
 
 // guardCookie is the name of the guard's cookie, which it takes away where it opens nothing.

@@ -42,6 +42,7 @@ type shared struct {
 	recent      *cached.Directory // db, from memory where it can
 	master      *keys.Master
 	clock       *core.Clock
+	stock       keys.Stock // of tenants to come
 	ring        *keys.Ring
 	rotation    *keys.Rotation
 	sessions    *session.Sessions
@@ -111,7 +112,7 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 	sh.db, err = storage.OpenDirectory(ctx, string(s.database), sqldb.Options{
 		Dir: s.data, Master: sh.master, Now: sh.clock.Now, Log: log, Mappings: defaultMappings(ctx),
 		NewKeyPair: func() (*core.KeyPair, error) {
-			return keys.Generate("rsa", core.SelfSignedKeyPair, nil, keyValidity, sh.clock.Wall())
+			return sh.stock.Pair(core.SelfSignedKeyPair, keyValidity, sh.clock.Wall())
 		},
 	})
 	if err != nil {
@@ -207,6 +208,8 @@ func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 	sh.hosts.Invalidate(t, changes...)
 	for _, c := range changes {
 		switch {
+		case c.Kind == "tenant" && c.Op == "create":
+			sh.stock.Fill()
 		case c.Kind == core.ChangedAny:
 			sh.recent.InvalidateAll(t)
 			sh.ring.Drop(t, "")
@@ -252,6 +255,7 @@ func (sh *shared) hashUser(t core.TenantID, u *core.User) string {
 
 // Destruct closes, when the last configuration has let go.
 func (sh *shared) Destruct() error {
+	sh.stock.Keep(false)
 	sh.sweeping()
 	<-sh.swept
 	sh.unfollow()

@@ -25,6 +25,10 @@ import (
 // addresses or URIs; validity is 365 days where it is zero. The key pair's Name is
 // commonName.
 func Generate(alg, commonName string, sans []string, validity time.Duration, now time.Time) (*core.KeyPair, error) {
+	return certify(func() (crypto.Signer, error) { return generateKey(alg) }, commonName, sans, validity, now)
+}
+
+func certify(key func() (crypto.Signer, error), commonName string, sans []string, validity time.Duration, now time.Time) (*core.KeyPair, error) {
 	if commonName == "" || len(commonName) > 255 {
 		return nil, &core.FieldError{Field: "common_name", Message: "The common name needs between 1 and 255 bytes."}
 	}
@@ -34,7 +38,7 @@ func Generate(alg, commonName string, sans []string, validity time.Duration, now
 	if validity < 0 || validity > 100*365*24*time.Hour {
 		return nil, &core.FieldError{Field: "validity_days", Message: "The validity must lie between 1 day and 100 years."}
 	}
-	signer, err := generateKey(alg)
+	signer, err := key()
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,8 @@ func (e *sqliteEngine) update(ctx context.Context, t core.TenantID) error {
 	return e.makeFiles(ctx, t)
 }
 
-// makeFiles copies the template where the tenant has no file, and migrates.
+// makeFiles copies the template, which is up to date, where the tenant has no file, and migrates
+// one that is there.
 func (e *sqliteEngine) makeFiles(ctx context.Context, t core.TenantID) error {
 	for p := range parts {
 		path, err := e.path(t, p)
@@ -156,8 +157,7 @@ func (e *sqliteEngine) makeFiles(ctx context.Context, t core.TenantID) error {
 			}
 		} else if err != nil {
 			return err
-		}
-		if err := e.migrateFile(ctx, path, p); err != nil {
+		} else if err := e.migrateFile(ctx, path, p); err != nil {
 			return err
 		}
 	}

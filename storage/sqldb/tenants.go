@@ -158,6 +158,11 @@ func (db *DB) CreateTenant(ctx context.Context, id core.TenantID, name string) (
 	if err := db.loadRegistry(ctx); err != nil {
 		return nil, err
 	}
+	db.mu.Lock()
+	if db.tenants[id] == nil { // else somebody was faster, and readies it
+		db.tenants[id] = &tenantState{made: true}
+	}
+	db.mu.Unlock()
 	leave, err := db.visit(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("create tenant: %w", err)

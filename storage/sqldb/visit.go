@@ -13,6 +13,7 @@ import (
 type tenantState struct {
 	making sync.Mutex // held while the tables are readied
 	ready  bool       // under making
+	made   bool       // by this process, a moment ago: migrated and seeded; set before anybody has the state
 
 	mu       sync.Mutex
 	visitors int
@@ -89,11 +90,13 @@ func (db *DB) ready(ctx context.Context, id core.TenantID, state *tenantState) e
 		return nil
 	}
 	began := time.Now()
-	if err := db.engine.update(ctx, id); err != nil {
-		return err
-	}
-	if err := db.seed(ctx, id); err != nil {
-		return err
+	if !state.made {
+		if err := db.engine.update(ctx, id); err != nil {
+			return err
+		}
+		if err := db.seed(ctx, id); err != nil {
+			return err
+		}
 	}
 	if err := db.followFrom(ctx, id); err != nil {
 		return err

@@ -1,0 +1,6 @@
+package keys
+
+import "crypto"
+
+// GenerateBy makes keys in another way.
+func (s *Stock) GenerateBy(f func() (crypto.Signer, error)) { s.generate = f }
