@@ -59,24 +59,21 @@ func (p *Provider) grantCode(ctx context.Context, a *AuthRequest, to *target, se
 	if slices.Contains(a.Scopes, scopeOfflineAccess) {
 		g.Expires = now.Add(life.code + max(life.access, life.refresh))
 	}
-	if err := p.Store.SaveGrant(ctx, t, g); err != nil {
-		return "", fmt.Errorf("save grant: %w", err)
-	}
 	code := core.RandomToken(32)
 	c := &Code{
-		Hash: core.Hash(code), Grant: g.ID, ClientID: a.ClientID, RedirectURI: a.RedirectURI,
+		Hash: core.Hash(code), ClientID: a.ClientID, RedirectURI: a.RedirectURI,
 		Challenge: a.Challenge, Expires: now.Add(life.code),
 	}
 	if c.Challenge != "" {
 		c.Method = methodS256
 	}
-	if err := p.Store.SaveCode(ctx, t, c); err != nil {
-		return "", fmt.Errorf("save code: %w", err)
-	}
-	p.record(ctx, core.Event{
+	err := p.Store.SaveCode(ctx, t, c, g, p.event(ctx, core.Event{
 		Action: core.EventAuthorize, User: user.ID, UserName: user.UserName, Application: to.app.ID,
 		Message: "authorized " + to.app.Name,
-		Context: map[string]any{"client_id": a.ClientID, "scopes": a.Scopes, "grant": string(g.ID)},
-	})
+		Context: map[string]any{"client_id": a.ClientID, "scopes": a.Scopes},
+	}))
+	if err != nil {
+		return "", fmt.Errorf("save code: %w", err)
+	}
 	return code, nil
 }

@@ -110,11 +110,15 @@ type RefreshToken struct {
 
 // Tokens keeps codes and refresh tokens. Single use is one atomic statement.
 type Tokens interface {
-	SaveCode(ctx context.Context, t core.TenantID, c *Code) error
+	// SaveCode keeps a code. Where g is not nil it is the new grant that the code is for: it is
+	// kept as SaveGrant does, and c.Grant set to it. Where e is not nil it is recorded, with the grant's
+	// ID as "grant" of its context. All is one transaction.
+	SaveCode(ctx context.Context, t core.TenantID, c *Code, g *Grant, e *core.Event) error
 	// Code finds a code that is to be redeemed, and its grant, which is nil where it
 	// has expired. One that was used gives core.ErrConsumed, still with the code, so
 	// that its grant can be revoked; an unknown one core.ErrNotFound. It does not look at
-	// the code's Expires.
+	// the code's Expires. What another node did to it a moment ago it may not know yet:
+	// ConsumeCode decides.
 	Code(ctx context.Context, t core.TenantID, hash [32]byte) (*Code, *Grant, error)
 	// ConsumeCode marks a code used, keeps the first refresh token that it was redeemed
 	// for and records the event, each where it is not nil, in one transaction. A second

@@ -34,6 +34,7 @@ type Directory struct {
 
 	people  *cache.Cache[*person]
 	objects *cache.Cache[entry]
+	codes   *cache.Cache[*code]
 	tenants sync.Map // core.TenantID to *generation
 }
 
@@ -43,6 +44,7 @@ func New(db *sqldb.DB) *Directory {
 		DB:      db,
 		people:  cache.New[*person](maxPeople),
 		objects: cache.New[entry](maxObjects),
+		codes:   cache.New[*code](maxCodes),
 	}
 }
 
@@ -148,6 +150,9 @@ func (d *Directory) Invalidate(t core.TenantID, changes ...core.Change) {
 		case "grant":
 			g.all.Add(1)
 			d.objects.Drop(key(t, grant, c.ID))
+			if made, ok := d.codes.Get(cache.Key{Tenant: t, ID: c.ID}); ok {
+				d.forgetCode(t, made)
+			}
 		case "session", "token":
 			// Nothing of these is here.
 		default:

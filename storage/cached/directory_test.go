@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/storage/cached"
 	"github.com/postern-sso/postern/storage/sqldb"
 	"github.com/postern-sso/postern/storage/storagetest"
@@ -40,6 +41,9 @@ func must(t testing.TB, err error) {
 
 // It does all that the directory itself must do.
 func TestDirectory(t *testing.T) { storagetest.TestDirectory(t, open) }
+
+// Codes are as they must be, from memory too.
+func TestTokens(t *testing.T) { storagetest.TestTokens(t, open) }
 
 // What one tenant asked for is not another's answer.
 func TestTenantsApart(t *testing.T) {
@@ -183,5 +187,33 @@ func BenchmarkUser(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A code that another node used, or revoked, is refused by ConsumeCode whatever memory says; that memory says
+// otherwise is the control.
+func TestCodeOfAnotherNode(t *testing.T) {
+	d, ctx := opened(t, time.Now), t.Context()
+	alice := &core.User{UserName: "alice", Active: true}
+	must(t, d.CreateUser(ctx, "public", alice))
+	for how, want := range map[string]error{"used": core.ErrConsumed, "revoked": core.ErrNotFound} {
+		d.OnChange = nil // nobody tells
+		g := &oidc.Grant{ClientID: "c", User: alice.ID, Expires: time.Now().Add(time.Hour)}
+		c := &oidc.Code{Hash: core.Hash(how), ClientID: "c", Expires: time.Now().Add(time.Minute)}
+		must(t, d.SaveCode(ctx, "public", c, g, nil))
+		if how == "used" {
+			must(t, d.DB.ConsumeCode(ctx, "public", c.Hash, nil, nil))
+		} else {
+			must(t, d.RevokeGrant(ctx, "public", g.ID))
+		}
+		if _, _, err := d.Code(ctx, "public", c.Hash); err != nil {
+			t.Errorf("control: %s: memory does not have it: %v", how, err)
+		}
+		if err := d.ConsumeCode(ctx, "public", c.Hash, nil, nil); !errors.Is(err, want) {
+			t.Errorf("%s: %v", how, err)
+		}
+		if _, _, err := d.Code(ctx, "public", c.Hash); !errors.Is(err, want) { // memory is asked once
+			t.Errorf("%s: asked again: %v", how, err)
+		}
 	}
 }

@@ -3,20 +3,37 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/oidc"
 )
 
-// SaveCode keeps a code. Where its grant is gone: core.ErrNotFound.
-func (db *DB) SaveCode(ctx context.Context, t core.TenantID, c *oidc.Code) error {
+// SaveCode keeps a code, with the new grant that it is for and the event, where they are not
+// nil. Where the grant is gone: core.ErrNotFound.
+func (db *DB) SaveCode(ctx context.Context, t core.TenantID, c *oidc.Code, g *oidc.Grant, e *core.Event) error {
 	return db.write(ctx, t, directory, "save code", func(x *tx) error {
+		if g != nil {
+			if err := x.saveGrant(ctx, g); err != nil {
+				return err
+			}
+			c.Grant = g.ID
+		}
 		err := x.exec(ctx, `INSERT INTO codes (hash, grant_id, client_id, redirect_uri, challenge, method, expires, used) VALUES ($1, $2, $3, $4, $5, $6, $7, 0)`,
 			c.Hash, c.Grant, c.ClientID, c.RedirectURI, c.Challenge, c.Method, micros(c.Expires))
 		if err != nil && db.engine.reference(err) {
 			return core.ErrNotFound
 		}
-		return x.taken(err)
+		if err = x.taken(err); err != nil || e == nil {
+			return err
+		}
+		told := *e
+		told.Context = maps.Clone(e.Context)
+		if told.Context == nil {
+			told.Context = map[string]any{}
+		}
+		told.Context["grant"] = string(c.Grant)
+		return x.record(ctx, told)
 	})
 }
 

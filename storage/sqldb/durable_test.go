@@ -29,7 +29,7 @@ func saveCode(t *testing.T, db *sqldb.DB, plain string) [32]byte {
 	g := &oidc.Grant{User: u.ID, ClientID: "c", Created: time.Now(), Expires: time.Now().Add(time.Hour)}
 	must(t, db.SaveGrant(ctx, "public", g))
 	hash := core.Hash(plain)
-	must(t, db.SaveCode(ctx, "public", &oidc.Code{Hash: hash, Grant: g.ID, Expires: time.Now().Add(time.Minute)}))
+	must(t, db.SaveCode(ctx, "public", &oidc.Code{Hash: hash, Grant: g.ID, Expires: time.Now().Add(time.Minute)}, nil, nil))
 	return hash
 }
 

@@ -44,40 +44,42 @@ func scanGrant(s scanner, before ...any) (*oidc.Grant, error) {
 // ID. A user that is gone or not active gets none: core.ErrNotFound or
 // core.ErrDenied.
 func (db *DB) SaveGrant(ctx context.Context, t core.TenantID, g *oidc.Grant) error {
-	return db.write(ctx, t, directory, "save grant", func(x *tx) error {
-		var active bool
-		// Held until commit, so that a deactivation waits and ends this grant too.
-		if err := x.row(ctx, `SELECT active FROM users WHERE id = $1`+db.engine.forUpdate(), g.User).Scan(&active); err != nil {
-			return err
-		}
-		if !active {
-			return core.ErrDenied
-		}
-		scopes, err := toJSON(g.Scopes)
-		if err != nil {
-			return err
-		}
-		amr, err := toJSON(g.AMR)
-		if err != nil {
-			return err
-		}
-		if g.ID == "" {
-			g.ID = oidc.GrantID(db.newID())
-		}
-		n, err := x.count(ctx, `INSERT INTO grants (id, client_id, provider_id, user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-			ON CONFLICT (id) DO UPDATE SET scopes = excluded.scopes, session_id = excluded.session_id, nonce = excluded.nonce,
-				auth_time = excluded.auth_time, amr = excluded.amr, acr = excluded.acr, expires = excluded.expires
-			WHERE grants.user_id = excluded.user_id AND grants.client_id = excluded.client_id`,
-			g.ID, g.ClientID, orNull(g.Provider), g.User, g.Session, scopes, g.Nonce, micros(g.AuthTime), amr, g.ACR, micros(g.Created), micros(g.Expires))
-		if err != nil && db.engine.reference(err) {
-			return core.ErrNotFound // the provider is gone
-		}
-		if err == nil && n == 0 {
-			err = core.ErrExists // another user's or client's
-		}
+	return db.write(ctx, t, directory, "save grant", func(x *tx) error { return x.saveGrant(ctx, g) })
+}
+
+func (x *tx) saveGrant(ctx context.Context, g *oidc.Grant) error {
+	var active bool
+	// Held until commit, so that a deactivation waits and ends this grant too.
+	if err := x.row(ctx, `SELECT active FROM users WHERE id = $1`+x.db.engine.forUpdate(), g.User).Scan(&active); err != nil {
 		return err
-	})
+	}
+	if !active {
+		return core.ErrDenied
+	}
+	scopes, err := toJSON(g.Scopes)
+	if err != nil {
+		return err
+	}
+	amr, err := toJSON(g.AMR)
+	if err != nil {
+		return err
+	}
+	if g.ID == "" {
+		g.ID = oidc.GrantID(x.db.newID())
+	}
+	n, err := x.count(ctx, `INSERT INTO grants (id, client_id, provider_id, user_id, session_id, scopes, nonce, auth_time, amr, acr, created, expires)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (id) DO UPDATE SET scopes = excluded.scopes, session_id = excluded.session_id, nonce = excluded.nonce,
+			auth_time = excluded.auth_time, amr = excluded.amr, acr = excluded.acr, expires = excluded.expires
+		WHERE grants.user_id = excluded.user_id AND grants.client_id = excluded.client_id`,
+		g.ID, g.ClientID, orNull(g.Provider), g.User, g.Session, scopes, g.Nonce, micros(g.AuthTime), amr, g.ACR, micros(g.Created), micros(g.Expires))
+	if err != nil && x.db.engine.reference(err) {
+		return core.ErrNotFound // the provider is gone
+	}
+	if err == nil && n == 0 {
+		err = core.ErrExists // another user's or client's
+	}
+	return err
 }
 
 // RevokeGrant ends a grant with its code and refresh tokens. Absent is no error.

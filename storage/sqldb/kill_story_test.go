@@ -114,7 +114,7 @@ func (s *story) steps() []step {
 			return found(err)
 		}},
 		{name: "code", until: "revoke", do: func(ctx context.Context, s *story) error {
-			return s.db.SaveCode(ctx, s.tenant, &oidc.Code{Hash: s.hash("code"), Grant: s.grant(), Expires: hour})
+			return s.db.SaveCode(ctx, s.tenant, &oidc.Code{Hash: s.hash("code"), Grant: s.grant(), Expires: hour}, nil, nil)
 		}, held: func(ctx context.Context, s *story) (bool, error) {
 			text, err := s.row(ctx, codeState, s.hash("code"))
 			return text != "", err

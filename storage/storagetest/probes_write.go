@@ -136,7 +136,7 @@ func writeProbes() map[string]probe {
 			return done(b.ExtendGrant(b.ctx, t, w.grant.ID, b.clock.Now().Add(99*time.Hour)))
 		},
 		"SaveCode": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return done(b.SaveCode(b.ctx, t, &oidc.Code{Hash: core.Hash("n"), Grant: w.grant.ID, Expires: b.clock.Now()}))
+			return done(b.SaveCode(b.ctx, t, &oidc.Code{Hash: core.Hash("n"), Grant: w.grant.ID, Expires: b.clock.Now()}, nil, nil))
 		},
 		"ConsumeCode": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.ConsumeCode(b.ctx, t, w.code, nil, nil))

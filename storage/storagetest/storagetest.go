@@ -175,7 +175,7 @@ func (b *bench) code(g *oidc.Grant, plain string) [32]byte {
 	b.Helper()
 	h := core.Hash(plain)
 	b.ok(b.SaveCode(b.ctx, b.t, &oidc.Code{Hash: h, Grant: g.ID, ClientID: g.ClientID, RedirectURI: "https://app.test/cb",
-		Challenge: "c", Method: "S256", Expires: b.clock.Now().Add(time.Minute)}))
+		Challenge: "c", Method: "S256", Expires: b.clock.Now().Add(time.Minute)}, nil, nil))
 	return h
 }
 

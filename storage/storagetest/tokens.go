@@ -21,7 +21,8 @@ func TestTokens(t *testing.T, open Open) {
 		"grant/expires":                 grantExpires,
 		"grant/extend":                  grantExtend,
 		"grant/revoke by match":         grantRevokeMatch,
-		"code/once":                     codeOnce,      // O-16
+		"code/once":                     codeOnce, // O-16
+		"code/with its grant":           codeWithGrant,
 		"refresh/rotation":              refreshRotate, // T-14
 		"refresh/grace":                 refreshGrace,
 		"refresh/foreign grant":         refreshForeign,
@@ -77,7 +78,7 @@ func grantRoundTrip(b *bench) {
 	b.is(second(b.Grant(b.ctx, b.t, g.ID)), core.ErrNotFound)
 	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrNotFound)
 	b.is(second(b.Refresh(b.ctx, b.t, refresh)), core.ErrNotFound)
-	b.is(b.SaveCode(b.ctx, b.t, &oidc.Code{Hash: core.Hash("x"), Grant: g.ID, Expires: b.clock.Now()}), core.ErrNotFound)
+	b.is(b.SaveCode(b.ctx, b.t, &oidc.Code{Hash: core.Hash("x"), Grant: g.ID, Expires: b.clock.Now()}, nil, nil), core.ErrNotFound)
 	b.is(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: refresh, Next: b.nextRefresh(g, "x"), Grace: time.Second})), core.ErrNotFound)
 }
 
