@@ -160,6 +160,9 @@ func (a *App) Start() error {
 	a.warnTenants()
 	a.core.shared.staleness.Store(int64(a.settings.staleness))
 	a.core.shared.stock.Keep(a.settings.tenants)
+	if a.settings.tenants {
+		a.core.shared.db.KeepSpare(a.ctx)
+	}
 	if err := a.core.shared.copies.Connect(string(a.settings.sessions)); err != nil {
 		return fmt.Errorf("sessions: %w", err)
 	}

@@ -74,7 +74,8 @@ func BenchmarkRequest(b *testing.B) {
 }
 
 // BenchmarkTenantMade is a tenant as an operator makes one: from the request to the tenants API until
-// its answer, while a key is in stock; and one after the other, which waits for keys.
+// its answer, while a key is in stock and PostgreSQL has the tables; and one after the other, which waits
+// for both.
 func BenchmarkTenantMade(b *testing.B) {
 	storagetest.OnEngines(b, func(b *testing.B, empty func(testing.TB) sqldb.Options) {
 		opt, goal := empty(b), 50*time.Millisecond
@@ -102,6 +103,7 @@ func BenchmarkTenantMade(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				<-a.core.shared.stock.Keep(true)
+				<-a.core.shared.db.KeepSpare(b.Context())
 				b.StartTimer()
 				create(b)
 			}

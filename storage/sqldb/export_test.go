@@ -280,6 +280,9 @@ func (db *DB) Clone(ctx context.Context, schema string, change func(text string)
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "test", func(x *tx) error { return e.clone(ctx, x.q, schema) })
 }
 
+// Calm waits until nothing is made in the background.
+func (db *DB) Calm() { db.background.Wait() }
+
 // Untold is the schema that a connection sees as it comes from the pool.
 func (db *DB) Untold(ctx context.Context) (schema string, err error) {
 	err = db.engine.(*postgresEngine).pool.QueryRowContext(ctx, `SELECT current_schema()`).Scan(&schema)

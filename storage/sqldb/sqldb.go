@@ -86,10 +86,13 @@ type DB struct {
 	registry   atomic.Pointer[registry]
 	reload     sync.Mutex // held while the registry is read again
 	background sync.WaitGroup
+	open       context.Context //nolint:containedctx // done when the directory is to be closed: what is in the background ends
+	close      context.CancelFunc
 	rewrapped  int // set while it is opened
 	disk       disk
 
 	founding  sync.Mutex // held while a tenant is made or deleted
+	sparing   sync.Mutex // held while the next one's tables are made
 	mu        sync.Mutex
 	listeners map[int]func(core.TenantID, []core.Change)
 	nextID    int
@@ -124,6 +127,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	db := &DB{opt: opt, now: opt.Now, log: opt.Log, master: opt.Master,
 		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{},
 		follower: follower{places: map[core.TenantID]place{}}}
+	db.open, db.close = context.WithCancel(context.Background())
 	if db.now == nil {
 		db.now = time.Now
 	}
@@ -188,6 +192,7 @@ func (db *DB) start(ctx context.Context) error {
 // Close expects that callers have ended their work. What was committed is on the
 // disk.
 func (db *DB) Close() error {
+	db.close()
 	db.background.Wait()
 	if err := db.engine.close(); err != nil {
 		return fmt.Errorf("close directory: %w", err)

@@ -155,6 +155,7 @@ func (db *DB) CreateTenant(ctx context.Context, id core.TenantID, name string) (
 	if err := db.found(ctx, t); err != nil {
 		return nil, err
 	}
+	db.KeepSpare(ctx)
 	if err := db.loadRegistry(ctx); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ const templateSchema = "template"
 //go:embed clone.sql
 var cloneSQL string
 
-// foundSchema clones the template, seeds the clone and registers it, in one transaction.
+// foundSchema takes a clone of the template, seeds it and registers it, in one transaction.
 func (db *DB) foundSchema(ctx context.Context, e *postgresEngine, t *core.Tenant, pair *core.KeyPair) error {
 	if err := e.makeTemplate(ctx); err != nil {
 		return fmt.Errorf("create tenant: %w", err)
@@ -29,7 +29,11 @@ func (db *DB) foundSchema(ctx context.Context, e *postgresEngine, t *core.Tenant
 		if err := x.register(ctx, t); err != nil {
 			return err
 		}
-		if err := e.clone(ctx, x.q, e.schemaOf(t.ID)); err != nil {
+		taken, err := e.takeSpare(ctx, x.q, e.schemaOf(t.ID))
+		if err == nil && !taken {
+			err = e.clone(ctx, x.q, e.schemaOf(t.ID))
+		}
+		if err != nil {
 			return err
 		}
 		if err := e.enter(ctx, x.q, t.ID); err != nil {
@@ -66,14 +70,19 @@ func (e *postgresEngine) makeTemplate(ctx context.Context) error {
 func (e *postgresEngine) clone(ctx context.Context, q queryer, to string) error {
 	text := strings.NewReplacer("'FROM'", literal(templateSchema), "'TO'", literal(to)).Replace(cloneSQL)
 	_, err := q.ExecContext(ctx, text, pgx.QueryExecModeSimpleProtocol)
-	if sqlState(err) == "42P06" { // duplicate_schema
-		return unwrapped{&core.FieldError{Field: "schema_name",
-			Message: "The database has a schema of that name, of no tenant that is registered: move it away, or choose another name."}}
-	}
 	if err != nil {
-		return fmt.Errorf("clone the schema %q: %w", templateSchema, err)
+		return fmt.Errorf("clone the schema %q: %w", templateSchema, e.taken(err))
 	}
 	return nil
+}
+
+// taken says it where there is a schema of a new tenant's name.
+func (*postgresEngine) taken(err error) error {
+	if sqlState(err) != "42P06" { // duplicate_schema
+		return err
+	}
+	return unwrapped{&core.FieldError{Field: "schema_name",
+		Message: "The database has a schema of that name, of no tenant that is registered: move it away, or choose another name."}}
 }
 
 // literal makes a text a constant of SQL.
