@@ -72,7 +72,7 @@ func eventFilter(name string) (filter, bool) {
 	case "context_model_name":
 		return equals("e.model_name"), true
 	case "context_model_pk":
-		return equals("e.model_pk"), true
+		return equals("e.model_pk <> '' AND e.model_pk"), true
 	case "context_authorized_app":
 		return equals("e.application_id"), true
 	}

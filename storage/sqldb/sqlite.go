@@ -189,6 +189,7 @@ func openFile(path string, write bool) (*sql.DB, error) {
 	v.Set("mode", "rw")                  // never make a file: create does
 	if write {
 		v.Add("_pragma", "journal_mode(WAL)")
+		v.Add("_pragma", "wal_autocheckpoint(4000)") // pages, 16 MB: a page that many transactions write is copied once for all of them
 		v.Set("_txlock", "immediate")
 	} else {
 		v.Set("_query_only", "1")
