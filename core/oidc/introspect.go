@@ -82,19 +82,12 @@ func (p *Provider) introspectRefresh(ctx context.Context, client *core.Client, t
 // liveRefresh finds a refresh token that could be used now, or nil.
 func (p *Provider) liveRefresh(ctx context.Context, token string) (*RefreshToken, *Grant, error) {
 	t := core.Request(ctx).Tenant.ID
-	rt, err := p.Store.Refresh(ctx, t, core.Hash(token))
-	if errors.Is(err, core.ErrNotFound) {
+	rt, g, err := p.Store.Refresh(ctx, t, core.Hash(token))
+	if errors.Is(err, core.ErrNotFound) || err == nil && (g == nil || !rt.Used.IsZero() || !p.Now().Before(rt.Expires)) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read refresh token: %w", err)
-	}
-	g, err := p.Store.Grant(ctx, t, rt.Grant)
-	if errors.Is(err, core.ErrNotFound) || err == nil && (!rt.Used.IsZero() || !p.Now().Before(rt.Expires)) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read grant: %w", err)
 	}
 	return rt, g, nil
 }

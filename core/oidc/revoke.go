@@ -77,7 +77,7 @@ func (p *Provider) revokeToken(r *http.Request, client *core.Client, token strin
 // grantOfToken is "" for what is no token of ours. An access token needs a good
 // signature and no more: one that has expired still names what to end.
 func (p *Provider) grantOfToken(ctx context.Context, token string) (GrantID, error) {
-	rt, err := p.Store.Refresh(ctx, core.Request(ctx).Tenant.ID, core.Hash(token))
+	rt, _, err := p.Store.Refresh(ctx, core.Request(ctx).Tenant.ID, core.Hash(token))
 	if err == nil {
 		return rt.Grant, nil
 	}

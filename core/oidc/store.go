@@ -125,9 +125,9 @@ type Tokens interface {
 	// call gives core.ErrConsumed, an unknown code core.ErrNotFound; then nothing is kept.
 	ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *RefreshToken, e *core.Event) error
 
-	// Refresh finds a token, used or not. Unknown, or its grant revoked:
-	// core.ErrNotFound.
-	Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*RefreshToken, error)
+	// Refresh finds a token, used or not, and its grant, which is nil where it has expired.
+	// Unknown, or its grant revoked: core.ErrNotFound.
+	Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*RefreshToken, *Grant, error)
 	// RotateRefresh does what r says in one transaction. Where r.Old was used before:
 	// core.ErrConsumed and, within r.Grace of that use, the sealed answer that was
 	// kept then; after it, nil. Unknown, or of another grant than r.Next:

@@ -67,19 +67,15 @@ func (p *Provider) refresh(ctx context.Context, req *tokenRequest) (*tokenAnswer
 // refreshGrant finds the token and the grant it belongs to, and checks that they
 // are this client's and still good.
 func (p *Provider) refreshGrant(ctx context.Context, req *tokenRequest, hash [32]byte) (*RefreshToken, *Grant, error) {
-	rt, err := p.Store.Refresh(ctx, req.tenant, hash)
+	rt, g, err := p.Store.Refresh(ctx, req.tenant, hash)
 	if errors.Is(err, core.ErrNotFound) {
 		return nil, nil, invalidGrant("The refresh token is not known, or was revoked.")
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read refresh token: %w", err)
 	}
-	g, err := p.Store.Grant(ctx, req.tenant, rt.Grant)
-	if errors.Is(err, core.ErrNotFound) {
+	if g == nil {
 		return nil, nil, invalidGrant("What the refresh token stands for was revoked.")
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read grant: %w", err)
 	}
 	if g.ClientID != req.target.client.ClientID {
 		p.suspicious(ctx, "a client sent the refresh token of another: it is revoked", req.target.client.ClientID, g.ID)
@@ -145,7 +141,7 @@ func (p *Provider) sameAnswer(ctx context.Context, t core.TenantID, old [32]byte
 	if err := json.Unmarshal(plain, &answer); err != nil {
 		return nil, fmt.Errorf("decode the kept answer: %w", err)
 	}
-	next, err := p.Store.Refresh(ctx, t, core.Hash(answer.RefreshToken))
+	next, _, err := p.Store.Refresh(ctx, t, core.Hash(answer.RefreshToken))
 	if errors.Is(err, core.ErrNotFound) || err == nil && !next.Used.IsZero() {
 		return nil, nil
 	}

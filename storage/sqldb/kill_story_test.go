@@ -129,15 +129,15 @@ func (s *story) steps() []step {
 			if err = s.db.ConsumeCode(ctx, s.tenant, s.hash("code"), nil, nil); !errors.Is(err, core.ErrConsumed) {
 				return false, nil
 			}
-			_, err = s.db.Refresh(ctx, s.tenant, s.hash("r0"))
+			_, _, err = s.db.Refresh(ctx, s.tenant, s.hash("r0"))
 			return found(err)
 		}},
 		{name: "rotate", until: "revoke", do: rotate, held: func(ctx context.Context, s *story) (bool, error) {
-			old, err := s.db.Refresh(ctx, s.tenant, s.hash("r0"))
+			old, _, err := s.db.Refresh(ctx, s.tenant, s.hash("r0"))
 			if err != nil {
 				return false, err
 			}
-			_, err = s.db.Refresh(ctx, s.tenant, s.hash("r1"))
+			_, _, err = s.db.Refresh(ctx, s.tenant, s.hash("r1"))
 			next, err := found(err)
 			if err == nil && next == old.Used.IsZero() {
 				err = fmt.Errorf("half a rotation: used %v, successor %v", old.Used, next)

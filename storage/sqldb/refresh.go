@@ -18,19 +18,24 @@ func (x *tx) saveRefresh(ctx context.Context, r *oidc.RefreshToken) error {
 	return x.taken(err)
 }
 
-// Refresh finds a refresh token, used or not. It does not look at Expires.
-func (db *DB) Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*oidc.RefreshToken, error) {
-	r := &oidc.RefreshToken{Hash: hash}
-	err := db.read(ctx, t, directory, "read refresh token", func(q *conn) error {
-		var issued, expires, used int64
-		err := q.row(ctx, `SELECT grant_id, issued, expires, used FROM refresh_tokens WHERE hash = $1`, hash).Scan(&r.Grant, &issued, &expires, &used)
-		r.Issued, r.Expires, r.Used = fromMicros(issued), fromMicros(expires), fromMicros(used)
+// Refresh finds a refresh token, used or not, and its grant, which is nil where it has
+// expired. It does not look at the token's Expires.
+func (db *DB) Refresh(ctx context.Context, t core.TenantID, hash [32]byte) (*oidc.RefreshToken, *oidc.Grant, error) {
+	var g *oidc.Grant
+	var issued, expires, used int64
+	err := db.read(ctx, t, directory, "read refresh token", func(q *conn) (err error) {
+		g, err = scanGrant(q.row(ctx, `SELECT r.issued, r.expires, r.used, `+grantColumns+`
+			FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = $1`, hash), &issued, &expires, &used)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return r, nil
+	r := &oidc.RefreshToken{Hash: hash, Grant: g.ID, Issued: fromMicros(issued), Expires: fromMicros(expires), Used: fromMicros(used)}
+	if !db.now().Before(g.Expires) {
+		g = nil
+	}
+	return r, g, nil
 }
 
 // RotateRefresh replaces a refresh token. Where r.Old was used before: core.ErrConsumed

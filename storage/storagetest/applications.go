@@ -317,7 +317,7 @@ func providerDelete(b *bench) {
 	b.ok(b.DeleteProvider(b.ctx, b.t, c.ID))
 	b.is(second(b.Grant(b.ctx, b.t, g.ID)), core.ErrNotFound)
 	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrNotFound)
-	b.is(second(b.Refresh(b.ctx, b.t, refresh)), core.ErrNotFound)
+	b.is(third(b.Refresh(b.ctx, b.t, refresh)), core.ErrNotFound)
 	b.is(second(b.Consent(b.ctx, b.t, u.ID, "c")), core.ErrNotFound)
 	b.ok(second(b.Grant(b.ctx, b.t, kept.ID)))
 	got, err := b.Grant(b.ctx, b.t, "declared")

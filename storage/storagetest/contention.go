@@ -86,7 +86,7 @@ func contendRefresh(b *bench) {
 			b.Errorf("loser %d got %q, want %q", i, got, want)
 		}
 		// One next token lives: the family is not forked.
-		err := second(b.Refresh(b.ctx, b.t, core.Hash(fmt.Sprint("next ", i))))
+		err := third(b.Refresh(b.ctx, b.t, core.Hash(fmt.Sprint("next ", i))))
 		if (err == nil) != (i == winner) {
 			b.Errorf("next token %d: %v; the winner is %d", i, err, winner)
 		}

@@ -26,7 +26,7 @@ func policyTests() map[string]func(*bench) {
 	}
 }
 
-func third[T any](_ T, _ int, err error) error { return err }
+func third[T, U any](_ T, _ U, err error) error { return err }
 
 func expressionPolicy(b *bench, name string) *core.ExpressionPolicy {
 	b.Helper()

@@ -174,7 +174,8 @@ func readProbes() map[string]probe {
 			return shown(code, err)
 		},
 		"Refresh": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return shown(b.Refresh(b.ctx, t, w.refresh))
+			r, _, err := b.Refresh(b.ctx, t, w.refresh)
+			return shown(r, err)
 		},
 		"AuthRequest": func(b *bench, w *world, t core.TenantID) (string, error) {
 			d, err := b.AuthRequest(b.ctx, t, canary)

@@ -77,7 +77,7 @@ func grantRoundTrip(b *bench) {
 	b.ok(b.RevokeGrant(b.ctx, b.t, g.ID))
 	b.is(second(b.Grant(b.ctx, b.t, g.ID)), core.ErrNotFound)
 	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrNotFound)
-	b.is(second(b.Refresh(b.ctx, b.t, refresh)), core.ErrNotFound)
+	b.is(third(b.Refresh(b.ctx, b.t, refresh)), core.ErrNotFound)
 	b.is(b.SaveCode(b.ctx, b.t, &oidc.Code{Hash: core.Hash("x"), Grant: g.ID, Expires: b.clock.Now()}, nil, nil), core.ErrNotFound)
 	b.is(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: refresh, Next: b.nextRefresh(g, "x"), Grace: time.Second})), core.ErrNotFound)
 }
@@ -175,7 +175,7 @@ func codeOnce(b *bench) {
 	}
 	event := &core.Event{Action: core.EventTokenIssued, UserName: "alice"}
 	b.ok(b.ConsumeCode(b.ctx, b.t, h, b.nextRefresh(g, "first"), event))
-	b.ok(second(b.Refresh(b.ctx, b.t, core.Hash("first"))))
+	b.ok(third(b.Refresh(b.ctx, b.t, core.Hash("first"))))
 	equal(b, "events", issued(), 1)
 	for range 2 {
 		b.is(b.ConsumeCode(b.ctx, b.t, h, b.nextRefresh(g, "another"), event), core.ErrConsumed)
@@ -186,9 +186,9 @@ func codeOnce(b *bench) {
 		}
 	}
 	// What was not redeemed leaves nothing behind.
-	b.is(second(b.Refresh(b.ctx, b.t, core.Hash("another"))), core.ErrNotFound)
+	b.is(third(b.Refresh(b.ctx, b.t, core.Hash("another"))), core.ErrNotFound)
 	b.is(b.ConsumeCode(b.ctx, b.t, core.Hash("unknown"), b.nextRefresh(g, "another"), event), core.ErrNotFound)
-	b.is(second(b.Refresh(b.ctx, b.t, core.Hash("another"))), core.ErrNotFound)
+	b.is(third(b.Refresh(b.ctx, b.t, core.Hash("another"))), core.ErrNotFound)
 	equal(b, "events", issued(), 1)
 	got, of, err = b.Code(b.ctx, b.t, core.Hash("unknown"))
 	b.is(err, core.ErrNotFound)
@@ -205,23 +205,27 @@ func codeOnce(b *bench) {
 func refreshRotate(b *bench) {
 	g := b.grant(b.user("alice").ID, b.client("c"))
 	old := b.refresh(g, "r1")
-	r, err := b.Refresh(b.ctx, b.t, old)
+	r, of, err := b.Refresh(b.ctx, b.t, old)
 	b.ok(err)
 	want := b.nextRefresh(g, "r1")
-	if !reflect.DeepEqual(r, want) {
-		b.Errorf("got %#v\nwant %#v", r, want)
+	if !reflect.DeepEqual(r, want) || !reflect.DeepEqual(of, g) {
+		b.Errorf("got %#v of %#v\nwant %#v of %#v", r, of, want, g)
 	}
 	sealed, err := b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: old, Next: b.nextRefresh(g, "r2"), Sealed: []byte("answer 2"), Grace: 10 * time.Second})
 	b.ok(err)
 	equal(b, "first answer", string(sealed), "")
-	r, err = b.Refresh(b.ctx, b.t, old)
+	r, _, err = b.Refresh(b.ctx, b.t, old)
 	b.ok(err)
 	equal(b, "used", r.Used, b.clock.Now())
-	r, err = b.Refresh(b.ctx, b.t, core.Hash("r2"))
+	r, _, err = b.Refresh(b.ctx, b.t, core.Hash("r2"))
 	b.ok(err)
 	equal(b, "next is unused", r.Used.IsZero(), true)
 	b.is(second(b.RotateRefresh(b.ctx, b.t, &oidc.Rotation{Old: core.Hash("unknown"), Next: b.nextRefresh(g, "r3"), Grace: time.Second})), core.ErrNotFound)
-	b.is(second(b.Refresh(b.ctx, b.t, core.Hash("r3"))), core.ErrNotFound)
+	b.is(third(b.Refresh(b.ctx, b.t, core.Hash("r3"))), core.ErrNotFound)
+	b.clock.Add(time.Hour)
+	_, of, err = b.Refresh(b.ctx, b.t, old)
+	b.ok(err)
+	equal(b, "the grant has expired", of == nil, true)
 }
 
 func refreshGrace(b *bench) {
@@ -238,7 +242,7 @@ func refreshGrace(b *bench) {
 	sealed, err := again("r3")
 	b.is(err, core.ErrConsumed)
 	equal(b, "within grace", sealed, "answer of r2")
-	b.is(second(b.Refresh(b.ctx, b.t, core.Hash("r3"))), core.ErrNotFound) // the family is not forked
+	b.is(third(b.Refresh(b.ctx, b.t, core.Hash("r3"))), core.ErrNotFound) // the family is not forked
 	b.clock.Add(time.Microsecond)
 	sealed, err = again("r4")
 	b.is(err, core.ErrConsumed)
