@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/keys"
 )
 
 // MatchRedirect and MatchWhole are for fuzzing.
@@ -38,4 +39,12 @@ func (p *Provider) Paths() []string {
 		out = append(out, r.path)
 	}
 	return out
+}
+
+// Remembers reports whether a token that a key of a tenant was found to have signed is known to be
+// one of another tenant's keys.
+func Remembers(of core.TenantID, token string, key *keys.Key, asked core.TenantID, sent string, published ...*keys.Key) bool {
+	v := new(verified)
+	v.put(verifiedAs(of, token), key, []byte(`{}`))
+	return v.get(verifiedAs(asked, sent), published) != nil
 }

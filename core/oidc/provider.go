@@ -43,6 +43,7 @@ type Provider struct {
 	documents documents
 	failures  failures
 	minted    minted
+	verified  verified
 }
 
 // quota bounds how many events a minute anybody may cause who has not proved who

@@ -138,46 +138,56 @@ var errToken = errors.New("the token is not one of ours")
 var errUnknownKey = fmt.Errorf("%w: it names another key", errToken)
 
 // verify checks a token of a client. Where it names a key that is not known here, the
-// keys are read again: another node may have begun to sign with it.
+// keys are read again: another node may have begun to sign with it. Nobody may write into what
+// it returns.
 func (p *Provider) verify(ctx context.Context, client *core.Client, sign *tokenSigner, token string) ([]byte, error) {
-	payload, err := sign.verify(token)
-	if !errors.Is(err, errUnknownKey) {
-		return payload, err
+	if len(token) > maxToken {
+		return nil, errToken
 	}
-	if sign, err = p.signerOf(ctx, client, true); err != nil {
+	known := verifiedAs(core.Request(ctx).Tenant.ID, token)
+	if payload := p.verified.get(known, sign.published); payload != nil {
+		return payload, nil
+	}
+	payload, key, err := sign.verify(token)
+	if errors.Is(err, errUnknownKey) {
+		if sign, err = p.signerOf(ctx, client, true); err != nil {
+			return nil, err
+		}
+		payload, key, err = sign.verify(token)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return sign.verify(token)
+	p.verified.put(known, key, payload)
+	return payload, nil
 }
 
 // verify takes only this client's own keys, by their ID, each with its own algorithm:
 // what a token's header says beyond that (jwk, jku, x5u, another alg) is never looked
-// at.
-func (s *tokenSigner) verify(token string) ([]byte, error) {
-	if len(token) > maxToken {
-		return nil, errToken
-	}
+// at. The key is nil where it was the client's secret.
+func (s *tokenSigner) verify(token string) ([]byte, *keys.Key, error) {
 	jws, err := jose.ParseSignedCompact(token, s.algorithms())
 	if err != nil || len(jws.Signatures) != 1 {
-		return nil, errToken
+		return nil, nil, errToken
 	}
 	header := jws.Signatures[0].Header
 	var public any
-	switch key := s.keyByID(header.KeyID); {
+	key := s.keyByID(header.KeyID)
+	switch {
 	case key != nil && header.Algorithm == string(key.Algorithm):
 		public = key.Public
 	case key == nil && header.KeyID == "" && s.key == nil && header.Algorithm == string(jose.HS256):
 		public = []byte(s.secret)
 	case key == nil && header.KeyID != "" && len(header.KeyID) <= maxKID:
-		return nil, errUnknownKey
+		return nil, nil, errUnknownKey
 	default:
-		return nil, errToken
+		return nil, nil, errToken
 	}
 	payload, err := jws.Verify(public)
 	if err != nil {
-		return nil, errToken
+		return nil, nil, errToken
 	}
-	return payload, nil
+	return payload, key, nil
 }
 
 // maxKID is longer than any kid of ours.
