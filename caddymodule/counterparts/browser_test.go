@@ -43,16 +43,8 @@ type form struct {
 func newBrowser(t testing.TB) *browser {
 	jar, _ := cookiejar.New(nil)
 	b := &browser{t: t}
-	// *.localhost is this machine for a browser; Go asks the system's resolver.
-	dial := &net.Dialer{}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		host, port, _ := net.SplitHostPort(addr)
-		if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-			addr = net.JoinHostPort("127.0.0.1", port)
-		}
-		return dial.DialContext(ctx, network, addr)
-	}
+	transport.DialContext = dialLocalhost
 	b.client = &http.Client{Jar: jar, Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		b.trail = append(b.trail, req.URL.String())
 		if b.stopAt != "" && strings.HasPrefix(req.URL.String(), b.stopAt) || len(via) > 20 {
@@ -61,6 +53,15 @@ func newBrowser(t testing.TB) *browser {
 		return nil
 	}}
 	return b
+}
+
+// dialLocalhost knows that *.localhost is this machine, as browsers do; Go asks the system's resolver.
+func dialLocalhost(ctx context.Context, network, addr string) (net.Conn, error) {
+	host, port, _ := net.SplitHostPort(addr)
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		addr = net.JoinHostPort("127.0.0.1", port)
+	}
+	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
 // open goes to an address.

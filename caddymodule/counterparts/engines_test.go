@@ -12,18 +12,18 @@ import (
 )
 
 // command runs `caddy postern …` on a Caddyfile, for a server that is stopped.
-func (p *postern) command(t *testing.T, args ...string) string {
+func (p *postern) command(t testing.TB, args ...string) string {
 	t.Helper()
 	return p.postern(t, append(args, "--config", p.caddyfile)...)
 }
 
 // online is command, for the server that runs.
-func (p *postern) online(t *testing.T, args ...string) string {
+func (p *postern) online(t testing.TB, args ...string) string {
 	t.Helper()
 	return p.postern(t, append(args, "--address", "localhost:"+p.admin)...)
 }
 
-func (p *postern) postern(t *testing.T, args ...string) string {
+func (p *postern) postern(t testing.TB, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()

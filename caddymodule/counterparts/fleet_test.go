@@ -25,7 +25,7 @@ import (
 const fleetSecret = "one secret for every node of the fleet, long enough"
 
 // newDatabase makes an empty database on the server of make test, and gives its URL.
-func newDatabase(t *testing.T) *url.URL {
+func newDatabase(t testing.TB) *url.URL {
 	t.Helper()
 	base := os.Getenv("POSTERN_TEST_POSTGRES")
 	if base == "" {
@@ -34,7 +34,7 @@ func newDatabase(t *testing.T) *url.URL {
 	return createDatabase(t, base)
 }
 
-func createDatabase(t *testing.T, base string) *url.URL {
+func createDatabase(t testing.TB, base string) *url.URL {
 	t.Helper()
 	db, err := sql.Open("pgx", base)
 	if err != nil {

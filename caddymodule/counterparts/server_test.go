@@ -2,6 +2,7 @@ package counterparts_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -134,10 +135,11 @@ type postern struct {
 	port, admin, data string
 	caddyfile         string
 	env               []string
+	host, token       string            // of another tenant's API; empty: the default tenant's
 	contract          *apitest.Contract // see published
 }
 
-func (p *postern) url() string { return "http://localhost:" + p.port }
+func (p *postern) url() string { return "http://" + cmp.Or(p.host, "localhost") + ":" + p.port }
 
 // startPostern runs Caddyfile.example on free ports with an empty data
 // directory, akadmin's password and an API token set by environment.
@@ -178,11 +180,11 @@ func (p *postern) reload(t testing.TB) {
 func (p *postern) api(t testing.TB, method, path string, body string, want int) map[string]any {
 	t.Helper()
 	req, _ := http.NewRequest(method, p.url()+"/api/v3"+path, strings.NewReader(body))
-	req.Header.Set("Authorization", "Bearer "+bootstrapToken)
+	req.Header.Set("Authorization", "Bearer "+cmp.Or(p.token, bootstrapToken))
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := p.client(t).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,13 +204,21 @@ func (p *postern) api(t testing.TB, method, path string, body string, want int) 
 	return decode(t, raw)
 }
 
+// client finds the tenant's host.
+func (p *postern) client(t testing.TB) *http.Client {
+	if p.host == "" {
+		return http.DefaultClient
+	}
+	return newBrowser(t).client
+}
+
 // published is the server's own description of its API.
 func (p *postern) published(t testing.TB) *apitest.Contract {
 	t.Helper()
 	if p.contract != nil {
 		return p.contract
 	}
-	resp, err := http.Get(p.url() + "/api/v3/schema/")
+	resp, err := p.client(t).Get(p.url() + "/api/v3/schema/")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,8 +150,8 @@ func (r *run) clock() {
 // slowDown moves an expensive run into the slow lane, and waits for a place there.
 func (r *run) slowDown() {
 	r.spentCheap = true
-	if r.source.paceNow() == cheap {
-		r.source.is(expensive) // whoever comes next with the same program waits for this one
+	if r.source.paceNow(r.tenant) == cheap {
+		r.source.is(r.tenant, expensive) // whoever comes next with the same program waits for this one
 	}
 	begin := time.Now()
 	if f := r.lanes.change(r.ctx, r.source); f != nil {

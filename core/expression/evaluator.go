@@ -107,7 +107,7 @@ func (e *Evaluator) init() {
 // a name means is known only when it runs, as in Python.
 func (e *Evaluator) Check(src string) error {
 	e.init()
-	place, err := e.lanes.enter(context.Background(), &cached{})
+	place, err := e.lanes.enter(context.Background(), "", &cached{})
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (e *Evaluator) run(ctx context.Context, t core.TenantID, src string, env En
 	if inner {
 		r.lanes = outer.lanes
 	} else {
-		place, err := e.lanes.enter(ctx, source)
+		place, err := e.lanes.enter(ctx, t, source)
 		if err != nil {
 			return err
 		}
@@ -161,7 +161,7 @@ func (e *Evaluator) run(ctx context.Context, t core.TenantID, src string, env En
 	r.thread.OnMaxSteps = r.tooManySteps
 	err = r.main(program, take)
 	if !inner { // else what was spent is not its own alone
-		source.is(r.turnedOut())
+		source.is(t, r.turnedOut())
 	}
 	if e.spent != nil {
 		e.spent(r.work, r.bytes, r.thread.Steps)
@@ -219,7 +219,7 @@ func (r *run) turnedOut() pace {
 	case r.stopped != nil && errors.Is(r.stopped.err, ErrLimit):
 		return endless
 	case r.stopped != nil: // how it would have turned out, nobody knows
-		return max(expensive, r.source.paceNow())
+		return max(expensive, r.source.paceNow(r.tenant))
 	case r.work > cheapWork || r.bytes > cheapBytes || r.thread.Steps > cheapSteps:
 		return expensive
 	}

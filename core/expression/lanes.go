@@ -4,11 +4,13 @@ import (
 	"context"
 	"runtime"
 	"time"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // Limits of the slow and of the last lane.
 const (
-	maxQueue = 64
+	maxQueue = 64 // of one tenant
 	maxStay  = 3 * time.Second
 	// A run in the last lane sleeps for nap after each part of its budget, of which
 	// there are naps: a millisecond's work at most, so it has a fifth of one processor.
@@ -31,47 +33,34 @@ const (
 // a limit ended begins in the last lane the next time, and so does what waits for the
 // slow lane meanwhile: one at a time, and that one mostly sleeps. So a hundred bombs
 // take a login's processor for a millisecond now and then, and expensive expressions
-// that do end wait for none of them.
-type lanes struct {
-	fast, slow, last, queue, lastQueue chan struct{}
-}
+// that do end wait for none of them. In each lane tenants come by turns.
+type lanes struct{ fast, slow, last *core.Turns }
 
 func newLanes() *lanes {
 	n := runtime.GOMAXPROCS(0)
-	return &lanes{
-		fast:      make(chan struct{}, n),
-		slow:      make(chan struct{}, max(1, n/2)),
-		last:      make(chan struct{}, 1),
-		queue:     make(chan struct{}, maxQueue),
-		lastQueue: make(chan struct{}, maxQueue),
-	}
+	return &lanes{fast: core.NewTurns(n, 0), slow: core.NewTurns(max(1, n/2), maxQueue), last: core.NewTurns(1, maxQueue)}
 }
 
 // place is where one run is.
 type place struct {
 	*lanes
-	in chan struct{}
+	tenant core.TenantID
+	in     *core.Turns
 }
 
-func (l *lanes) enter(ctx context.Context, c *cached) (*place, error) {
-	if c.paceNow() != cheap {
-		p := &place{lanes: l}
+func (l *lanes) enter(ctx context.Context, t core.TenantID, c *cached) (*place, error) {
+	p := &place{lanes: l, tenant: t}
+	if c.paceNow(t) != cheap {
 		if f := p.change(ctx, c); f != nil {
 			return nil, &Error{Message: f.message, Err: f.err}
 		}
 		return p, nil
 	}
-	select {
-	case l.fast <- struct{}{}:
-		return &place{lanes: l, in: l.fast}, nil
-	default:
+	if err := l.fast.Take(ctx, t); err != nil {
+		return nil, &Error{Message: "the request ended before the expression began", Err: err}
 	}
-	select {
-	case l.fast <- struct{}{}:
-		return &place{lanes: l, in: l.fast}, nil
-	case <-ctx.Done():
-		return nil, &Error{Message: "the request ended before the expression began", Err: ctx.Err()}
-	}
+	p.in = l.fast
+	return p, nil
 }
 
 // change moves to the slow lane, or to the last one: what the program is known for by the
@@ -80,45 +69,37 @@ func (p *place) change(ctx context.Context, c *cached) *fault {
 	p.leave()
 	began := time.Now()
 	for {
-		as := c.paceNow()
-		lane, queue := p.slow, p.queue
+		as, lane := c.paceNow(p.tenant), p.slow
 		if as == endless {
-			lane, queue = p.last, p.lastQueue
+			lane = p.last
 		}
-		if f := p.wait(ctx, lane, queue, maxStay-time.Since(began)); f != nil {
+		if f := p.wait(ctx, lane, maxStay-time.Since(began)); f != nil {
 			return f
 		}
-		if as == endless || c.paceNow() != endless {
+		if as == endless || c.paceNow(p.tenant) != endless {
 			return nil
 		}
 		p.leave() // a limit ended another run of it while this one waited
 	}
 }
 
-func (p *place) wait(ctx context.Context, lane, queue chan struct{}, atMost time.Duration) *fault {
-	select {
-	case queue <- struct{}{}:
-	default:
-		return &fault{message: "too many expensive expressions run already", err: ErrBusy}
-	}
-	defer func() { <-queue }()
-	t := time.NewTimer(atMost)
-	defer t.Stop()
-	select {
-	case lane <- struct{}{}:
+func (p *place) wait(ctx context.Context, lane *core.Turns, atMost time.Duration) *fault {
+	waiting, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	switch err := lane.Take(waiting, p.tenant); {
+	case err == nil:
 		p.in = lane
 		return nil
-	case <-t.C:
-		return &fault{message: "too many expensive expressions run already", err: ErrBusy}
-	case <-ctx.Done():
+	case ctx.Err() != nil:
 		return &fault{message: "the request ended before the expression did", err: ctx.Err()}
 	}
+	return &fault{message: "too many expensive expressions run already", err: ErrBusy}
 }
 
 // leave makes room.
 func (p *place) leave() {
 	if p.in != nil {
-		<-p.in
+		p.in.Leave(p.tenant)
 		p.in = nil
 	}
 }

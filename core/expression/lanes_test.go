@@ -185,3 +185,40 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Errorf("the heap grew from %d to %d KB", full>>10, after>>10)
 	}
 }
+
+// What one tenant's data made of a mapping that all have says nothing of another's, and tenants
+// come by turns: a queue of bombs of one makes another's wait for one of them. The control is
+// the tenant itself.
+func TestTenantsInTheLanes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &expression.Evaluator{Log: quiet()}
+		run := func(of core.TenantID, src string, items int) error {
+			_, err := e.Eval(t.Context(), of, src, expression.Env{User: &core.User{Attributes: map[string]any{"n": int64(items)}}})
+			return err
+		}
+		const all = `return len([x for x in range(request.user.attributes["n"])])`
+		if err := run("t_loud", all, 100_000_000); !errors.Is(err, expression.ErrLimit) {
+			t.Fatal(err)
+		}
+		took := func(of core.TenantID, src string, items int) (time.Duration, error) {
+			began := time.Now()
+			err := run(of, src, items)
+			return time.Since(began), err
+		}
+		var wg sync.WaitGroup
+		for range 60 {
+			wg.Go(func() { _ = run("t_loud", endless, 0) })
+		}
+		synctest.Wait() // one naps, the others wait
+		if d, err := took("t_quiet", all, 10); d != 0 || err != nil {
+			t.Errorf("a mapping that was too much for another tenant took %v here: %v", d, err)
+		}
+		if d, err := took("t_quiet", endless, 0); d > time.Second || !errors.Is(err, expression.ErrLimit) {
+			t.Errorf("behind another tenant's 60 bombs, one waited %v: %v", d, err)
+		}
+		if d, err := took("t_loud", all, 10); d == 0 {
+			t.Errorf("control: the tenant's own mapping took %v: %v", d, err)
+		}
+		wg.Wait()
+	})
+}

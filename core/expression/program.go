@@ -9,6 +9,8 @@ import (
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // program is a source compiled to one frozen function.
@@ -67,7 +69,12 @@ type cached struct {
 	once    sync.Once
 	program *program
 	err     error
-	pace    atomic.Int32 // a pace: how its last run turned out
+
+	// How its last run turned out, of each tenant whose was not cheap: the default mappings
+	// are the same for all, and what they go through is not.
+	mu    sync.Mutex
+	paces map[core.TenantID]pace
+	slow  atomic.Int32 // how many those are
 }
 
 func newPrograms() *programs {
@@ -76,13 +83,30 @@ func newPrograms() *programs {
 
 // is remembers how a run of it turned out. Most turn out as the one before: then nothing
 // is written to what the processors share.
-func (c *cached) is(now pace) {
-	if c.paceNow() != now {
-		c.pace.Store(int32(now))
+func (c *cached) is(t core.TenantID, now pace) {
+	if c.paceNow(t) == now {
+		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.paces == nil {
+		c.paces = map[core.TenantID]pace{}
+	}
+	c.paces[t] = now
+	if now == cheap {
+		delete(c.paces, t)
+	}
+	c.slow.Store(int32(len(c.paces))) //nolint:gosec // no more than there are tenants
 }
 
-func (c *cached) paceNow() pace { return pace(c.pace.Load()) }
+func (c *cached) paceNow(t core.TenantID) pace {
+	if c.slow.Load() == 0 {
+		return cheap
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.paces[t]
+}
 
 // compile compiles on first use.
 func (c *cached) compile(names starlark.StringDict) (*program, error) {

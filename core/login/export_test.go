@@ -4,16 +4,16 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // Hold takes a slot of the Hasher until release is called.
 func (h *Hasher) Hold() (release func()) {
-	h.init()
-	release, err := h.acquire(context.Background())
-	if err != nil {
+	if err := h.take(context.Background(), core.DefaultTenant); err != nil {
 		panic(err)
 	}
-	return release
+	return func() { h.slots.Leave(core.DefaultTenant) }
 }
 
 // LocalPath is localPath.

@@ -42,7 +42,7 @@ func FuzzNext(f *testing.F) {
 // FuzzVerify: no text in place of a hash lets a password in, stalls or panics.
 func FuzzVerify(f *testing.F) {
 	h := cheap()
-	hash, err := h.Hash(context.Background(), "correct horse")
+	hash, err := h.Hash(context.Background(), tenantA, "correct horse")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func FuzzVerify(f *testing.F) {
 		if strings.Contains(text, "m=") && len(text) > 40 && !strings.Contains(text, "m=16,t=1") {
 			return // allowed, and as slow as it says
 		}
-		if ok, _, _ := h.Verify(context.Background(), text, "another password"); ok {
+		if ok, _, _ := h.Verify(context.Background(), tenantA, text, "another password"); ok {
 			t.Errorf("%q let it in", text)
 		}
 	})

@@ -136,7 +136,7 @@ func (h *house) user(t core.TenantID, name, password string, change ...func(*cor
 	}
 	h.ok(h.CreateUser(ctx, t, u))
 	if password != "" {
-		hash, err := cheap().Hash(ctx, password)
+		hash, err := cheap().Hash(ctx, tenantA, password)
 		h.ok(err)
 		h.ok(h.SetPasswordHash(ctx, t, u.ID, hash, h.now.now().Add(-24*time.Hour)))
 	}

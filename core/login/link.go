@@ -86,7 +86,7 @@ func (h *Handler) saveLink(ctx context.Context, t core.TenantID, u core.UserID, 
 // set is a *core.FieldError; ErrBusy: try again.
 func (h *Handler) SetPassword(ctx context.Context, t core.TenantID, u *core.User, password string, keep core.SessionID) error {
 	h.init()
-	hash, err := h.passwords.Hash(ctx, password)
+	hash, err := h.passwords.Hash(ctx, t, password)
 	if err != nil {
 		return err
 	}

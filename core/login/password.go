@@ -36,7 +36,7 @@ var (
 
 // Hasher makes and checks password hashes by argon2id (RFC 9106). It bounds how
 // many run at once, and with them the memory they take; one is shared by all
-// that check passwords. The zero value is ready for use.
+// that check passwords, and tenants come by turns. The zero value is ready for use.
 type Hasher struct {
 	// Memory is in KiB. Zero: 19456, which is 19 MiB. A hash made with less is
 	// made again at the next login, as with fewer Passes.
@@ -49,7 +49,7 @@ type Hasher struct {
 	Wait time.Duration
 
 	once  sync.Once
-	slots chan struct{}
+	slots *core.Turns
 	salt  []byte // stands in for that of a user who has none
 }
 
@@ -57,6 +57,8 @@ const (
 	hashThreads = 1
 	saltSize    = 16
 	hashSize    = 32
+	// maxHashers is how many of one tenant wait for a slot, more than there would be time for.
+	maxHashers = 1000
 )
 
 func (h *Hasher) init() {
@@ -73,7 +75,7 @@ func (h *Hasher) init() {
 		if h.Wait <= 0 {
 			h.Wait = 5 * time.Second
 		}
-		h.slots = make(chan struct{}, h.Slots)
+		h.slots = core.NewTurns(h.Slots, maxHashers)
 		h.salt = make([]byte, saltSize)
 		rand.Read(h.salt) // never returns an error (Go 1.24)
 	})
@@ -98,20 +100,18 @@ func (h *Hasher) CheckNew(password string) error {
 
 // Hash makes the hash of a new password, in PHC string form. A password that
 // CheckNew refuses is a *core.FieldError; ErrBusy: no slot became free.
-func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+func (h *Hasher) Hash(ctx context.Context, t core.TenantID, password string) (string, error) {
 	if err := h.CheckNew(password); err != nil {
 		return "", err
 	}
-	return h.hash(ctx, password)
+	return h.hash(ctx, t, password)
 }
 
-func (h *Hasher) hash(ctx context.Context, password string) (string, error) {
-	h.init()
-	release, err := h.acquire(ctx)
-	if err != nil {
+func (h *Hasher) hash(ctx context.Context, t core.TenantID, password string) (string, error) {
+	if err := h.take(ctx, t); err != nil {
 		return "", err
 	}
-	defer release()
+	defer h.slots.Leave(t)
 	salt := make([]byte, saltSize)
 	rand.Read(salt) // never returns an error (Go 1.24)
 	sum := argon2.IDKey([]byte(password), salt, h.Passes, h.Memory, hashThreads, hashSize)
@@ -123,13 +123,11 @@ func (h *Hasher) hash(ctx context.Context, password string) (string, error) {
 // should be hashed anew because the hash is weaker than those made today. For
 // an empty hash, an unreadable one (ErrHash) and a password longer than
 // MaxPassword it does the same work and says no. ErrBusy: no slot became free.
-func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, rehash bool, err error) {
-	h.init()
-	release, err := h.acquire(ctx)
-	if err != nil {
+func (h *Hasher) Verify(ctx context.Context, t core.TenantID, hash, password string) (ok, rehash bool, err error) {
+	if err := h.take(ctx, t); err != nil {
 		return false, false, err
 	}
-	defer release()
+	defer h.slots.Leave(t)
 	p := parameters{h.Memory, h.Passes, hashThreads, h.salt, make([]byte, hashSize)}
 	var known bool
 	if hash != "" {
@@ -148,23 +146,19 @@ func (h *Hasher) Verify(ctx context.Context, hash, password string) (ok, rehash 
 	return ok, ok && (p.memory < h.Memory || p.passes < h.Passes || len(p.sum) < hashSize), err
 }
 
-func (h *Hasher) acquire(ctx context.Context) (release func(), err error) {
-	release = func() { <-h.slots }
-	select {
-	case h.slots <- struct{}{}:
-		return release, nil
-	default:
+// take waits for a slot. Tenants get theirs by turns.
+func (h *Hasher) take(ctx context.Context, t core.TenantID) error {
+	h.init()
+	waiting, cancel := context.WithTimeout(ctx, h.Wait)
+	defer cancel()
+	err := h.slots.Take(waiting, t)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("wait to check a password: %w", ctx.Err())
 	}
-	timer := time.NewTimer(h.Wait)
-	defer timer.Stop()
-	select {
-	case h.slots <- struct{}{}:
-		return release, nil
-	case <-timer.C:
-		return nil, ErrBusy
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait to check a password: %w", ctx.Err())
-	}
+	return ErrBusy
 }
 
 type parameters struct {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/crypto/argon2"
@@ -22,23 +23,23 @@ import (
 func TestHasher(t *testing.T) {
 	ctx := t.Context()
 	h := &login.Hasher{}
-	hash, err := h.Hash(ctx, "correct horse")
+	hash, err := h.Hash(ctx, tenantA, "correct horse")
 	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatal(hash, err)
 	}
-	again, _ := h.Hash(ctx, "correct horse")
+	again, _ := h.Hash(ctx, tenantA, "correct horse")
 	if again == hash {
 		t.Error("no salt")
 	}
 	for password, expect := range map[string]bool{"correct horse": true, "correct Horse": false, "": false, "correct horse ": false, strings.Repeat("x", 2000): false} {
-		if ok, rehash, err := h.Verify(ctx, hash, password); ok != expect || rehash || err != nil {
+		if ok, rehash, err := h.Verify(ctx, tenantA, hash, password); ok != expect || rehash || err != nil {
 			t.Errorf("%.20q: %v %v %v", password, ok, rehash, err)
 		}
 	}
 	// A hash that somebody else made: the test vector of golang.org/x/crypto for 64
 	// KiB and one pass, in PHC string form.
 	const vector = "$argon2id$v=19$m=64,t=1,p=1$c29tZXNhbHQ$ZVrRXqxlLcWfcXCnMyv0m4Rpvh/bnCi7"
-	if ok, rehash, err := h.Verify(ctx, vector, "password"); !ok || !rehash || err != nil {
+	if ok, rehash, err := h.Verify(ctx, tenantA, vector, "password"); !ok || !rehash || err != nil {
 		t.Errorf("vector: %v %v %v", ok, rehash, err)
 	}
 	for _, bad := range []string{
@@ -47,26 +48,26 @@ func TestHasher(t *testing.T) {
 		strings.Replace(hash, "p=1", "p=0", 1), strings.Replace(hash, "m=", "", 1), hash + "$", hash[:60], "$argon2id$v=19$m=16,t=1,p=1$$", strings.Repeat("$", 600),
 		strings.Replace(hash, ",p=1", "", 1),
 	} {
-		if ok, _, err := h.Verify(ctx, bad, "correct horse"); ok || !errors.Is(err, login.ErrHash) {
+		if ok, _, err := h.Verify(ctx, tenantA, bad, "correct horse"); ok || !errors.Is(err, login.ErrHash) {
 			t.Errorf("%.40q: %v %v", bad, ok, err)
 		}
 	}
 	// The hash of nobody fits nothing, not even what its stand-in is made of.
 	for _, password := range []string{"", "correct horse"} {
-		if ok, _, err := h.Verify(ctx, "", password); ok || err != nil {
+		if ok, _, err := h.Verify(ctx, tenantA, "", password); ok || err != nil {
 			t.Errorf("empty hash: %v %v", ok, err)
 		}
 	}
-	weak, _ := cheap().Hash(ctx, "correct horse")
-	if ok, rehash, err := h.Verify(ctx, weak, "correct horse"); !ok || !rehash || err != nil {
+	weak, _ := cheap().Hash(ctx, tenantA, "correct horse")
+	if ok, rehash, err := h.Verify(ctx, tenantA, weak, "correct horse"); !ok || !rehash || err != nil {
 		t.Errorf("weak: %v %v %v", ok, rehash, err)
 	}
-	if ok, rehash, _ := h.Verify(ctx, weak, "wrong"); ok || rehash {
+	if ok, rehash, _ := h.Verify(ctx, tenantA, weak, "wrong"); ok || rehash {
 		t.Error("a wrong password is to be hashed anew")
 	}
 	for _, password := range []string{"", "1234567", "ñññññññ", strings.Repeat("x", 1025), "12345678\x00"} {
 		var field *core.FieldError
-		if _, err := h.Hash(ctx, password); !errors.As(err, &field) || field.Field != "password" || field.Message == "" {
+		if _, err := h.Hash(ctx, tenantA, password); !errors.As(err, &field) || field.Field != "password" || field.Message == "" {
 			t.Errorf("%.20q: %v", password, err)
 		}
 	}
@@ -82,16 +83,16 @@ func TestHasherIsBounded(t *testing.T) {
 	h := cheap()
 	h.Slots, h.Wait = 2, 20*time.Millisecond
 	free := []func(){h.Hold(), h.Hold()}
-	if _, _, err := h.Verify(t.Context(), "", "x"); !errors.Is(err, login.ErrBusy) {
+	if _, _, err := h.Verify(t.Context(), tenantA, "", "x"); !errors.Is(err, login.ErrBusy) {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := h.Hash(ctx, "correct horse"); !errors.Is(err, context.Canceled) && !errors.Is(err, login.ErrBusy) {
+	if _, err := h.Hash(ctx, tenantA, "correct horse"); !errors.Is(err, context.Canceled) && !errors.Is(err, login.ErrBusy) {
 		t.Errorf("got %v", err)
 	}
 	free[0]()
-	if _, _, err := h.Verify(t.Context(), "", "x"); err != nil {
+	if _, _, err := h.Verify(t.Context(), tenantA, "", "x"); err != nil {
 		t.Errorf("a slot is free: %v", err)
 	}
 	free[1]()
@@ -100,7 +101,7 @@ func TestHasherIsBounded(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			if _, _, err := h.Verify(t.Context(), "", "x"); err != nil {
+			if _, _, err := h.Verify(t.Context(), tenantA, "", "x"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -150,5 +151,43 @@ func BenchmarkLoginPage(b *testing.B) {
 	browser.get(loginPath)
 	for b.Loop() {
 		browser.get(loginPath)
+	}
+}
+
+// Tenants get slots by turns: fifty logins of one make another's wait for one of them. The
+// control is a login of the same tenant, which is behind all that came before it.
+func TestHasherTurns(t *testing.T) {
+	before := func(t *testing.T, tenant core.TenantID) (n int) {
+		synctest.Test(t, func(t *testing.T) {
+			h := cheap()
+			h.Slots = 1
+			release := h.Hold()
+			through := make(chan core.TenantID, 51)
+			ask := func(of core.TenantID, name string) {
+				go func() {
+					if _, _, err := h.Verify(t.Context(), of, "", "x"); err != nil {
+						t.Error(err)
+					}
+					through <- core.TenantID(name)
+				}()
+				synctest.Wait()
+			}
+			for range 50 {
+				ask(tenantA, "loud")
+			}
+			ask(tenant, "quiet")
+			release()
+			for <-through != "quiet" {
+				n++
+			}
+			synctest.Wait()
+		})
+		return n
+	}
+	if n := before(t, "t_quiet"); n > 1 {
+		t.Errorf("%d logins of another tenant went before", n)
+	}
+	if n := before(t, tenantA); n != 50 {
+		t.Errorf("control: %d logins went before", n)
 	}
 }

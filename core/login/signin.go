@@ -125,7 +125,7 @@ func (h *Handler) authenticate(r *http.Request, name, password string) (*core.Us
 	if err != nil && !errors.Is(err, core.ErrNotFound) {
 		return nil, 0, errors.Join(err, a.refund(ctx))
 	}
-	ok, rehash, err := h.passwords.Verify(ctx, hash, password)
+	ok, rehash, err := h.passwords.Verify(ctx, t, hash, password)
 	if errors.Is(err, ErrHash) {
 		h.log().ErrorContext(ctx, "a password hash cannot be read", "tenant", t, "user", id, "request", info.ID)
 		err = nil
@@ -148,7 +148,7 @@ func (h *Handler) authenticate(r *http.Request, name, password string) (*core.Us
 // rehash keeps the password under today's parameters. It can wait for another
 // login, so that it fails is logged only.
 func (h *Handler) rehash(ctx context.Context, t core.TenantID, id core.UserID, old, password string) {
-	hash, err := h.passwords.hash(ctx, password)
+	hash, err := h.passwords.hash(ctx, t, password)
 	if err == nil {
 		err = h.Store.RehashPassword(ctx, t, id, old, hash)
 	}

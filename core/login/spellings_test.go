@@ -85,7 +85,7 @@ func TestSpellingsCountOnOneCounter(t *testing.T) {
 // bytes, as argon2id takes nearly all of its time to fill them.
 func TestEqualWorkForUnknownUsers(t *testing.T) {
 	h := &login.Hasher{Memory: 4 << 10, Passes: 1}
-	hash, err := h.Hash(t.Context(), "correct horse")
+	hash, err := h.Hash(t.Context(), tenantA, "correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestEqualWorkForUnknownUsers(t *testing.T) {
 	}
 	verify := func(hash, password string) uint64 {
 		return work(func() {
-			if _, _, err := h.Verify(t.Context(), hash, password); err != nil && hash != "unreadable" {
+			if _, _, err := h.Verify(t.Context(), tenantA, hash, password); err != nil && hash != "unreadable" {
 				t.Error(err)
 			}
 		})

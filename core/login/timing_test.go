@@ -101,7 +101,7 @@ func BenchmarkEnumeration(b *testing.B) {
 			hasher = new(login.Hasher)
 		}
 		h.Handler = h.again(h.Master, hasher)
-		hash, err := hasher.Hash(b.Context(), "correct horse")
+		hash, err := hasher.Hash(b.Context(), tenantA, "correct horse")
 		h.ok(err)
 		for i := range n {
 			u := h.user(tenantA, fmt.Sprint("somebody", i), "")

@@ -26,7 +26,9 @@ import (
 type postgresEngine struct {
 	postgresURL
 	pool *sql.DB
-	more fs.FS // see migrationSet
+	// turns are those of the pool's connections: tenants share them.
+	turns *core.Turns
+	more  fs.FS // see migrationSet
 	// down is set while whoever follows the outbox finds no database: then nobody
 	// else tries either, and waits, until it is found again.
 	down atomic.Bool
@@ -47,7 +49,7 @@ func openPostgres(ctx context.Context, opt Options) (engine, error) {
 	if err := e.find(ctx); err != nil {
 		return nil, e.explain(err)
 	}
-	e.pool = stdlib.OpenDB(*e.config)
+	e.pool, e.turns = stdlib.OpenDB(*e.config), core.NewTurns(e.conns, 0)
 	e.pool.SetMaxOpenConns(e.conns)
 	e.pool.SetMaxIdleConns(e.conns)
 	e.pool.SetConnMaxIdleTime(e.idle)
@@ -161,12 +163,17 @@ func (e *postgresEngine) conn(ctx context.Context, t core.TenantID, _ part, _ bo
 	if e.down.Load() {
 		return nil, nil, errDown
 	}
+	if err := e.turns.Take(ctx, t); err != nil {
+		return nil, nil, err
+	}
 	c, err := e.pool.Conn(ctx)
 	if err != nil {
+		e.turns.Leave(t)
 		return nil, nil, err
 	}
 	release := func() {
 		c.Close() //nolint:gosec // gives the connection back; it has no error to tell
+		e.turns.Leave(t)
 	}
 	if e.pooled() {
 		return c, release, nil
