@@ -101,6 +101,8 @@ func (x *crossing) fill() {
 	rule := s.api("POST", "policies/expression/", mustJSON(map[string]any{"name": name, "expression": "return True"}), http.StatusCreated)
 	s.api("POST", "policies/bindings/", mustJSON(map[string]any{"target": pk(app), "policy": pk(rule), "order": 7}), http.StatusCreated)
 	s.api("POST", "crypto/certificatekeypairs/generate/", mustJSON(map[string]any{"common_name": name, "validity_days": 30}), http.StatusOK)
+	s.api("POST", "core/brands/", mustJSON(map[string]any{"domain": name + "." + s.host, "branding_title": name, "default_application": pk(app)}), http.StatusCreated)
+	s.api("PATCH", "admin/settings/", mustJSON(map[string]any{"avatars": name}), http.StatusOK)
 	s.login(s.w.browser(), "http://"+s.host+"/if/user/")
 }
 
@@ -150,7 +152,7 @@ func (x *crossing) learn(other *side) {
 				break // the owner has some that are nobody else's by name
 			}
 			member := one.(map[string]any)
-			for _, field := range []string{"slug", "identifier", "pk", "uuid", "id", "pbm_uuid"} {
+			for _, field := range []string{"slug", "identifier", "pk", "uuid", "id", "pbm_uuid", "brand_uuid"} {
 				id := ""
 				switch v := member[field].(type) {
 				case string:
@@ -243,7 +245,7 @@ func bodyOf(object string, user any) string {
 // snapshot is all that the owner has, but for what its own requests write.
 func (x *crossing) snapshot() string {
 	var out strings.Builder
-	for _, list := range x.lists() {
+	for _, list := range append(x.lists(), "/admin/settings/") {
 		if list == "/events/events/" {
 			continue
 		}

@@ -48,7 +48,7 @@ func (s *system) state(r *http.Request, guarded core.TenantID) (*core.RequestInf
 
 func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
 	ctx := r.Context()
-	info := &core.RequestInfo{Scheme: "http", Method: r.Method, UserAgent: r.UserAgent()}
+	info := &core.RequestInfo{Looks: s, Scheme: "http", Method: r.Method, UserAgent: r.UserAgent()}
 	if len(info.UserAgent) > 500 {
 		info.UserAgent = info.UserAgent[:500]
 	}

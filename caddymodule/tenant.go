@@ -117,15 +117,11 @@ func (s *system) named(ctx context.Context, name string) (*core.Tenant, error) {
 }
 
 // withOrigin gives a tenant, of which the directory knows no more than its primary domain,
-// its scheme and port. One without a domain has no origin. Where it has no brand its pages
-// have its name, if somebody gave it one.
+// its scheme and port. One without a domain has no origin.
 func (s *system) withOrigin(t *core.Tenant) *core.Tenant {
 	if t.ID == core.DefaultTenant {
 		t.Origin = s.settings.origin
 		return t
-	}
-	if t.Brand.Title == "" && t.Name != string(t.ID) {
-		t.Brand.Title = t.Name
 	}
 	if t.Origin == "" {
 		return t

@@ -43,7 +43,7 @@ type ProxyApplication struct {
 // updated or deleted. It is written in the transaction of the change itself.
 type Change struct {
 	Seq  int64  // grows with each change of the tenant; gaps are possible
-	Kind string // "user", "group", "role", "membership", "application", "provider", "mapping", "keypair", "former_key", "token", "session", "grant", "policy", "binding", "entitlement"; or ChangedAny
+	Kind string // "user", "group", "role", "membership", "application", "provider", "mapping", "keypair", "former_key", "token", "session", "grant", "policy", "binding", "entitlement", "brand", "settings"; or ChangedAny
 	ID   string // the object's ID; of "membership", the user's; of "former_key", the provider's
 	Op   string // "create", "update" or "delete"
 }

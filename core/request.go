@@ -23,6 +23,8 @@ type RequestInfo struct {
 	UserAgent string
 	// ID names the request in logs and on error pages.
 	ID string
+	// Looks knows how the tenant looks: see Look. Nil: plain.
+	Looks Looks
 }
 
 // Origin is scheme://host[:port]: the issuer's and the API's own address.

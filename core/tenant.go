@@ -24,7 +24,7 @@ var tenantID = regexp.MustCompile(`^(?:public|t_[a-z0-9]{1,61})$`)
 // name or a query.
 func (t TenantID) Valid() bool { return tenantID.MatchString(string(t)) }
 
-// Tenant owns an issuer, keys, cookies, a brand and a directory of people and
+// Tenant owns an issuer, keys, cookies, brands and a directory of people and
 // applications. It is found by Host; nothing crosses it.
 type Tenant struct {
 	ID   TenantID
@@ -36,14 +36,6 @@ type Tenant struct {
 	// leave the request they were made in: mail, recovery, set-up, and the way
 	// to the login page from a guarded application.
 	Origin string
-	Brand  Brand
-}
-
-// Brand is how a tenant's pages look.
-type Brand struct {
-	Title   string // default "Postern"
-	Logo    string // URL or path; empty: the built-in one
-	Favicon string // URL or path; empty: the built-in one
 }
 
 // Domain is a host that a tenant owns.

@@ -185,7 +185,7 @@ func (o *Outpost) refused(ctx context.Context, info *core.RequestInfo, tg *targe
 		o.Policy.RefuseFor(ctx, info.Tenant.ID, &met, "guard", why)
 	}
 	out := refuse(http.StatusForbidden, "access_denied", "You may not open "+tg.app.Name,
-		fmt.Sprintf("You are logged in as %s, who has no access to this application. If you need it, ask an administrator of %s, and give them the decision below.", u.UserName, brand(info.Tenant)))
+		fmt.Sprintf("You are logged in as %s, who has no access to this application. If you need it, ask an administrator of %s, and give them the decision below.", u.UserName, info.Look(ctx).Title))
 	out.Refusal.ID, out.Refusal.Notice = met.ID, met.Notice()
 	return out.at(info.Origin()+endpointPrefix+"/sign_out", "Log in as somebody else")
 }

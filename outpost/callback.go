@@ -161,7 +161,7 @@ func (o *Outpost) callback(ctx context.Context, q Request, tg *target, who *logi
 	}
 	if a.err == "access_denied" {
 		return failed(refuse(http.StatusForbidden, "access_denied", "You may not open "+tg.app.Name,
-			"The login page refused, or you did. If you should have access, ask an administrator of "+brand(q.Info.Tenant)+"."))
+			"The login page refused, or you did. If you should have access, ask an administrator of "+q.Info.Look(ctx).Title+"."))
 	}
 	if a.err != "" {
 		return failed(refuse(http.StatusBadRequest, "login_failed", "The login did not end well", "The login page answered with an error. Try again."))

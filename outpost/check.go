@@ -247,10 +247,3 @@ func (d Decision) at(link, button string) Decision {
 	d.Refusal.Link, d.Refusal.Button = link, button
 	return d
 }
-
-func brand(t *core.Tenant) string {
-	if t.Brand.Title != "" {
-		return t.Brand.Title
-	}
-	return "Postern"
-}

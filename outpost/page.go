@@ -18,7 +18,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText)) //nolint:
 func (o *Outpost) page(w http.ResponseWriter, r *http.Request, info *core.RequestInfo, d Decision) {
 	nonce := core.RandomToken(16)
 	var body bytes.Buffer
-	err := pageTemplate.Execute(&body, map[string]any{"Brand": brand(info.Tenant), "Nonce": nonce, "R": d.Refusal})
+	err := pageTemplate.Execute(&body, map[string]any{"Brand": info.Look(r.Context()).Title, "Nonce": nonce, "R": d.Refusal})
 	if err != nil {
 		o.Log.ErrorContext(r.Context(), "render page", "error", err, "request", info.ID)
 		body.Reset()

@@ -15,7 +15,7 @@ import (
 
 // What is not for superusers alone, by hand: a route that joins one of these two
 // lists is a decision.
-const openToAll = "GET |GET schema/|GET root/config/"
+const openToAll = "GET |GET schema/|GET root/config/|GET core/brands/current/"
 
 const openToUsers = "GET core/applications/|GET core/applications/{}/|GET core/applications/{}/check_access/|GET core/users/me/|GET rbac/permissions/|GET rbac/permissions/{}/" +
 	"|GET core/tokens/|POST core/tokens/|GET core/tokens/{}/|PUT core/tokens/{}/|PATCH core/tokens/{}/|DELETE core/tokens/{}/" +
@@ -28,6 +28,9 @@ var byHand = map[string]string{
 	"POST policies/all/{}/test/":                            "authentik_policies_expression.change_expressionpolicy",
 	"POST propertymappings/all/{}/test/":                    "authentik_core.view_propertymapping",
 	"GET admin/version/":                                    "authentik_rbac.view_system_info",
+	"GET admin/settings/":                                   "authentik_rbac.view_system_settings",
+	"PUT admin/settings/":                                   "authentik_rbac.edit_system_settings",
+	"PATCH admin/settings/":                                 "authentik_rbac.edit_system_settings",
 	"POST core/applications/{}/set_icon_url/":               "authentik_core.change_application",
 	"POST crypto/certificatekeypairs/generate/":             "authentik_crypto.add_certificatekeypair",
 	"GET crypto/certificatekeypairs/{}/view_certificate/":   "authentik_crypto.view_certificatekeypair_certificate",
@@ -47,7 +50,7 @@ var kindOfPath = map[string]string{
 	"providers/all/": "authentik_core provider", "providers/oauth2/": "authentik_providers_oauth2 oauth2provider",
 	"providers/proxy/": "authentik_providers_proxy proxyprovider", "propertymappings/provider/scope/": "authentik_providers_oauth2 scopemapping",
 	"propertymappings/provider/saml/": "authentik_providers_saml samlpropertymapping", "propertymappings/provider/scim/": "authentik_providers_scim scimmapping",
-	"crypto/certificatekeypairs/": "authentik_crypto certificatekeypair", "flows/instances/": "authentik_flows flow",
+	"core/brands/": "authentik_brands brand", "crypto/certificatekeypairs/": "authentik_crypto certificatekeypair", "flows/instances/": "authentik_flows flow",
 	"propertymappings/all/": "authentik_core propertymapping", "events/events/": "authentik_events event", "policies/all/": "authentik_policies policy", "policies/expression/": "authentik_policies_expression expressionpolicy",
 	"policies/bindings/": "authentik_policies policybinding", "core/application_entitlements/": "authentik_core applicationentitlement",
 	"rbac/roles/": "authentik_rbac role", "rbac/permissions/assigned_by_roles/": "authentik_rbac role",

@@ -190,7 +190,7 @@ func createServiceAccount(c *call) (reply, error) {
 		return reply{}, err
 	}
 	out := object{"username": name, "user_uid": u.HashedID(c.info.Tenant.UUID), "user_pk": u.PK, "group_pk": nil}
-	key := core.Secret(core.RandomAlphanumeric(tokenLength))
+	key := c.newKey()
 	token := &tokenRow{Token: core.Token{
 		Identifier: "service-account-" + slugOf(name) + "-password", Intent: core.IntentAppPassword, User: u.ID, Expiring: expiring,
 	}}

@@ -158,6 +158,7 @@ func TestTenantsApart(t *testing.T) {
 	bound := b.want(201, "POST", "policies/bindings/", map[string]any{"target": app, "policy": rule, "order": 0})["pk"]
 	entitlement := b.want(201, "POST", "core/application_entitlements/", map[string]any{"app": app, "name": "b-entitlement"})["pbm_uuid"]
 	b.want(201, "POST", "core/tokens/", map[string]any{"identifier": "b-token"})
+	brand := b.want(201, "POST", "core/brands/", map[string]any{"domain": "b.test"})["brand_uuid"]
 	role := b.want(201, "POST", "rbac/roles/", map[string]any{"name": "b-role"})["pk"]
 	assigned := b.send(b.root, "POST", fmt.Sprintf("rbac/permissions/assigned_by_roles/%v/assign/", role), map[string]any{"permissions": []string{"authentik_core.view_user"}})
 	if string(assigned.body) != `[{"id":"1"}]` {
@@ -168,7 +169,7 @@ func TestTenantsApart(t *testing.T) {
 		"core/authenticated_sessions/": "00000000-0000-7000-8000-0000000000bb",
 		"core/users/":                  b.rootPK, "core/groups/": group, "core/tokens/": "b-token", "core/applications/": "b-app", "crypto/": pair,
 		"propertymappings/provider/scope/": scope, "propertymappings/provider/saml/": saml, "propertymappings/provider/scim/": scim,
-		"policies/expression/": rule, "policies/all/": rule, "policies/bindings/": bound, "core/application_entitlements/": entitlement,
+		"core/brands/": brand, "policies/expression/": rule, "policies/all/": rule, "policies/bindings/": bound, "core/application_entitlements/": entitlement,
 		"providers/oauth2/": client, "providers/proxy/": proxy, "providers/all/": client,
 		"propertymappings/all/": scope, "events/events/": b.want(200, "GET", "events/events/", nil)["results"].([]any)[0].(map[string]any)["pk"],
 		"rbac/roles/": role, "rbac/permissions/assigned_by_roles/": role, "rbac/permissions/roles/": 1,

@@ -73,7 +73,7 @@ func indexParameters() []parameter {
 // browse is the index as pages.
 func (h *Handler) browse(c *call) (reply, error) {
 	p := h.published()
-	base := pageView{Title: "REST API", Brand: cmp.Or(c.info.Tenant.Brand.Title, "Postern")}
+	base := pageView{Title: "REST API", Brand: c.look().Title}
 	base.Login = "/if/flow/" + core.FlowAuthentication + "/?" + url.Values{"next": {c.r.URL.RequestURI()}}.Encode()
 	if c.user != nil {
 		base.User = cmp.Or(c.user.DisplayName, c.user.UserName)

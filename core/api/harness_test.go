@@ -206,7 +206,7 @@ func (e *env) request(method, path string, body any) *http.Request {
 
 func (e *env) at(tenant *core.Tenant, r *http.Request) *http.Request {
 	return r.WithContext(core.WithRequest(r.Context(), &core.RequestInfo{
-		Tenant: tenant, Scheme: "http", Host: "auth.test:9080", ClientIP: netip.MustParseAddr("192.0.2.7"), URI: r.URL.RequestURI(), ID: "req-1",
+		Tenant: tenant, Looks: e, Scheme: "http", Host: "auth.test:9080", ClientIP: netip.MustParseAddr("192.0.2.7"), URI: r.URL.RequestURI(), ID: "req-1",
 	}))
 }
 

@@ -21,6 +21,7 @@ func singly() map[string]lookup {
 		"authentik_core.group":                           groups().has,
 		"authentik_core.application":                     applications().has,
 		"authentik_core.token":                           tokens().has,
+		"authentik_brands.brand":                         brands().has,
 		"authentik_flows.flow":                           hasFlow,
 		"authentik_core.applicationentitlement":          entitlements().has,
 		"authentik_providers_oauth2.oauth2provider":      clients().has,

@@ -13,7 +13,7 @@ import (
 )
 
 // openOperations are all that may be used by anybody. What joins them is a decision.
-var openOperations = []string{"index_retrieve", "schema_retrieve", "root_config_retrieve"}
+var openOperations = []string{"index_retrieve", "schema_retrieve", "root_config_retrieve", "core_brands_current_retrieve"}
 
 // openByDocument walks the document that the server publishes: what it says of who
 // may use an operation must be what the list says, and what the server does for

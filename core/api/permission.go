@@ -41,6 +41,7 @@ func kinds() []kind {
 		{app: "authentik_providers_proxy", model: "proxyprovider", appName: "authentik Providers.Proxy", name: "Proxy Provider", verbs: fully},
 		{app: "authentik_providers_saml", model: "samlpropertymapping", appName: "authentik Providers.SAML", name: "SAML Provider Property Mapping", verbs: fully},
 		{app: "authentik_providers_scim", model: "scimmapping", appName: "authentik Providers.SCIM", name: "SCIM Provider Mapping", verbs: fully},
+		{app: "authentik_brands", model: "brand", appName: "authentik Brands", name: "Brand", verbs: fully},
 		{app: "authentik_crypto", model: "certificatekeypair", appName: "authentik Crypto", name: "Certificate-Key Pair", verbs: fully,
 			more: [][2]string{{"view_certificatekeypair_certificate", "View Certificate-Key pair's certificate"}, {"view_certificatekeypair_key", "View Certificate-Key pair's private key"}}},
 		{app: "authentik_flows", model: "flow", appName: "authentik Flows", name: "Flow", verbs: "view"},
@@ -51,7 +52,7 @@ func kinds() []kind {
 		{app: "authentik_rbac", model: "role", appName: "authentik RBAC", name: "Role", verbs: fully,
 			more: [][2]string{{"assign_role_permissions", "Can assign permissions to roles"}, {"unassign_role_permissions", "Can unassign permissions from roles"}}},
 		{app: "authentik_rbac", model: "systempermission", appName: "authentik RBAC", name: "System permission",
-			more: [][2]string{{"view_system_info", "Can view system info"}}},
+			more: [][2]string{{"view_system_info", "Can view system info"}, {"view_system_settings", "Can view system settings"}, {"edit_system_settings", "Can edit system settings"}}},
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,7 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// The page sizes: what a caller gets who asks for none, and the most.
+// The page sizes where the settings say nothing else: what a caller gets who asks for none, and
+// the most.
 const (
 	pageSize    = 100
 	maxPageSize = 500
@@ -145,9 +147,11 @@ func (c *call) query() (Query, page, error) {
 		q.Order = slices.Clone(l.preset)
 	}
 	q.Search = strings.TrimSpace(strings.ReplaceAll(values.Get("search"), "\x00", ""))
-	p := page{number: 1, size: pageSize}
+	settings := c.look().Settings
+	most := min(cmp.Or(settings.MaxPageSize, maxPageSize), maxPageSize)
+	p := page{number: 1, size: min(cmp.Or(settings.PageSize, pageSize), most)}
 	if n, err := strconv.Atoi(values.Get("page_size")); err == nil && n > 0 {
-		p.size = min(n, maxPageSize)
+		p.size = min(n, most)
 	}
 	if s := values.Get("page"); s != "" {
 		n, err := strconv.Atoi(s)

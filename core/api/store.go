@@ -184,6 +184,19 @@ type ApplicationCount struct {
 	Events, Users int
 }
 
+// BrandStore is the write side of brands and of the tenant's settings. A tenant has
+// exactly one default brand: what is made the default takes that from the one that was, and
+// the oldest other one follows the one that is deleted. The only one is core.ErrInUse.
+type BrandStore interface {
+	Brand(ctx context.Context, t core.TenantID, id core.BrandID) (*core.Brand, error)
+	ListBrands(ctx context.Context, t core.TenantID, q Query) ([]core.Brand, int, error)
+	CreateBrand(ctx context.Context, t core.TenantID, b *core.Brand) error
+	UpdateBrand(ctx context.Context, t core.TenantID, id core.BrandID, change func(*core.Brand) error) (*core.Brand, error)
+	DeleteBrand(ctx context.Context, t core.TenantID, id core.BrandID) error
+	Settings(ctx context.Context, t core.TenantID) (*core.Settings, error)
+	UpdateSettings(ctx context.Context, t core.TenantID, change func(*core.Settings) error) (*core.Settings, error)
+}
+
 // EventStore reads the audit log.
 type EventStore interface {
 	core.Events
@@ -234,6 +247,7 @@ type Store interface {
 	PolicyStore
 	BindingStore
 	EntitlementStore
+	BrandStore
 	EventStore
 	TenantStore
 	Attempts

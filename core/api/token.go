@@ -11,10 +11,7 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// tokenLength is how long a key is: 60 letters and digits, 357 bits.
-const tokenLength = 60
-
-// tokenLife is how long a token lives for which no end was asked.
+// tokenLife is how long a token lives for which no end was asked, where no setting says so.
 const tokenLife = 24 * time.Hour
 
 // tokenRow is a token, and its owner as a body names it.
@@ -159,7 +156,7 @@ func pageTokens(c *call, q Query) ([]tokenRow, int, error) {
 }
 
 func createToken(c *call, t *tokenRow) error {
-	return c.Store.CreateToken(c.ctx(), c.t, &t.Token, core.Secret(core.RandomAlphanumeric(tokenLength)))
+	return c.Store.CreateToken(c.ctx(), c.t, &t.Token, c.newKey())
 }
 
 // checkToken decides on what a user may not: whose token it is, and what for. A
@@ -186,7 +183,7 @@ func checkToken(c *call, f *fields, t, old *tokenRow) error {
 	case !t.Expiring:
 		t.Expires = time.Time{}
 	case t.Expires.IsZero():
-		t.Expires = c.Now().Add(tokenLife).UTC().Truncate(time.Microsecond)
+		t.Expires = c.Now().Add(c.look().Settings.TokenDuration.Or(tokenLife)).UTC().Truncate(time.Microsecond)
 	}
 	return nil
 }
@@ -228,8 +225,14 @@ func viewTokenKey(c *call) (reply, error) {
 	return ok(object{"key": string(key)})
 }
 
-// minKey is how short a key may be that somebody chose.
+// minKey is how short a key may be that somebody chose, or whose length a setting says.
 const minKey = 20
+
+// newKey makes a key of letters and digits: of 60, which are 357 bits, where no setting says
+// else.
+func (c *call) newKey() core.Secret {
+	return core.Secret(core.RandomAlphanumeric(max(minKey, c.look().Settings.TokenLength)))
+}
 
 func readKey(key *core.Secret) func(*fields) {
 	return func(f *fields) {

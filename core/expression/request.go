@@ -127,23 +127,26 @@ func (r *run) httpRequest() *object {
 		case "request_id":
 			return starlark.String(q.ID)
 		case "brand", "tenant":
-			return r.brand(q.Tenant)
+			return r.brand(q)
 		}
 		return nil
 	}}
 }
 
-func (r *run) brand(t *core.Tenant) starlark.Value {
-	if t == nil {
+// brand is the tenant with its brand at the request's host.
+func (r *run) brand(q *core.RequestInfo) starlark.Value {
+	if q.Tenant == nil {
 		return starlark.None
 	}
-	title := t.Brand.Title
-	if title == "" {
-		title = "Postern"
-	}
+	t, look := q.Tenant, q.Look(r.ctx)
+	b := look.Brand
+	r.alloc(2 * weight(b.Attributes))
+	attributes := map[string]any{}
+	Merge(attributes, b.Attributes)
 	return r.newObject(Object{"Brand", map[string]any{
-		"id": t.UUID, "branding_title": title, "branding_logo": t.Brand.Logo, "branding_favicon": t.Brand.Favicon,
-		"schema_name": string(t.ID), "name": t.Name, "attributes": map[string]any{},
+		"id": t.UUID, "brand_uuid": string(b.ID), "domain": b.Domain, "default": b.Default,
+		"branding_title": look.Title, "branding_logo": b.Logo, "branding_favicon": b.Favicon,
+		"schema_name": string(t.ID), "name": t.Name, "attributes": attributes,
 	}})
 }
 

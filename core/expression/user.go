@@ -182,8 +182,13 @@ func (r *run) userMethod(p *person, u *core.User, name string) starlark.Value {
 		})
 	case "group_attributes":
 		return call(func(a *args) starlark.Value {
-			a.bind(0, "request") // a request adds the attributes of its brand; brands have none
-			return r.groupAttributes(p, u)
+			first := map[string]any{}
+			if q, ok := a.bind(0, "request")[0].(*object); ok && q.kind == "HttpRequest" && r.env.Request != nil && r.env.Request.Tenant != nil {
+				attributes := r.env.Request.Look(r.ctx).Brand.Attributes
+				r.alloc(2 * weight(attributes))
+				Merge(first, attributes)
+			}
+			return r.groupAttributes(first, p, u)
 		})
 	case "app_entitlements":
 		return call(func(a *args) starlark.Value {
@@ -211,9 +216,9 @@ func (r *run) userMethod(p *person, u *core.User, name string) starlark.Value {
 	return nil
 }
 
-// groupAttributes merges the attributes of all groups in the order of their folded
-// names, and the user's own last.
-func (r *run) groupAttributes(p *person, u *core.User) starlark.Value {
+// groupAttributes merges into what comes first the attributes of all groups in the order of
+// their folded names, and the user's own last.
+func (r *run) groupAttributes(merged map[string]any, p *person, u *core.User) starlark.Value {
 	groups := slices.Clone(p.all(r))
 	for _, g := range groups {
 		if t := asGroup(g); t.folded == "" {
@@ -225,7 +230,6 @@ func (r *run) groupAttributes(p *person, u *core.User) starlark.Value {
 	slices.SortStableFunc(groups, func(a, b *object) int {
 		return strings.Compare(asGroup(a).folded, asGroup(b).folded)
 	})
-	merged := map[string]any{}
 	for _, g := range groups {
 		r.alloc(2 * weight(asGroup(g).group.Attributes))
 		Merge(merged, asGroup(g).group.Attributes)

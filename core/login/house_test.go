@@ -35,6 +35,7 @@ type house struct {
 	uuidB string
 	// require, where set, is what the path /need asks of Require.
 	require func(w http.ResponseWriter, r *http.Request)
+	looks   core.Looks
 }
 
 type clock struct {
@@ -62,7 +63,7 @@ const (
 func tenants() map[string]*core.Tenant {
 	return map[string]*core.Tenant{
 		"a.test": {ID: tenantA, UUID: "0191c1de-0000-7000-8000-00000000000a", Origin: "https://a.test"},
-		"b.test": {ID: tenantB, UUID: "0191c1de-0000-7000-8000-00000000000b", Origin: "https://b.test", Brand: core.Brand{Title: "Branch"}},
+		"b.test": {ID: tenantB, UUID: "0191c1de-0000-7000-8000-00000000000b", Origin: "https://b.test", Name: "Branch"},
 	}
 }
 
@@ -193,7 +194,7 @@ func (h *house) serve(handler http.Handler, w http.ResponseWriter, r *http.Reque
 		scheme = r.Header.Get("Test-Scheme")
 	}
 	r = r.WithContext(core.WithRequest(r.Context(), &core.RequestInfo{
-		Tenant: tenant, Scheme: scheme, Host: r.Host, ClientIP: addr, URI: r.RequestURI, ID: "req-1",
+		Tenant: tenant, Looks: h.looks, Scheme: scheme, Host: r.Host, ClientIP: addr, URI: r.RequestURI, ID: "req-1",
 	}))
 	if r.URL.Path == "/need" {
 		h.require(w, r)

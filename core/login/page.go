@@ -36,7 +36,10 @@ func newPages(a *assets) pages {
 // view is what every page is made of.
 type view struct {
 	Title   string
-	Brand   string       // the tenant's name for the product
+	Brand   string // the tenant's name for the product
+	Theme   string // "light" or "dark"; "": as the browser likes
+	Sheet   string // path of the brand's own stylesheet; "": none
+	Links   []core.FooterLink
 	Logo    template.URL // "": the built-in one
 	Favicon template.URL
 	Action  string // where the page's form is sent: where the page came from
@@ -45,15 +48,19 @@ type view struct {
 	Wide    bool   // a page with a head line, not a card
 	Data    any
 
-	images []template.URL // shown beside the logo
+	images []template.URL // shown beside the logo and the favicon
 }
 
 func (h *Handler) view(r *http.Request, title string) *view {
-	brand := core.Request(r.Context()).Tenant.Brand
-	v := &view{Title: title, Brand: brand.Title, Logo: safeImage(brand.Logo), Favicon: safeImage(brand.Favicon)}
-	if v.Brand == "" {
-		v.Brand = "Postern"
+	look := core.Request(r.Context()).Look(r.Context())
+	v := &view{Title: title, Brand: look.Title, Logo: picture(look.Brand.Logo), Favicon: picture(look.Brand.Favicon), Links: look.Settings.FooterLinks}
+	if theme := look.Brand.Theme(); theme != "automatic" {
+		v.Theme = theme
 	}
+	if sheet := brandSheet(look.Brand); sheet != "" {
+		v.Sheet = sheetPath(sheet)
+	}
+	v.images = append(v.images, picture(look.Brand.Background))
 	if v.Favicon == "" {
 		v.Favicon = template.URL(h.assets.path("favicon.svg")) //nolint:gosec // our own
 	}

@@ -63,6 +63,10 @@ func (h *Handler) servePortal(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, "list applications", err)
 		return
 	}
+	if to := home(core.Request(ctx).Look(ctx).Brand, u, apps); to != "" {
+		h.redirect(w, r, to)
+		return
+	}
 	page := portalPage{
 		User: u, Admin: core.IsSuperuser(groups), Any: len(apps) > 0,
 		Search: clip(strings.TrimSpace(r.URL.Query().Get("search")), 200),
@@ -77,6 +81,20 @@ func (h *Handler) servePortal(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	h.render(w, r, http.StatusOK, "portal", v)
+}
+
+// home is where an external user belongs who is on the way to nothing else: to the brand's
+// default application, where they may open it. "": here.
+func home(b *core.Brand, u *core.User, apps []launchable) string {
+	if u.Type != core.UserExternal || b.Application == "" {
+		return ""
+	}
+	for i := range apps {
+		if apps[i].ID == b.Application {
+			return apps[i].to
+		}
+	}
+	return ""
 }
 
 // launchable is an application with where it leads.

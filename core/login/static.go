@@ -103,6 +103,10 @@ func (h *Handler) serveAsset(w http.ResponseWriter, r *http.Request, name string
 		h.redirect(w, r, string(h.view(r, "").Favicon))
 		return
 	}
+	if strings.HasPrefix(name, sheetName) && strings.HasSuffix(name, ".css") {
+		h.serveSheet(w, r, name)
+		return
+	}
 	f, exact := h.assets.find(name)
 	if f == nil {
 		h.notFound(w, r)

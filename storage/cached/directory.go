@@ -63,6 +63,8 @@ const (
 	applicationByProvider
 	provider
 	mappings
+	brands
+	settings
 	keyPair // these are answered from memory only while the directory is away
 	grant
 )
@@ -205,6 +207,16 @@ func one[T any](v *T, err error) (*T, error) {
 	}
 	c := *v
 	return &c, nil
+}
+
+// Brands are all of a tenant. Nobody may change them.
+func (d *Directory) Brands(ctx context.Context, t core.TenantID) ([]core.Brand, error) {
+	return recall(d, key(t, brands, ""), func() ([]core.Brand, error) { return d.DB.Brands(ctx, t) })
+}
+
+// Settings are the tenant's. Nobody may change them.
+func (d *Directory) Settings(ctx context.Context, t core.TenantID) (*core.Settings, error) {
+	return recall(d, key(t, settings, ""), func() (*core.Settings, error) { return d.DB.Settings(ctx, t) })
 }
 
 // Client finds by client_id.

@@ -64,7 +64,7 @@ func cut(s string, limit int) string {
 // Denial finds the event of a refused access by the ID of the decision.
 func (db *DB) Denial(ctx context.Context, t core.TenantID, id string) (e *core.Event, err error) {
 	err = db.read(ctx, t, directory, "read decision", func(q *conn) error {
-		e, err = db.scanEvent(q.row(ctx, `SELECT `+eventColumns+` FROM events e WHERE e.action = 'policy_denied' AND e.message = $1 ORDER BY e.at DESC LIMIT 1`, id))
+		e, err = q.event(ctx, ` WHERE e.action = 'policy_denied' AND e.message = $1 ORDER BY e.at DESC LIMIT 1`, id)
 		return err
 	})
 	if err != nil {
@@ -76,14 +76,8 @@ func (db *DB) Denial(ctx context.Context, t core.TenantID, id string) (e *core.E
 // RecentEvents lists the newest events, newest first, at most limit.
 func (db *DB) RecentEvents(ctx context.Context, t core.TenantID, limit int) (out []core.Event, err error) {
 	err = db.read(ctx, t, directory, "list events", func(q *conn) error {
-		out = nil
-		return q.each(ctx, func(s scanner) error {
-			e, err := db.scanEvent(s)
-			if err == nil {
-				out = append(out, *e)
-			}
-			return err
-		}, `SELECT `+eventColumns+` FROM events e ORDER BY e.at DESC, e.id DESC LIMIT $1`, limit)
+		out, err = q.events(ctx, ` ORDER BY e.at DESC, e.id DESC LIMIT $1`, limit)
+		return err
 	})
 	return out, err
 }

@@ -11,7 +11,8 @@ import (
 
 const eventColumns = `e.id, e.at, e.action, e.user_id, e.username, e.application_id, e.address, e.message, e.context`
 
-func (db *DB) scanEvent(s scanner) (*core.Event, error) {
+// scanEvent reads an event, of those that are kept for so long.
+func scanEvent(s scanner, kept time.Duration) (*core.Event, error) {
 	var e core.Event
 	var at int64
 	var context string
@@ -19,18 +20,39 @@ func (db *DB) scanEvent(s scanner) (*core.Event, error) {
 		return nil, err
 	}
 	e.Time = fromMicros(at)
-	e.Expires = e.Time.Add(db.eventsKept())
+	e.Expires = e.Time.Add(kept)
 	var err error
 	e.Context, err = fromJSONObject(context)
 	return &e, err
 }
 
-// eventsKept is how long events stay.
-func (db *DB) eventsKept() time.Duration {
-	if db.opt.EventRetention > 0 {
-		return db.opt.EventRetention
+// events reads events, each with its end, which the tenant's settings tell.
+func (c *conn) events(ctx context.Context, clauses string, args ...any) (out []core.Event, err error) {
+	settings, err := c.settings(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return eventsKept
+	kept := settings.EventRetention.Or(core.EventRetention)
+	err = c.each(ctx, func(s scanner) error {
+		e, err := scanEvent(s, kept)
+		if err == nil {
+			out = append(out, *e)
+		}
+		return err
+	}, `SELECT `+eventColumns+` FROM events e`+clauses, args...)
+	return out, err
+}
+
+// event is the first that is found.
+func (c *conn) event(ctx context.Context, clauses string, args ...any) (*core.Event, error) {
+	found, err := c.events(ctx, clauses, args...)
+	if err == nil && len(found) == 0 {
+		err = core.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &found[0], nil
 }
 
 // eventModel is the object that an event's context says it is about.
@@ -107,15 +129,8 @@ func (db *DB) ListEvents(ctx context.Context, t core.TenantID, q api.Query) (out
 		return nil, 0, err
 	}
 	err = db.read(ctx, t, directory, "list events", func(c *conn) error {
-		out = nil
-		err := c.each(ctx, func(s scanner) error {
-			e, err := db.scanEvent(s)
-			if err == nil {
-				out = append(out, *e)
-			}
-			return err
-		}, `SELECT `+eventColumns+` FROM events e`+clauses, args...)
-		if err != nil {
+		var err error
+		if out, err = c.events(ctx, clauses, args...); err != nil {
 			return err
 		}
 		total, err = c.countAll(ctx, `events e`, clauses, args)
@@ -127,7 +142,7 @@ func (db *DB) ListEvents(ctx context.Context, t core.TenantID, q api.Query) (out
 // Event finds an event by ID.
 func (db *DB) Event(ctx context.Context, t core.TenantID, id string) (e *core.Event, err error) {
 	err = db.read(ctx, t, directory, "read event", func(q *conn) error {
-		e, err = db.scanEvent(q.row(ctx, `SELECT `+eventColumns+` FROM events e WHERE e.id = $1`, id))
+		e, err = q.event(ctx, ` WHERE e.id = $1`, id)
 		return err
 	})
 	if err != nil {

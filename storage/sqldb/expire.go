@@ -15,7 +15,6 @@ const (
 	linkKept   = 24 * time.Hour
 	answerKept = 5 * time.Minute
 	outboxKept = 7 * 24 * time.Hour
-	eventsKept = 365 * 24 * time.Hour
 )
 
 // sweepBatch bounds one transaction, so that others come in between.
@@ -32,14 +31,18 @@ type sweep struct {
 // old lines of the outbox and the audit log. It works in small transactions and
 // ends early with the context.
 func (db *DB) DeleteExpired(ctx context.Context, t core.TenantID, now time.Time) error {
-	err := db.sweep(ctx, t, directory, []sweep{
+	settings, err := db.Settings(ctx, t)
+	if err != nil {
+		return err
+	}
+	err = db.sweep(ctx, t, directory, []sweep{
 		{"grants", "id", "expires <= $1", micros(now)},
 		{"codes", "hash", "expires <= $1", micros(now.Add(-codeKept))},
 		{"refresh_tokens", "hash", "expires <= $1", micros(now)},
 		{"consents", "user_id, client_id", "expires <= $1", micros(now)},
 		{"links", "hash", "expires <= $1", micros(now.Add(-linkKept))},
 		{"outbox", "seq", "at <= $1", micros(now.Add(-outboxKept))},
-		{"events", "id", "at <= $1", micros(now.Add(-db.eventsKept()))},
+		{"events", "id", "at <= $1", micros(now.Add(-settings.EventRetention.Or(core.EventRetention)))},
 	})
 	if err != nil {
 		return err

@@ -10,7 +10,9 @@ import (
 )
 
 // few are tables that stay small whatever a directory holds.
-func few() []string { return []string{"meta", "counters", "tenants", "domains"} }
+func few() []string {
+	return []string{"meta", "counters", "tenants", "domains", "brands", "brand_certificates", "settings"}
+}
 
 // seedStart is the first number of a seeded row, past those that every directory has.
 const seedStart = 1000

@@ -44,6 +44,7 @@ func fill(t *testing.T, db *sqldb.DB, n int) {
 		a := &core.Application{Name: name, Slug: name, Provider: c.ID, PolicyMode: "any"}
 		must(t, db.CreateApplication(ctx, tenant, a))
 		must(t, db.CreateApplication(ctx, tenant, &core.Application{Name: name + " guarded", Slug: name + "-guarded", Provider: x.ID, PolicyMode: "any"}))
+		must(t, db.CreateBrand(ctx, tenant, &core.Brand{Domain: name + ".test", ClientCertificates: []core.KeyPairID{key.ID}}))
 		p := &core.ExpressionPolicy{Name: name, Expression: "return True"}
 		must(t, db.CreatePolicy(ctx, tenant, p))
 		e := &core.Entitlement{Name: name, Application: a.ID}

@@ -59,6 +59,8 @@ func uniqueField(column string) (what, field string) {
 		return "Token", "managed"
 	case "tokens.key_hash":
 		return "Token", "key"
+	case "brands.domain_fold":
+		return "Brand", "domain"
 	case "domains.domain":
 		return "Domain", "domain"
 	}

@@ -23,11 +23,15 @@ func (db *DB) seed(ctx context.Context, t core.TenantID) error {
 	if err != nil {
 		return err
 	}
-	return db.rawWrite(ctx, t, directory, "seed tenant", func(x *tx) error { return x.seed(ctx, pair) })
+	here, ok := db.registry.Load().byID[t]
+	if !ok {
+		return core.ErrNotFound
+	}
+	return db.rawWrite(ctx, t, directory, "seed tenant", func(x *tx) error { return x.seed(ctx, here.UUID, pair) })
 }
 
-// seed writes what is missing; pair is nil where there is a key pair.
-func (x *tx) seed(ctx context.Context, pair *core.KeyPair) error {
+// seed writes what is missing; uuid is the tenant's, and pair is nil where there is a key pair.
+func (x *tx) seed(ctx context.Context, uuid string, pair *core.KeyPair) error {
 	// Two processes that start together take turns.
 	if _, err := x.next(ctx, "seed"); err != nil {
 		return err
@@ -39,6 +43,9 @@ func (x *tx) seed(ctx context.Context, pair *core.KeyPair) error {
 		if err := x.seedMapping(ctx, m); err != nil {
 			return fmt.Errorf("mapping %q: %w", m.Managed, err)
 		}
+	}
+	if err := x.seedBrand(ctx, uuid); err != nil {
+		return fmt.Errorf("brand: %w", err)
 	}
 	if pair == nil {
 		return nil
@@ -100,6 +107,21 @@ func (x *tx) seedAdmin(ctx context.Context) error {
 		return err
 	}
 	return x.createGroup(ctx, &core.Group{Name: core.AdminGroup, Superuser: true}, []int64{u.PK})
+}
+
+// seedBrand gives a tenant without brands its default one.
+func (x *tx) seedBrand(ctx context.Context, uuid string) error {
+	if found, err := x.found(ctx, `SELECT 1 FROM brands LIMIT 1`); found || err != nil {
+		return err
+	}
+	b := &core.Brand{Domain: core.DefaultBrandDomain, Default: true}
+	for slug, id := range map[string]*string{
+		core.FlowAuthentication: &b.FlowAuthentication, core.FlowInvalidation: &b.FlowInvalidation, core.FlowUserSettings: &b.FlowUserSettings,
+	} {
+		f, _ := core.FlowBySlug(uuid, slug)
+		*id = f.ID
+	}
+	return x.createBrand(ctx, b)
 }
 
 func (x *tx) seedMapping(ctx context.Context, m core.PropertyMapping) error {

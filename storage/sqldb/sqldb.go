@@ -56,8 +56,6 @@ type Options struct {
 	// MaxOpen is how many tenants' SQLite files are kept open. Default 64; those
 	// in use are never closed.
 	MaxOpen int
-	// EventRetention is how long events are kept. Default 365 days.
-	EventRetention time.Duration
 
 	offline bool              // tables are neither made nor migrated
 	more    fs.FS             // see migrationSet

@@ -10,15 +10,14 @@ import (
 	"github.com/postern-sso/postern/core/api"
 )
 
-const tenantColumns = `t.id, t.uuid, t.name, t.ready, t.brand`
+const tenantColumns = `t.id, t.uuid, t.name, t.ready`
 
 func scanTenant(s scanner, more ...any) (*core.Tenant, error) {
 	var t core.Tenant
-	var brand string
-	if err := s.Scan(append([]any{&t.ID, &t.UUID, &t.Name, &t.Ready, &brand}, more...)...); err != nil {
+	if err := s.Scan(append([]any{&t.ID, &t.UUID, &t.Name, &t.Ready}, more...)...); err != nil {
 		return nil, err
 	}
-	return &t, fromJSON(brand, &t.Brand)
+	return &t, nil
 }
 
 func tenantFilter(name string) (filter, bool) {
@@ -90,7 +89,7 @@ func (db *DB) RegisteredTenant(ctx context.Context, uuid string) (t *core.Tenant
 // rows are searched.
 func (db *DB) registerDefault(ctx context.Context) error {
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "register tenant", func(x *tx) error {
-		if _, err := x.insertTenant(ctx, &core.Tenant{ID: core.DefaultTenant, Name: "Default"}); err != nil {
+		if _, err := x.insertTenant(ctx, &core.Tenant{ID: core.DefaultTenant, UUID: x.db.newID(), Name: "Default"}); err != nil {
 			return err
 		}
 		names := map[core.TenantID]string{}
@@ -113,10 +112,10 @@ func (db *DB) registerDefault(ctx context.Context) error {
 	})
 }
 
-// insertTenant gives the tenant its UUID, and reports whether the ID was free.
+// insertTenant writes a line of the registry, and reports whether the ID was free.
 func (x *tx) insertTenant(ctx context.Context, t *core.Tenant) (bool, error) {
 	at := micros(x.db.stamp())
-	t.UUID, t.Ready = x.db.newID(), true
+	t.Ready = true
 	n, err := x.count(ctx, `INSERT INTO tenants (id, uuid, name, name_fold, ready, brand, created, updated)
 		VALUES ($1, $2, $3, $4, $5, '{}', $6, $6) ON CONFLICT (id) DO NOTHING`,
 		t.ID, t.UUID, t.Name, core.Fold(t.Name), t.Ready, at)
@@ -151,7 +150,7 @@ func (db *DB) CreateTenant(ctx context.Context, id core.TenantID, name string) (
 		return nil, &core.FieldError{Field: "schema_name",
 			Message: "Schema name must start with t_, only contain lowercase letters and numbers and be less than 63 characters."}
 	}
-	t := &core.Tenant{ID: id, Name: name}
+	t := &core.Tenant{ID: id, UUID: db.newID(), Name: name}
 	if err := db.found(ctx, t); err != nil {
 		return nil, err
 	}

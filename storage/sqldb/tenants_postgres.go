@@ -40,7 +40,7 @@ func (db *DB) foundSchema(ctx context.Context, e *postgresEngine, t *core.Tenant
 			return err
 		}
 		inside := &tx{conn: conn{q: x.q, tenant: t.ID, db: db, call: x.call}}
-		if err := inside.seed(ctx, pair); err != nil {
+		if err := inside.seed(ctx, t.UUID, pair); err != nil {
 			return fmt.Errorf("seed tenant: %w", err)
 		}
 		if err := inside.appendOutbox(ctx); err != nil {

@@ -54,7 +54,7 @@ func (db *DB) foundFiles(ctx context.Context, e *sqliteEngine, t *core.Tenant, p
 	if err := e.makeFiles(ctx, t.ID); err != nil {
 		return fmt.Errorf("create tenant: %w", err)
 	}
-	err = db.rawWrite(ctx, t.ID, directory, "create tenant", func(x *tx) error { return x.seed(ctx, pair) })
+	err = db.rawWrite(ctx, t.ID, directory, "create tenant", func(x *tx) error { return x.seed(ctx, t.UUID, pair) })
 	if err != nil {
 		return err
 	}

@@ -18,4 +18,5 @@ func TestDirectory(t *testing.T, open Open) {
 	run(t, open, tokenTests())
 	run(t, open, outboxTests())
 	run(t, open, eventTests())
+	run(t, open, brandTests())
 }

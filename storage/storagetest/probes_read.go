@@ -3,6 +3,7 @@ package storagetest
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -153,6 +154,23 @@ func readProbes() map[string]probe {
 		"Entitlements": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Entitlements(b.ctx, t)) },
 		"ListEntitlements": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return listed(b.ListEntitlements(b.ctx, t, api.Query{}))
+		},
+		"Brand": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.Brand(b.ctx, t, w.brand.ID))
+		},
+		"Brands": func(b *bench, w *world, t core.TenantID) (string, error) {
+			all, err := b.Brands(b.ctx, t)
+			return shown(slices.DeleteFunc(slices.Clone(all), func(v core.Brand) bool { return v.ID != w.brand.ID }), err)
+		},
+		"ListBrands": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return listed(b.ListBrands(b.ctx, t, api.Query{Search: canary}))
+		},
+		"Settings": func(b *bench, w *world, t core.TenantID) (string, error) {
+			s, err := b.Settings(b.ctx, t)
+			if err == nil && s.Avatars == core.DefaultSettings().Avatars {
+				return "", nil
+			}
+			return shown(s, err)
 		},
 		"Token": func(b *bench, w *world, t core.TenantID) (string, error) { return shown(b.Token(b.ctx, t, canary)) },
 		"TokenByKey": func(b *bench, w *world, t core.TenantID) (string, error) {

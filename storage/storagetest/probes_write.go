@@ -97,6 +97,15 @@ func writeProbes() map[string]probe {
 		"DeleteEntitlement": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.DeleteEntitlement(b.ctx, t, w.title.ID))
 		},
+		"CreateBrand": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.CreateBrand(b.ctx, t, &core.Brand{Domain: "n.test", Application: w.app.ID}))
+		},
+		"UpdateBrand": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return shown(b.UpdateBrand(b.ctx, t, w.brand.ID, func(v *core.Brand) error { v.Default = !v.Default; return nil }))
+		},
+		"DeleteBrand": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return done(b.DeleteBrand(b.ctx, t, w.brand.ID))
+		},
 		"CreateToken": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(b.CreateToken(b.ctx, t, &core.Token{Identifier: "n", User: w.user.ID}, "k"))
 		},
@@ -168,6 +177,9 @@ func writeProbes() map[string]probe {
 // blindProbes succeed whatever they touch: only A's state tells.
 func blindProbes() map[string]probe {
 	return map[string]probe{
+		"UpdateSettings": func(b *bench, w *world, t core.TenantID) (string, error) {
+			return "", second(b.UpdateSettings(b.ctx, t, func(s *core.Settings) error { s.TokenLength++; return nil }))
+		},
 		"RevokeGrant": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return "", b.RevokeGrant(b.ctx, t, w.grant.ID)
 		},

@@ -33,6 +33,7 @@ type Store interface {
 	policy.Store
 
 	PolicyByName(ctx context.Context, t core.TenantID, name string) (*core.ExpressionPolicy, error)
+	Brands(ctx context.Context, t core.TenantID) ([]core.Brand, error)
 	Tenant(ctx context.Context, id core.TenantID) (*core.Tenant, error)
 	Changes(ctx context.Context, t core.TenantID, after int64, limit int) ([]core.Change, error)
 	LastChange(ctx context.Context, t core.TenantID) (int64, error)

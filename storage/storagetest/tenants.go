@@ -124,7 +124,7 @@ func snapshot(b *bench, w *world) string {
 	probes := readProbes()
 	for _, name := range []string{"User", "UserGroups", "Group", "Application", "Client", "Provider", "Mapping", "KeyPair", "Token", "TokenKey", "Consent",
 		"Grant", "Refresh", "AuthRequest", "SessionByID", "PasswordHash", "Link", "Failures", "RecentEvents",
-		"Policy", "ListPolicies", "Binding", "Rules", "Entitlement", "Entitlements"} {
+		"Policy", "ListPolicies", "Binding", "Rules", "Entitlement", "Entitlements", "Brand", "Brands", "Settings"} {
 		answer, err := probes[name](b, w, tenantA)
 		fmt.Fprintln(&out, name, answer, err)
 	}

@@ -25,6 +25,7 @@ type world struct {
 	policy  *core.ExpressionPolicy
 	bound   *policy.Binding
 	title   *core.Entitlement
+	brand   *core.Brand
 	grant   *oidc.Grant
 	code    [32]byte
 	refresh [32]byte
@@ -55,6 +56,9 @@ func newWorld(b *bench) *world {
 	w.bound = b.bind(&policy.Binding{Target: policy.TargetID(w.app.ID), Policy: w.policy.ID, Enabled: true})
 	w.title = b.entitlement(w.app.ID, canary)
 	b.token(w.user.ID, canary)
+	w.brand = &core.Brand{Domain: canary + ".test", Title: canary, Application: w.app.ID, WebCertificate: w.key.ID, ClientCertificates: []core.KeyPairID{w.key.ID}}
+	b.ok(b.CreateBrand(b.ctx, b.t, w.brand))
+	b.ok(second(b.UpdateSettings(b.ctx, b.t, func(s *core.Settings) error { s.Avatars = canary; return nil })))
 	// Before the rest: a new password ends grants and links.
 	b.ok(b.SetPasswordHash(b.ctx, b.t, w.user.ID, canary, b.clock.Now()))
 	w.grant = b.grant(w.user.ID, w.client)
