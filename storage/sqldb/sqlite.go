@@ -177,10 +177,14 @@ func migrateFile(ctx context.Context, path string, set migrationSet) (err error)
 	return migrate(ctx, db, sqliteDialect, set)
 }
 
+// undoInMemory keeps what a savepoint may have to put back, which else is a file of its own: a few pages of each
+// of the writes that share a commit.
+const undoInMemory = "temp_store(MEMORY)"
+
 // openFile opens a pool on one file. With write set it has one connection, whose
 // transactions take the write lock when they begin, so that none fails halfway.
-func openFile(path string, write bool) (*sql.DB, error) {
-	v := url.Values{}
+func openFile(path string, write bool, pragmas ...string) (*sql.DB, error) {
+	v := url.Values{"_pragma": pragmas}
 	v.Add("_pragma", "busy_timeout(10000)")
 	v.Add("_pragma", "foreign_keys(1)")
 	v.Add("_pragma", "synchronous(FULL)")
@@ -249,7 +253,7 @@ func (e *sqliteEngine) acquire(t core.TenantID) (*sqliteFiles, error) {
 				f.pools[p].read, err = openFile(path, false)
 			}
 			if err == nil {
-				f.pools[p].write, err = openFile(path, true)
+				f.pools[p].write, err = openFile(path, true, undoInMemory)
 			}
 			if err != nil {
 				return nil, errors.Join(err, f.close())
