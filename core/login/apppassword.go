@@ -47,6 +47,7 @@ func (h *Handler) AppPassword(ctx context.Context, name, password string) (core.
 	if err != nil || wait > 0 {
 		return "", time.Time{}, wait, err
 	}
+	defer a.land()
 	if !right {
 		h.record(ctx, core.Event{Action: core.EventLoginFailed, UserName: clip(name, 64), Message: "with an app password"})
 		return "", time.Time{}, 0, errors.Join(fmt.Errorf("app password: %w", core.ErrDenied), a.failed(context.WithoutCancel(ctx)))

@@ -104,11 +104,36 @@ type attempt struct {
 	t     core.TenantID
 	rules []rule // counted
 	late  []rule // still to be counted, if it fails
+	land  func() // it is over, and counted as what it was
 }
 
-// begin counts an attempt. A wait above zero: it is refused, not counted, and may
-// be made again after that time.
+// begin counts an attempt, which is to land when it is over. A wait above zero: it is
+// refused, not counted, and may be made again after that time.
 func (h *Handler) begin(ctx context.Context, t core.TenantID, rules []rule) (a *attempt, wait time.Duration, err error) {
+	for {
+		landed := h.flights.board(t, rules)
+		a, by, wait, err := h.count(ctx, t, rules)
+		switch {
+		case err != nil:
+			h.flights.land(t, rules)
+			return nil, 0, err
+		case wait == 0:
+			a.land = func() { h.flights.land(t, rules) }
+			return a, 0, nil
+		case !h.flights.refused(ctx, t, rules, by, landed):
+			return nil, wait, nil
+		}
+	}
+}
+
+// count counts an attempt, if the rules let it through. A wait above zero is that of the
+// rule with the index by.
+func (h *Handler) count(ctx context.Context, t core.TenantID, rules []rule) (a *attempt, by int, wait time.Duration, err error) {
+	refuse := func(i int, d time.Duration) {
+		if d > wait {
+			by, wait = i, d
+		}
+	}
 	counters := make([]core.Counter, len(rules))
 	for i, r := range rules {
 		counters[i] = core.Counter{Key: r.key, Window: r.window}
@@ -116,41 +141,41 @@ func (h *Handler) begin(ctx context.Context, t core.TenantID, rules []rule) (a *
 	now := h.now()
 	before, err := h.Store.Failures(ctx, t, counters...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("count failures: %w", err)
+		return nil, 0, 0, fmt.Errorf("count failures: %w", err)
 	}
 	for i, r := range rules {
-		wait = max(wait, before[i].Newest.Add(r.wait(before[i].Count)).Sub(now))
+		refuse(i, before[i].Newest.Add(r.wait(before[i].Count)).Sub(now))
 	}
 	if wait > 0 {
-		return nil, wait, nil
+		return nil, by, wait, nil
 	}
 	a = &attempt{store: h.Store, t: t}
 	var counted []core.Counter
-	var had []int
+	var at []int // the index of each in rules
 	for i, r := range rules {
 		if r.late {
 			a.late = append(a.late, r)
 			continue
 		}
-		a.rules, counted, had = append(a.rules, r), append(counted, counters[i]), append(had, before[i].Count)
+		a.rules, counted, at = append(a.rules, r), append(counted, counters[i]), append(at, i)
 	}
 	counts, err := h.Store.Fail(ctx, t, func(counts []int) bool {
 		wait = 0
 		for i, r := range a.rules {
 			// Beyond the free ones only the first of those that waited goes through.
-			if counts[i] > r.free && counts[i] > had[i]+1 {
-				wait = max(wait, r.wait(counts[i]-1))
+			if counts[i] > r.free && counts[i] > before[at[i]].Count+1 {
+				refuse(at[i], r.wait(counts[i]-1))
 			}
 		}
 		return wait == 0
 	}, counted...)
 	if err != nil {
-		return nil, 0, fmt.Errorf("count an attempt: %w", err)
+		return nil, 0, 0, fmt.Errorf("count an attempt: %w", err)
 	}
 	if counts == nil {
-		return nil, wait, nil
+		return nil, by, wait, nil
 	}
-	return a, 0, nil
+	return a, 0, 0, nil
 }
 
 // failed counts what is counted only then.

@@ -34,6 +34,7 @@ type Handler struct {
 
 	once      sync.Once
 	passwords *Hasher
+	flights   flights
 	assets    *assets
 	pages     pages
 }

@@ -121,6 +121,7 @@ func (h *Handler) authenticate(r *http.Request, name, password string) (*core.Us
 	if err != nil || wait > 0 {
 		return nil, wait, err
 	}
+	defer a.land()
 	hash, err := h.Store.PasswordHash(ctx, t, id)
 	if err != nil && !errors.Is(err, core.ErrNotFound) {
 		return nil, 0, errors.Join(err, a.refund(ctx))
