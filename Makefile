@@ -21,8 +21,9 @@ build: ## bin/caddy: Caddy with its standard modules and Postern
 	$(BUILD) -ldflags '-s -w' -o bin/caddy ./caddymodule/cmd/caddy
 
 run: build ## build, then run Caddyfile.example; data in ./data
-	@echo "Postern listens on http://localhost:$${POSTERN_PORT:-9080}; a guarded page is at http://app.localhost:$${POSTERN_PORT:-9080}"
-	@exec bin/caddy run --config Caddyfile.example --adapter caddyfile $$(test -f .env && echo --envfile .env)
+	@port=$$(test -f .env && sed -n 's/^[[:space:]]*POSTERN_PORT=[[:space:]]*"\{0,1\}\([0-9]*\).*/\1/p' .env | tail -1); port=$${POSTERN_PORT:-$${port:-9080}}; \
+	echo "Postern listens on http://localhost:$$port; a guarded page is at http://app.localhost:$$port"; \
+	exec bin/caddy run --config Caddyfile.example --adapter caddyfile $$(test -f .env && echo --envfile .env)
 
 test: build ## every test, with the real counterparts; installs what is missing
 	.ci/test

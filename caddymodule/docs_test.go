@@ -24,11 +24,20 @@ func TestDocumentedSnippets(t *testing.T) {
 		t.Fatal(err)
 	}
 	fence := regexp.MustCompile("(?ms)^```(caddyfile|json)\n(.*?)^```$")
-	found := 0
+	found, fenced := 0, false
 	for _, file := range append(files, more...) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			// What is not said to be a Caddyfile is not held to be one.
+			if !strings.HasPrefix(line, "```") {
+				continue
+			}
+			if fenced = !fenced; fenced && line == "```" {
+				t.Errorf("%s:%d: a snippet that does not say what it is: write ```caddyfile, ```sh, ```text, …", file, i+1)
+			}
 		}
 		for _, m := range fence.FindAllStringSubmatch(string(text), -1) {
 			found++

@@ -153,9 +153,11 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 // valid, so it is a matter of space only. And it looks after the clock.
 func (sh *shared) sweep(ctx context.Context, data string, log *slog.Logger) {
 	defer close(sh.swept)
-	hourly, minutely := time.NewTicker(time.Hour), time.NewTicker(markEvery)
+	hourly, minutely, often := time.NewTicker(time.Hour), time.NewTicker(markEvery), time.NewTicker(restEvery)
 	defer hourly.Stop()
 	defer minutely.Stop()
+	defer often.Stop()
+	var heap rest
 	if sh.clock.Settled() { // else the machine may have started with a wrong time
 		sh.tendKeys(ctx, log)
 	}
@@ -164,6 +166,8 @@ func (sh *shared) sweep(ctx context.Context, data string, log *slog.Logger) {
 		case <-ctx.Done():
 			sh.tendClock(ctx, data, log)
 			return
+		case <-often.C:
+			heap.look()
 		case <-minutely.C:
 			sh.tendClock(ctx, data, log)
 		case <-hourly.C:

@@ -81,19 +81,46 @@ func startOnce(b *testing.B, program, file, dir, path string) (ms, mb float64) {
 }
 
 // resident is the process's VmRSS in MB.
-func resident(b *testing.B, pid int) float64 {
-	b.Helper()
+func resident(t testing.TB, pid int) float64 { return memory(t, pid, "VmRSS") }
+
+// memory is one line of the process's status (proc(5)), in MB.
+func memory(t testing.TB, pid int, name string) float64 {
+	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		b.Skip("no /proc here")
+		t.Skip("no /proc here")
 	}
 	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kb / 1024
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			kib, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kib * 1024 / 1e6
 		}
 	}
+	t.Fatalf("no %s", name)
 	return 0
+}
+
+// What a busy moment took, a login's 19 MB among it, is given back when it is over. Looked at is
+// what the process allocated: how much of the binary is in memory is up to the kernel.
+func TestMemoryAtRest(t *testing.T) {
+	p := startPostern(t, bootstrapped()...)
+	ran(t, "caddy")
+	newBrowser(t).login(p.url()+"/if/user/", "akadmin")
+	pid := p.cmd.Process.Pid
+	var allocated float64
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		if allocated = memory(t, pid, "RssAnon"); allocated < 20 || time.Now().After(deadline) {
+			break
+		}
+	}
+	rest, most := resident(t, pid), memory(t, pid, "VmHWM")
+	t.Logf("%.1f MB, of which %.1f MB are allocated; %.1f MB at most", rest, allocated, most)
+	if allocated >= 20 {
+		t.Errorf("a minute after a login %.1f MB are allocated", allocated)
+	}
+	if most-rest < 10 {
+		t.Errorf("control: there was nothing to give back: %.1f MB at most", most)
+	}
 }
 
 // The binary stays below 75 MB (plain Caddy, built with the same flags, has 52).

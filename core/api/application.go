@@ -105,6 +105,9 @@ func readIcon(f *fields, name string, into *string) {
 	case strings.HasPrefix(icon, "//") || strings.Contains(icon, `\`) || slices.Contains(strings.Split(icon, "/"), ".."):
 		f.fail(name, "Enter a URL that begins with https:// or http://, a path, or the name of a media file.")
 		return
+	case strings.EqualFold(named, "https") || strings.EqualFold(named, "http"):
+		f.fail(name, "Enter a valid URL: a host, and no space in it.")
+		return
 	case isURL && !strings.Contains(named, "/"):
 		f.fail(name, fmt.Sprintf("The scheme %.20q is not allowed: use https or http.", named))
 		return

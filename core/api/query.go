@@ -146,7 +146,9 @@ func (c *call) query() (Query, page, error) {
 	if len(q.Order) == 0 {
 		q.Order = slices.Clone(l.preset)
 	}
-	q.Search = strings.TrimSpace(strings.ReplaceAll(values.Get("search"), "\x00", ""))
+	if q.Search = strings.TrimSpace(values.Get("search")); strings.Contains(q.Search, "\x00") {
+		return q, page{}, invalid{"search": {"Null characters are not allowed."}} // without them it would find others
+	}
 	settings := c.look().Settings
 	most := min(cmp.Or(settings.MaxPageSize, maxPageSize), maxPageSize)
 	p := page{number: 1, size: min(cmp.Or(settings.PageSize, pageSize), most)}

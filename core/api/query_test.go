@@ -64,6 +64,9 @@ func TestPages(t *testing.T) {
 	if got := strings.Join(e.names("propertymappings/provider/saml/?search=M5", "name"), " "); got != "m5" {
 		t.Errorf("search: %s", got)
 	}
+	if got := e.want(400, "GET", "propertymappings/provider/saml/?search=%00", nil); fmt.Sprint(got["search"]) != "[Null characters are not allowed.]" {
+		t.Errorf("a search for what no name can hold: %v", got)
+	}
 }
 
 // limits notes how much a list asks for.

@@ -78,7 +78,7 @@ func TestRefusals(t *testing.T) {
 		// nothing that runs, or shows what somebody wrote as ours.
 		is("meta_launch_url", "javascript:alert(1)", "valid URL"), is("meta_launch_url", "JaVaScRiPt:alert(1)", "valid URL"), is("meta_launch_url", "data:text/html,x", "valid URL"), is("meta_launch_url", "%(username)s", "valid URL"),
 		is("meta_launch_url", "java\tscript:alert(1)", "Control characters"), is("meta_launch_url", "//evil.test", "valid URL"), is("meta_launch_url", "/path", "valid URL"),
-		is("meta_icon", "javascript:alert(1)", "not allowed"), is("meta_icon", "data:text/html,<script>", "not allowed"), is("meta_icon", "../../secret", "media file"), is("meta_icon", "//evil.test/x.svg", "media file"),
+		is("meta_icon", "javascript:alert(1)", "not allowed"), is("meta_icon", "data:text/html,<script>", "not allowed"), is("meta_icon", "https://a.test/ b.svg", "valid URL"), is("meta_icon", "https://", "valid URL"), is("meta_icon", "../../secret", "media file"), is("meta_icon", "//evil.test/x.svg", "media file"),
 	)
 	under("core/users/", map[string]any{"username": "new", "name": "New"},
 		is("username", "", "blank"), is("username", strings.Repeat("x", 151), "no more than 150"), is("username", "ROOT", "This field must be unique."), is("username", "a\nb", "Control"), is("username", "a\x00b", "Null characters"),

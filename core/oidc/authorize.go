@@ -211,6 +211,10 @@ func checkPrompt(a *AuthRequest, in params, now time.Time) error {
 	prompts := strings.Fields(in.get("prompt"))
 	a.None = slices.Contains(prompts, "none")
 	a.Consent = slices.Contains(prompts, "consent")
+	if a.None && a.Consent {
+		// It cannot be asked for without a page, and OIDC Core 3.1.2.1 wants an error: authentik's.
+		return &Error{Code: codeConsentRequired, Description: "The prompt none may not stand beside consent, which needs a page."}
+	}
 	if a.None && len(prompts) > 1 {
 		return invalidRequest("The prompt none may not stand beside another.")
 	}

@@ -275,6 +275,12 @@ func TestConsent(t *testing.T) {
 	if got := ask(0, "scope", "openid profile", "prompt", "none"); got.Get("error") != "consent_required" {
 		t.Errorf("prompt=none: %v", got)
 	}
+	if got := ask(0, "scope", "openid", "prompt", "none consent"); got.Get("error") != "consent_required" {
+		t.Errorf("prompt=none consent: %v", got)
+	}
+	if got := ask(0, "scope", "openid", "prompt", "none login"); got.Get("error") != "invalid_request" {
+		t.Errorf("prompt=none login: %v", got)
+	}
 	check(t, w.op.RevokeConsent(w.ctx(), tenantID, w.alice.ID, "app"))
 	ask(1, "scope", "openid")
 	w.clock.Add(28*24*time.Hour + time.Second)
