@@ -29,13 +29,13 @@ func TestParallelLoginsDoNotRefuseEachOther(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := h.Handler.InFlight(); n != 0 {
+	if n := h.InFlight(); n != 0 {
 		t.Errorf("%d counters are kept for nobody", n)
 	}
 	// The control: who does not wait for those in flight is refused.
 	refused := 0
 	for range 6 {
-		if !h.Handler.CountsAlone(t.Context(), tenantA, "pair") {
+		if !h.CountsAlone(t.Context(), tenantA, "pair") {
 			refused++
 		}
 	}
@@ -53,7 +53,7 @@ func TestWaitingForAnAttemptEnds(t *testing.T) {
 			ctx := t.Context()
 			var lands []func(how string)
 			for range 5 {
-				land, ok := h.Handler.Begin(ctx, tenantA, "pair")
+				land, ok := h.Begin(ctx, tenantA, "pair")
 				if !ok {
 					t.Fatal("refused")
 				}
@@ -66,15 +66,15 @@ func TestWaitingForAnAttemptEnds(t *testing.T) {
 			var wg sync.WaitGroup
 			for range many {
 				wg.Go(func() {
-					if land, ok := h.Handler.Begin(waiting, tenantA, "pair"); ok {
+					if land, ok := h.Begin(waiting, tenantA, "pair"); ok {
 						through.Add(1)
 						land(how)
 					}
 				})
 			}
-			for began := time.Now(); h.Handler.InQueue() < many; time.Sleep(time.Millisecond) {
+			for began := time.Now(); h.InQueue() < many; time.Sleep(time.Millisecond) {
 				if time.Since(began) > 10*time.Second {
-					t.Fatalf("%d wait", h.Handler.InQueue())
+					t.Fatalf("%d wait", h.InQueue())
 				}
 			}
 			if how == "gone" {
@@ -88,7 +88,7 @@ func TestWaitingForAnAttemptEnds(t *testing.T) {
 			if n, all := through.Load(), how == "right" || how == "not checked"; all && n != many || !all && n != 0 {
 				t.Errorf("%d of %d went through", n, many)
 			}
-			if n := h.Handler.InFlight(); n != 0 {
+			if n := h.InFlight(); n != 0 {
 				t.Errorf("%d counters are kept for nobody", n)
 			}
 		})
@@ -107,7 +107,7 @@ func TestNobodyIsForgotten(t *testing.T) {
 				ctx, cancel = context.WithTimeout(ctx, time.Duration(i)*time.Microsecond)
 				defer cancel()
 			}
-			land, ok := h.Handler.Begin(ctx, tenantA, "pair"+strconv.Itoa(i%5), "account"+strconv.Itoa(i%2))
+			land, ok := h.Begin(ctx, tenantA, "pair"+strconv.Itoa(i%5), "account"+strconv.Itoa(i%2))
 			if ok {
 				land([]string{"right", "wrong", "not checked"}[i%3])
 			} else if i%7 != 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
@@ -116,7 +116,7 @@ func TestNobodyIsForgotten(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := h.Handler.InFlight(); n != 0 {
+	if n := h.InFlight(); n != 0 {
 		t.Errorf("%d counters are kept for nobody", n)
 	}
 }
