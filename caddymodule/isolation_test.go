@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // nothing that opens one tenant opens the other, though both have a user, a client, a secret and a
@@ -203,9 +204,7 @@ func TestRecycledTenant(t *testing.T) {
 	if p := w.get(browser, "http://app.a.test/"); !a.inside(browser) || !strings.Contains(p.body, "here is") {
 		t.Fatalf("control: %d %s", p.status, p.body)
 	}
-	if err := w.app.core.shared.db.DeleteTenant(t.Context(), "t_a"); err != nil {
-		t.Fatal(err)
-	}
+	storagetest.Remove(t, w.app.core.shared.db, "t_a")
 	if p := w.get(browser, "http://app.a.test/"); p.status != http.StatusServiceUnavailable {
 		t.Errorf("deleted: its guard answers %d %s", p.status, p.body)
 	}

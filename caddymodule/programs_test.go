@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // nor do the tokens and app passwords that programs show a guard, though the application takes those of the
@@ -61,9 +62,7 @@ func TestNoProgramOpensAnotherTenant(t *testing.T) {
 	}
 	// what a guard remembers of a tenant ends with it.
 	header := "Basic " + base64.StdEncoding.EncodeToString([]byte("akadmin:"+key))
-	if err := db.DeleteTenant(ctx, "t_a"); err != nil {
-		t.Fatal(err)
-	}
+	storagetest.Remove(t, db, "t_a")
 	w.side("t_a", "a.test")
 	addProxy(t, w.app.core, "t_a", "app", "http://app.a.test")
 	if p := shown("app.a.test", header); letIn(p) {

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // old is what somebody had in a tenant that was deleted.
@@ -126,9 +127,7 @@ func TestRecycledTenantInMemory(t *testing.T) {
 				t.Fatalf("before, in %s: %q", id, got)
 			}
 		}
-		if err := s.shared.db.DeleteTenant(t.Context(), "t_b"); err != nil {
-			t.Fatal(err)
-		}
+		storagetest.Remove(t, s.shared.db, "t_b")
 		if got := mine.opens(t, a, "t_b"); got != nil {
 			t.Errorf("in a tenant that is gone: %q", got)
 		}

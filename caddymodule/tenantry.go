@@ -138,7 +138,7 @@ func (t *tenantry) create(ctx context.Context, in tenantInput) (*tenantInfo, err
 		return nil, err
 	}
 	if err := t.add(ctx, tenant.ID, in.Domains, false); err != nil {
-		return nil, errors.Join(err, t.store().DeleteTenant(context.WithoutCancel(ctx), tenant.ID))
+		return nil, errors.Join(err, t.store().DeleteTenant(context.WithoutCancel(ctx), tenant.ID, tenant.UUID))
 	}
 	return t.show(ctx, tenant)
 }
@@ -152,7 +152,7 @@ func (t *tenantry) delete(ctx context.Context, in tenantInput) (*tenantInfo, err
 	if err != nil {
 		return nil, err
 	}
-	return was, t.store().DeleteTenant(ctx, tenant.ID)
+	return was, t.store().DeleteTenant(ctx, tenant.ID, tenant.UUID)
 }
 
 func (t *tenantry) addDomains(ctx context.Context, in tenantInput) (*tenantInfo, error) {

@@ -222,9 +222,9 @@ type TenantStore interface {
 	// CreateTenant makes a tenant with all that every tenant starts with. It is ready.
 	CreateTenant(ctx context.Context, id core.TenantID, name string) (*core.Tenant, error)
 	UpdateTenant(ctx context.Context, id core.TenantID, change func(*core.Tenant) error) (*core.Tenant, error)
-	// DeleteTenant removes all that the tenant has. The default tenant is refused with
-	// a *core.FieldError.
-	DeleteTenant(ctx context.Context, id core.TenantID) error
+	// DeleteTenant removes all that the tenant of the UUID has, and nothing of another one that has
+	// its name by now: core.ErrNotFound. The default tenant is refused with a *core.FieldError.
+	DeleteTenant(ctx context.Context, id core.TenantID, uuid string) error
 	Domain(ctx context.Context, id int64) (*core.Domain, error)
 	ListDomains(ctx context.Context, q Query) ([]core.Domain, int, error)
 	// CreateDomain sets ID, brings Name into its form, and Primary to what it is.

@@ -46,7 +46,7 @@ func tenants() *resource[core.Tenant] {
 			if t.ID == core.DefaultTenant {
 				return &problem{http.StatusConflict, "The default tenant cannot be deleted."}
 			}
-			return c.Store.DeleteTenant(c.ctx(), t.ID)
+			return c.Store.DeleteTenant(c.ctx(), t.ID, t.UUID)
 		},
 		fresh: func(*call) *core.Tenant { return &core.Tenant{} },
 		read: func(f *fields, t *core.Tenant) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // a login that was begun in a tenant is not gone on with in another one that was
@@ -36,7 +37,7 @@ func TestRequestOfARecycledTenant(t *testing.T) {
 	if a := get(next); a.StatusCode != http.StatusSeeOther {
 		t.Fatalf("control, in the same tenant: %d %s", a.StatusCode, a.body)
 	}
-	check(t, w.db.DeleteTenant(t.Context(), "t_b"))
+	storagetest.Remove(t, w.db, "t_b")
 	found()
 	if a := get(next); a.StatusCode != http.StatusBadRequest {
 		t.Errorf("in the tenant that has its name: %d, to %s", a.StatusCode, a.Header.Get("Location"))

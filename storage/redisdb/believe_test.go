@@ -360,9 +360,7 @@ func TestTenantMadeAgain(t *testing.T) {
 	if err := find(); err != nil || reads.reads.Load() != 0 {
 		t.Fatalf("control: %v, the database was asked %d times", err, reads.reads.Load())
 	}
-	if err := w.db.DeleteTenant(t.Context(), b); err != nil {
-		t.Fatal(err)
-	}
+	storagetest.Remove(t, w.db, b)
 	if err := find(); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("after the tenant was deleted: %v", err)
 	}

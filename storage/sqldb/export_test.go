@@ -240,6 +240,9 @@ func (db *DB) Remembered(t core.TenantID) string {
 	if db.tenants[t] != nil {
 		out = append(out, "state")
 	}
+	if len(db.leaving[t]) > 0 {
+		out = append(out, "who is inside")
+	}
 	db.mu.Unlock()
 	if _, ok := db.rooms.Load(t); ok {
 		out = append(out, "room")

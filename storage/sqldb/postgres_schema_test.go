@@ -29,7 +29,7 @@ func TestPostgresOwnSchema(t *testing.T) {
 	})
 	again(t, opt, func(db *sqldb.DB) {
 		must(t, db.Backup(t.Context(), &file, sqldb.BackupOptions{}))
-		must(t, db.DeleteTenant(t.Context(), "t_a"))
+		storagetest.Remove(t, db, "t_a")
 		u, err := db.UserByName(t.Context(), "public", "alice")
 		must(t, err)
 		must(t, db.DeleteUser(t.Context(), "public", u.PK))

@@ -203,7 +203,7 @@ func TestPostgresStrangersSchemas(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	}
-	if err := db.DeleteTenant(t.Context(), "t_b"); !errors.Is(err, core.ErrNotFound) {
+	if err := db.DeleteTenant(t.Context(), "t_b", "none"); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("error %v", err)
 	}
 	query(t, address, `SELECT * FROM t_b.theirs`)
@@ -236,7 +236,7 @@ func TestPostgresDeletedElsewhere(t *testing.T) {
 		}
 		last = tenant.UUID
 		must(t, b.CreateUser(ctx, "t_b", &core.User{UserName: fmt.Sprint("user of round ", round)}))
-		must(t, a.DeleteTenant(ctx, "t_b"))
+		must(t, a.DeleteTenant(ctx, "t_b", tenant.UUID))
 		eventually(t, "the other node forgets it", func() error {
 			if _, err := b.UserByName(ctx, "t_b", "akadmin"); !errors.Is(err, core.ErrNotFound) {
 				return fmt.Errorf("error %w", err)

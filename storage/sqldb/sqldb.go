@@ -95,7 +95,8 @@ type DB struct {
 	listeners map[int]func(core.TenantID, []core.Change)
 	nextID    int
 	tenants   map[core.TenantID]*tenantState
-	rooms     sync.Map // core.TenantID to *room, of authorization requests
+	leaving   map[core.TenantID][]<-chan struct{} // of those that were forgotten while somebody was inside
+	rooms     sync.Map                            // core.TenantID to *room, of authorization requests
 
 	follower follower
 	trace    func(core.TenantID, string, []any) // for tests: hears of every statement
@@ -123,7 +124,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 		return nil, errors.New("open directory: no master secret given")
 	}
 	db := &DB{opt: opt, now: opt.Now, log: opt.Log, master: opt.Master,
-		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{},
+		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{}, leaving: map[core.TenantID][]<-chan struct{}{},
 		follower: follower{places: map[core.TenantID]place{}}}
 	db.open, db.close = context.WithCancel(context.Background())
 	if db.now == nil {

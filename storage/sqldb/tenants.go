@@ -232,9 +232,9 @@ func (db *DB) UpdateTenant(ctx context.Context, id core.TenantID, change func(*c
 }
 
 // DeleteTenant removes a tenant with all that it has. Whoever is at work in it ends
-// first, or finds nothing: nobody makes its tables again. The default tenant is
-// refused with a *core.FieldError.
-func (db *DB) DeleteTenant(ctx context.Context, id core.TenantID) error {
+// first, or finds nothing: nobody makes its tables again. Another one that has its name by
+// now stays (X-04): core.ErrNotFound. The default tenant is refused with a *core.FieldError.
+func (db *DB) DeleteTenant(ctx context.Context, id core.TenantID, uuid string) error {
 	if id == core.DefaultTenant {
 		return &core.FieldError{Field: "schema_name", Message: "The default tenant cannot be deleted.", Err: core.ErrInUse}
 	}
@@ -248,15 +248,15 @@ func (db *DB) DeleteTenant(ctx context.Context, id core.TenantID) error {
 	defer cancel()
 	switch e := db.engine.(type) {
 	case *sqliteEngine:
-		return db.dropFiles(ctx, e, id)
+		return db.dropFiles(ctx, e, id, uuid)
 	case *postgresEngine:
-		return db.dropSchema(ctx, e, id)
+		return db.dropSchema(ctx, e, id, uuid)
 	}
 	return errors.ErrUnsupported
 }
 
 // unregister takes a tenant out of the registry, its domains with it.
-func (x *tx) unregister(ctx context.Context, id core.TenantID) error {
+func (x *tx) unregister(ctx context.Context, id core.TenantID, uuid string) error {
 	x.changed("tenant", string(id), "delete")
-	return x.must(ctx, `DELETE FROM tenants WHERE id = $1`, id)
+	return x.must(ctx, `DELETE FROM tenants WHERE id = $1 AND uuid = $2`, id, uuid)
 }

@@ -88,10 +88,10 @@ func benchmarkTenants(b *testing.B, empty func(testing.TB) sqldb.Options) {
 		for b.Loop() {
 			b.StopTimer()
 			id := next()
-			_, err := db.CreateTenant(ctx, id, "x")
+			tenant, err := db.CreateTenant(ctx, id, "x")
 			must(b, err)
 			b.StartTimer()
-			must(b, db.DeleteTenant(ctx, id))
+			must(b, db.DeleteTenant(ctx, id, tenant.UUID))
 		}
 	})
 	b.Run("first-request", func(b *testing.B) { // of a tenant since the start

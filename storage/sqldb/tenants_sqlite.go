@@ -68,9 +68,9 @@ func (db *DB) foundFiles(ctx context.Context, e *sqliteEngine, t *core.Tenant, p
 
 // dropFiles takes the tenant out of the registry before its files go: a crash between
 // leaves a note, by which the next start removes them.
-func (db *DB) dropFiles(ctx context.Context, e *sqliteEngine, id core.TenantID) error {
+func (db *DB) dropFiles(ctx context.Context, e *sqliteEngine, id core.TenantID, uuid string) error {
 	err := db.write(ctx, core.DefaultTenant, directory, "delete tenant", func(x *tx) error {
-		if err := x.unregister(ctx, id); err != nil {
+		if err := x.unregister(ctx, id, uuid); err != nil {
 			return err
 		}
 		return x.exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, '') ON CONFLICT (name) DO NOTHING`, scrapMark+string(id))
@@ -78,20 +78,10 @@ func (db *DB) dropFiles(ctx context.Context, e *sqliteEngine, id core.TenantID) 
 	if err != nil {
 		return err
 	}
-	db.mu.Lock()
-	state := db.tenants[id]
-	db.mu.Unlock()
 	if err := db.loadRegistry(ctx); err != nil { // forgets it
 		return err
 	}
-	if state != nil {
-		ctx, cancel := context.WithTimeout(ctx, leaveWait)
-		select {
-		case <-state.end():
-		case <-ctx.Done(): // they find their files gone
-		}
-		cancel()
-	}
+	db.waitLeft(ctx, id)
 	if err := e.drop(id); err != nil {
 		return fmt.Errorf("delete tenant: it is gone, and its files will be at the next start: %w", err)
 	}

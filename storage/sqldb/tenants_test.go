@@ -2,15 +2,18 @@ package sqldb_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // filesOf are the names of a tenant's files.
@@ -47,7 +50,7 @@ func TestDeletedFiles(t *testing.T) {
 			t.Fatalf("before: %q", files)
 		}
 		before := db.OpenTenants()
-		must(t, db.DeleteTenant(t.Context(), "t_b"))
+		storagetest.Remove(t, db, "t_b")
 		if files := filesOf(t, dir, "t_b"); len(files) != 0 {
 			t.Errorf("left: %q", files)
 		}
@@ -62,6 +65,58 @@ func TestDeletedFiles(t *testing.T) {
 	defer mu.Unlock()
 	if n := len(slices.DeleteFunc(told, func(c core.Change) bool { return c.Kind != core.ChangedAny })); n != 2 {
 		t.Errorf("caches were told %d times to drop everything, want once for each deletion", n)
+	}
+}
+
+// A tenant that is made not ready and deleted at once keeps its files until whoever is at work in it
+// has ended.
+func TestDeletedUnderTheLast(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	db := open(t, sqldb.Options{Dir: dir})
+	tenant, err := db.CreateTenant(ctx, "t_b", "B")
+	must(t, err)
+	admin, err := db.UserByName(ctx, "t_b", "akadmin")
+	must(t, err)
+	inside, leave := make(chan struct{}), make(chan struct{})
+	worked, deleted := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := db.UpdateUser(ctx, "t_b", admin.PK, func(u *core.User) error {
+			close(inside)
+			<-leave
+			u.Email = "late@example.com"
+			return nil
+		})
+		worked <- err
+	}()
+	<-inside
+	for _, ready := range []bool{false, true, false} { // with nobody inside of the second
+		_, err = db.UpdateTenant(ctx, "t_b", func(t *core.Tenant) error { t.Ready = ready; return nil })
+		must(t, err)
+	}
+	go func() { deleted <- db.DeleteTenant(ctx, "t_b", tenant.UUID) }()
+	eventually(t, "the tenant is gone", func() error {
+		if _, err := db.RegisteredTenant(ctx, tenant.UUID); !errors.Is(err, core.ErrNotFound) {
+			return fmt.Errorf("it is there: %w", err)
+		}
+		return nil
+	})
+	select {
+	case err := <-deleted:
+		close(leave)
+		t.Fatalf("the files went under who works with them (%v), who was told: %v", err, <-worked)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if files := filesOf(t, dir, "t_b"); len(files) == 0 {
+		t.Error("the files are gone")
+	}
+	close(leave)
+	must(t, <-worked)
+	must(t, <-deleted)
+	if files := filesOf(t, dir, "t_b"); len(files) != 0 {
+		t.Errorf("left: %q", files)
+	}
+	if what := db.Remembered("t_b"); what != "" {
+		t.Errorf("in memory there is still: %s", what)
 	}
 }
 
@@ -135,7 +190,7 @@ func TestLostFile(t *testing.T) {
 		if files := filesOf(t, dir, "t_b"); len(files) != 0 {
 			t.Errorf("made: %q", files)
 		}
-		must(t, db.DeleteTenant(t.Context(), "t_b")) // and can be given up
+		storagetest.Remove(t, db, "t_b") // and can be given up
 		_, err = db.CreateTenant(t.Context(), "t_b", "B")
 		must(t, err)
 	})

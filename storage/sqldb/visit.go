@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -106,19 +107,50 @@ func (db *DB) ready(ctx context.Context, id core.TenantID, state *tenantState) e
 	return nil
 }
 
-// forget drops all that is in memory of a tenant, here and where listeners keep some. The
-// channel is closed when the last one who is inside has left.
-func (db *DB) forget(id core.TenantID) <-chan struct{} {
+// forget drops all that is in memory of a tenant, here and where listeners keep some.
+func (db *DB) forget(id core.TenantID) {
 	db.mu.Lock()
-	state := db.tenants[id]
-	delete(db.tenants, id)
+	db.endState(id)
 	db.mu.Unlock()
-	if state == nil {
-		state = new(tenantState)
-	}
-	empty := state.end()
 	db.rooms.Delete(id)
 	db.follower.forget(id)
 	db.notify(id, []core.Change{{Kind: core.ChangedAny, Op: "delete"}})
-	return empty
+}
+
+// endState lets nobody else in, and notes who is inside still. Whoever calls it holds db.mu.
+func (db *DB) endState(id core.TenantID) {
+	state := db.tenants[id]
+	if state == nil {
+		return
+	}
+	delete(db.tenants, id)
+	inside := slices.DeleteFunc(append(db.leaving[id], state.end()), func(left <-chan struct{}) bool {
+		select {
+		case <-left:
+			return true
+		default:
+			return false
+		}
+	})
+	if delete(db.leaving, id); len(inside) > 0 {
+		db.leaving[id] = inside
+	}
+}
+
+// waitLeft waits for those who are inside of a tenant that is in the registry no more, those who were
+// when it was made not ready among them; not for ever.
+func (db *DB) waitLeft(ctx context.Context, id core.TenantID) {
+	ctx, cancel := context.WithTimeout(ctx, leaveWait)
+	defer cancel()
+	db.mu.Lock()
+	db.endState(id)
+	inside := db.leaving[id]
+	delete(db.leaving, id)
+	db.mu.Unlock()
+	for _, left := range inside {
+		select {
+		case <-left:
+		case <-ctx.Done(): // they find their files gone
+		}
+	}
 }

@@ -136,8 +136,10 @@ func deleteTenant(b *bench) {
 	b.ok(b.CreateUser(b.ctx, "t_other", &core.User{UserName: "kept"}))
 	was, err := b.Tenant(b.ctx, tenantB)
 	b.ok(err)
-	b.ok(b.DeleteTenant(b.ctx, tenantB))
-	b.is(b.DeleteTenant(b.ctx, tenantB), core.ErrNotFound)
+	b.is(b.DeleteTenant(b.ctx, tenantB, "of another one"), core.ErrNotFound)
+	b.ok(second(b.UserByName(b.ctx, tenantB, "akadmin")))
+	b.ok(b.DeleteTenant(b.ctx, tenantB, was.UUID))
+	b.is(b.DeleteTenant(b.ctx, tenantB, was.UUID), core.ErrNotFound)
 	b.is(second(b.Tenant(b.ctx, tenantB)), core.ErrNotFound)
 	b.is(second(b.RegisteredTenant(b.ctx, was.UUID)), core.ErrNotFound)
 	b.is(second(b.TenantByHost(b.ctx, "b.test")), core.ErrNotFound)
@@ -149,10 +151,10 @@ func deleteTenant(b *bench) {
 	equal(b, "domains", n, 0)
 	b.ok(b.CreateDomain(b.ctx, &core.Domain{Tenant: "t_other", Name: "b.test"})) // its host is free
 
-	b.field(b.DeleteTenant(b.ctx, tenantA), "schema_name")
+	b.field(b.DeleteTenant(b.ctx, tenantA, "any"), "schema_name")
 	b.ok(second(b.UserByName(b.ctx, tenantA, "akadmin")))
 	for _, id := range []core.TenantID{"template", "t_none", "", "../public", `t_a"; DROP SCHEMA public; --`, "pg_catalog"} {
-		b.is(b.DeleteTenant(b.ctx, id), core.ErrNotFound)
+		b.is(b.DeleteTenant(b.ctx, id, "any"), core.ErrNotFound)
 		b.field(second(b.CreateTenant(b.ctx, id+"!", "x")), "schema_name")
 	}
 	b.field(second(b.CreateTenant(b.ctx, "template", "x")), "schema_name")
@@ -200,12 +202,12 @@ func deleteUnderway(b *bench) {
 		<-began
 	}
 	for range 3 {
-		b.ok(b.DeleteTenant(b.ctx, tenantB))
+		Remove(b.T, b.Store, tenantB)
 		b.is(second(b.UserByName(b.ctx, tenantB, "akadmin")), core.ErrNotFound)
 		b.made(tenantB)
 		b.ok(second(b.UserByName(b.ctx, tenantB, "akadmin")))
 	}
-	b.ok(b.DeleteTenant(b.ctx, tenantB))
+	Remove(b.T, b.Store, tenantB)
 	close(stop)
 	wg.Wait()
 	b.is(second(b.Tenant(b.ctx, tenantB)), core.ErrNotFound)
@@ -227,8 +229,9 @@ func recycledTenant(b *bench) {
 	b.ok(err)
 	key := b.session(u.ID, "s", "")
 	b.ok(b.CreateToken(b.ctx, tenantB, &core.Token{Identifier: "t", Intent: core.IntentAPI, User: u.ID}, "the key"))
-	b.ok(b.DeleteTenant(b.ctx, tenantB))
+	b.ok(b.DeleteTenant(b.ctx, tenantB, was.UUID))
 	b.made(tenantB)
+	b.is(b.DeleteTenant(b.ctx, tenantB, was.UUID), core.ErrNotFound) // the one that was found a moment ago
 	now, err := b.Tenant(b.ctx, tenantB)
 	b.ok(err)
 	if now.UUID == was.UUID || now.UUID == "" {

@@ -211,3 +211,15 @@ func (b *bench) token(u core.UserID, identifier string) core.Secret {
 	b.ok(b.CreateToken(b.ctx, b.t, &core.Token{Identifier: identifier, Intent: core.IntentAPI, User: u}, key))
 	return key
 }
+
+// Remove deletes the tenant that has the name.
+func Remove(t testing.TB, db Store, id core.TenantID) {
+	t.Helper()
+	tenant, err := db.Tenant(t.Context(), id)
+	if err == nil {
+		err = db.DeleteTenant(t.Context(), id, tenant.UUID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
