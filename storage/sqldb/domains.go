@@ -9,6 +9,13 @@ import (
 	"github.com/postern-sso/postern/core/api"
 )
 
+// How many hosts may be a tenant's: each may have a certificate, and one that has too many uses up what
+// a certificate authority gives the server. The default tenant's applications are the operator's.
+const (
+	maxDomains          = 10_000
+	maxApplicationHosts = 1000 // registered ones, of each tenant but the default one
+)
+
 const domainColumns = `d.id, d.domain, d.is_primary, d.tenant_id`
 
 func scanDomain(s scanner, more ...any) (*core.Domain, error) {
@@ -96,6 +103,9 @@ func (db *DB) CreateDomain(ctx context.Context, d *core.Domain) error {
 		if err := x.checkDomain(ctx, d); err != nil {
 			return err
 		}
+		if err := x.roomForDomain(ctx, d.Tenant); err != nil {
+			return err
+		}
 		var err error
 		if d.ID, err = x.next(ctx, "domain"); err != nil {
 			return err
@@ -123,6 +133,11 @@ func (db *DB) UpdateDomain(ctx context.Context, id int64, change func(*core.Doma
 		d.ID = id
 		if err := x.checkDomain(ctx, d); err != nil {
 			return err
+		}
+		if before != d.Tenant {
+			if err := x.roomForDomain(ctx, d.Tenant); err != nil {
+				return err
+			}
 		}
 		err := x.taken(x.exec(ctx, `UPDATE domains SET domain = $2, is_primary = $3, tenant_id = $4 WHERE id = $1`, id, d.Name, d.Primary, d.Tenant))
 		if err != nil {
@@ -173,6 +188,30 @@ func (x *tx) checkDomain(ctx context.Context, d *core.Domain) error {
 	}
 	d.Name = host
 	return x.lockTenant(ctx, d.Tenant)
+}
+
+// roomForDomain refuses one more than a tenant may have. The tenant is locked.
+func (x *tx) roomForDomain(ctx context.Context, id core.TenantID) error {
+	var n int
+	err := x.row(ctx, `SELECT count(*) FROM domains WHERE tenant_id = $1`, id).Scan(&n)
+	if err == nil && n >= x.db.maxDomains {
+		err = unwrapped{&core.FieldError{Field: "domain", Message: fmt.Sprintf("A tenant has at most %d domains: delete one that is not used.", x.db.maxDomains)}}
+	}
+	return err
+}
+
+// roomForHost does the same for hosts of registered applications. The provider's number was taken, by
+// which those who make one wait for each other.
+func (x *tx) roomForHost(ctx context.Context) error {
+	if x.tenant == core.DefaultTenant {
+		return nil
+	}
+	var n int
+	err := x.row(ctx, `SELECT count(*) FROM proxy_providers`).Scan(&n)
+	if err == nil && n >= x.db.maxHosts {
+		err = unwrapped{&core.FieldError{Field: "external_host", Message: fmt.Sprintf("A tenant has at most %d proxy providers: delete one that is not used.", x.db.maxHosts)}}
+	}
+	return err
 }
 
 func (x *tx) lockTenant(ctx context.Context, id core.TenantID) error {

@@ -283,6 +283,9 @@ func (db *DB) Clone(ctx context.Context, schema string, change func(text string)
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "test", func(x *tx) error { return e.clone(ctx, x.q, schema) })
 }
 
+// Caps sets how many domains and registered applications a tenant may have.
+func (db *DB) Caps(domains, hosts int) { db.maxDomains, db.maxHosts = domains, hosts }
+
 // Calm waits until nothing is made in the background.
 func (db *DB) Calm() { db.background.Wait() }
 

@@ -138,6 +138,9 @@ func (db *DB) CreateProxyProvider(ctx context.Context, t core.TenantID, v *core.
 		if err != nil {
 			return err
 		}
+		if err := x.roomForHost(ctx); err != nil {
+			return err
+		}
 		err = x.exec(ctx, `INSERT INTO proxy_providers (provider_id, mode, external_host, internal_host, cookie_domain, skip_path,
 				internal_tls_verify, certificate, basic_auth, basic_auth_user, basic_auth_password, intercept_header_auth,
 				access_validity, refresh_validity, federation_sources, federation_providers)

@@ -89,6 +89,8 @@ type DB struct {
 	rewrapped  int // set while it is opened
 	disk       disk
 
+	maxDomains, maxHosts int // of a tenant
+
 	founding  sync.Mutex // held while a tenant is made or deleted
 	sparing   sync.Mutex // held while the next one's tables are made
 	mu        sync.Mutex
@@ -123,7 +125,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	if opt.Master == nil {
 		return nil, errors.New("open directory: no master secret given")
 	}
-	db := &DB{opt: opt, now: opt.Now, log: opt.Log, master: opt.Master,
+	db := &DB{opt: opt, maxDomains: maxDomains, maxHosts: maxApplicationHosts, now: opt.Now, log: opt.Log, master: opt.Master,
 		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{}, leaving: map[core.TenantID][]<-chan struct{}{},
 		follower: follower{places: map[core.TenantID]place{}}}
 	db.open, db.close = context.WithCancel(context.Background())

@@ -120,6 +120,63 @@ func TestDeletedUnderTheLast(t *testing.T) {
 	}
 }
 
+// A tenant has a number of hosts and no more, whichever way they come, and many at once: who has too
+// many could use up what a certificate authority gives the server.
+func TestHostsOfATenant(t *testing.T) {
+	eachEngine(t, func(t *testing.T, db *sqldb.DB) {
+		ctx := t.Context()
+		db.Caps(3, 3)
+		for _, id := range []core.TenantID{"t_a", "t_b"} {
+			_, err := db.CreateTenant(ctx, id, "x")
+			must(t, err)
+		}
+		refuses := func(err error, field, message string) {
+			t.Helper()
+			var fe *core.FieldError
+			if !errors.As(err, &fe) || fe.Field != field || !strings.Contains(fe.Message, message) {
+				t.Errorf("not refused by %s: %v", field, err)
+			}
+		}
+		atOnce := func(create func(i int) error) (last error) {
+			t.Helper()
+			failed := make(chan error, 8)
+			for i := range 8 {
+				go func() { failed <- create(i) }()
+			}
+			n := 0
+			for range 8 {
+				if err := <-failed; err != nil {
+					last = err
+					n++
+				}
+			}
+			if n != 5 {
+				t.Errorf("%d of 8 were refused", n)
+			}
+			return last
+		}
+		err := atOnce(func(i int) error {
+			return db.CreateDomain(ctx, &core.Domain{Tenant: "t_a", Name: fmt.Sprintf("h%d.test", i)})
+		})
+		refuses(err, "domain", "at most 3 domains")
+		other := &core.Domain{Tenant: "t_b", Name: "other.test"}
+		must(t, db.CreateDomain(ctx, other)) // of its own it has room
+		_, err = db.UpdateDomain(ctx, other.ID, func(d *core.Domain) error { d.Tenant = "t_a"; return nil })
+		refuses(err, "domain", "at most 3 domains")
+		_, err = db.UpdateDomain(ctx, other.ID, func(d *core.Domain) error { d.Name = "another.test"; return nil })
+		must(t, err)
+
+		provider := func(id core.TenantID, i int) error {
+			return db.CreateProxyProvider(ctx, id, &core.ProxyProvider{ProviderBase: core.ProviderBase{Name: fmt.Sprint("p", i)},
+				ClientID: fmt.Sprint("c", i), Mode: core.ProxyAuthSingle, ExternalHost: fmt.Sprintf("https://h%d.test", i)})
+		}
+		refuses(atOnce(func(i int) error { return provider("t_a", i) }), "external_host", "at most 3 proxy providers")
+		for i := range 5 { // the operator's own
+			must(t, provider(core.DefaultTenant, i))
+		}
+	})
+}
+
 // What a crash leaves of a tenant, half made or half deleted, is removed at the next
 // start; it was nobody's, so nothing of it comes back.
 func TestHalfDeleted(t *testing.T) {
