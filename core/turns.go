@@ -10,7 +10,7 @@ import (
 // Turns are places for what takes a processor, memory or a connection for a while. Where
 // none is free, tenants come by turns, whoever asks for however many: who asks for a
 // thousand makes another tenant wait for one of them, and not for all. While others are
-// there, one tenant has all places but one.
+// there, one tenant has half of the places.
 type Turns struct {
 	places  int
 	waiting int // that one tenant may have; 0: any number
@@ -29,7 +29,7 @@ type asker struct {
 	at     time.Time
 }
 
-// around is how long a tenant that asked has a place kept for it.
+// around is how long places are kept for a tenant that asked.
 const around = time.Minute
 
 // NewTurns makes so many places. Of one tenant no more than waiting wait for one: those beyond
@@ -77,7 +77,7 @@ func (t *Turns) Take(ctx context.Context, tenant TenantID) error {
 
 // may reports whether a tenant may have a place now.
 func (t *Turns) may(tenant TenantID, now time.Time) bool {
-	if t.free != 1 || t.places == 1 || t.held[tenant] < t.places-1 {
+	if t.free == 0 || t.held[tenant] < (t.places+1)/2 {
 		return t.free > 0
 	}
 	other := t.newest

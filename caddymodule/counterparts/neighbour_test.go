@@ -226,7 +226,7 @@ func floodOnce(client *http.Client, what, at, token string) (int, error) {
 		}
 		resp, _, err = send(http.MethodPost, form.Encode(), "Cookie", strings.Join(cookies, "; "))
 	case "tokens":
-		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"other"}, "client_secret": {"other-secret-0123456789"}}
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"a guess"}, "client_id": {"other"}, "client_secret": {"other-secret-0123456789"}}
 		resp, _, err = send(http.MethodPost, form.Encode())
 	case "bombs":
 		resp, _, err = send(http.MethodGet, "", "Authorization", "Bearer "+token)
