@@ -201,7 +201,7 @@ func StartRedisCluster(t testing.TB) ([]*Redis, string) {
 	var all []*Redis
 	var hosts []string
 	for range 3 {
-		r := StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "{dir}/nodes.conf", "--cluster-node-timeout", "2000")
+		r := startClusterNode(t)
 		all = append(all, r)
 		hosts = append(hosts, r.Addr)
 	}
@@ -219,6 +219,35 @@ func StartRedisCluster(t testing.TB) ([]*Redis, string) {
 		})
 	}
 	return all, "redis+cluster://" + strings.Join(hosts, ",")
+}
+
+func startClusterNode(t testing.TB) *Redis {
+	return StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "{dir}/nodes.conf", "--cluster-node-timeout", "2000",
+		"--cluster-replica-validity-factor", "0") // it takes over however old what it has is
+}
+
+// StartClusterReplica starts a replica of the first primary.
+func StartClusterReplica(t testing.TB, primaries []*Redis) *Redis {
+	t.Helper()
+	r := startClusterNode(t)
+	_, port, _ := strings.Cut(primaries[0].Addr, ":")
+	r.Do("CLUSTER", "MEET", "127.0.0.1", port)
+	for _, p := range append([]*Redis{r}, primaries...) {
+		EventuallyRedis(t, "the cluster knows the replica", func() bool {
+			info := fmt.Sprint(p.Do("CLUSTER", "INFO"))
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:4")
+		})
+	}
+	r.Do("CLUSTER", "REPLICATE", primaries[0].Do("CLUSTER", "MYID"))
+	EventuallyRedis(t, "the replica follows", func() bool {
+		return strings.Contains(fmt.Sprint(r.Do("INFO", "replication")), "master_link_status:up")
+	})
+	for _, p := range primaries {
+		EventuallyRedis(t, "all know that it is a replica", func() bool {
+			return strings.Contains(fmt.Sprint(p.Do("CLUSTER", "NODES")), " slave ")
+		})
+	}
+	return r
 }
 
 // EventuallyRedis waits until something holds.
