@@ -43,7 +43,7 @@ func must(t testing.TB, err error) {
 func TestDirectory(t *testing.T) { storagetest.TestDirectory(t, open) }
 
 // Codes are as they must be, from memory too.
-func TestTokens(t *testing.T) { storagetest.TestTokens(t, open) }
+func TestCodes(t *testing.T) { storagetest.TestCodes(t, open) }
 
 // What one tenant asked for is not another's answer.
 func TestTenantsApart(t *testing.T) {

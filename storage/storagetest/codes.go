@@ -2,11 +2,22 @@ package storagetest
 
 import (
 	"reflect"
+	"testing"
 	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/oidc"
 )
+
+// TestCodes are those of TestTokens that are about codes, for what remembers them before a store that
+// passes all.
+func TestCodes(t *testing.T, open Open) {
+	run(t, open, map[string]func(*bench){
+		"code/once":           codeOnce,
+		"code/with its grant": codeWithGrant,
+		"grant/round trip":    grantRoundTrip,
+	})
+}
 
 // codeWithGrant keeps a code with its new grant and an event: all of them, or none. What is then found of it is
 // what is there, also where memory has the code.
