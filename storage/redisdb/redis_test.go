@@ -226,6 +226,33 @@ func TestRedisTLS(t *testing.T) {
 	})
 }
 
+// Sentinels and what they watch, and a Cluster, speak nothing but TLS. A server whose certificate nobody vouches
+// for is the control.
+func TestRedisTLSFleets(t *testing.T) {
+	t.Parallel()
+	ca, cert, key := certificates(t)
+	secure := []string{"--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", ca, "--tls-auth-clients", "no"}
+	check := func(t *testing.T, url, and string) {
+		t.Helper()
+		url = strings.Replace(url, "redis+", "rediss+", 1)
+		suite(t, url+and+"tls_ca_cert="+ca)
+		d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir()}, url)
+		storagetest.EventuallyRedis(t, "control: it is told", func() bool { return said.has("certificate") })
+		if _, ok := d.sessions.Connected(); ok {
+			t.Error("control: it is used")
+		}
+	}
+	t.Run("sentinel", func(t *testing.T) {
+		storagetest.Ran(t, "redis-sentinel")
+		check(t, storagetest.StartSentinels(t, append([]string{"--tls-replication", "yes"}, secure...)...).URL(), "&")
+	})
+	t.Run("cluster", func(t *testing.T) {
+		storagetest.Ran(t, "redis-cluster")
+		_, url := storagetest.StartRedisCluster(t, append([]string{"--tls-cluster", "yes"}, secure...)...)
+		check(t, url, "?")
+	})
+}
+
 func TestRedisSentinel(t *testing.T) {
 	t.Parallel()
 	storagetest.Ran(t, "redis-sentinel")

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,12 +77,16 @@ func Ran(t testing.TB, name string) {
 // begin reports whether the server listens: it says so itself, so that no other one of that
 // port is taken for it.
 func (r *Redis) begin() bool {
-	args := []string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--appendonly", "no", "--daemonize", "no"}
+	listen := []string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir}
+	if r.tls() {
+		listen = append(listen, "--port", "0", "--tls-port", strconv.Itoa(r.port))
+	}
+	args := append(slices.Clone(listen), "--save", "", "--appendonly", "no", "--daemonize", "no")
 	for _, a := range r.args {
 		args = append(args, strings.NewReplacer("{port}", strconv.Itoa(r.port), "{dir}", r.dir).Replace(a))
 	}
 	if len(r.args) > 0 && strings.HasSuffix(r.args[0], ".conf") { // a sentinel keeps what it knows in its file
-		args = []string{args[len(args)-len(r.args)], "--sentinel", "--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir}
+		args = append(append([]string{r.args[0], "--sentinel"}, listen...), r.args[1:]...)
 	}
 	r.log, r.done = &redisLog{ready: make(chan struct{})}, make(chan struct{})
 	r.cmd = exec.Command(os.Getenv("POSTERN_TEST_REDIS"), args...) //nolint:gosec // the program that the runner of the tests names
@@ -131,9 +137,16 @@ func (r *Redis) Signal(s syscall.Signal) {
 	}
 }
 
+// tls reports whether it was started with a certificate.
+func (r *Redis) tls() bool { return slices.Contains(r.args, "--tls-cert-file") }
+
 // Client speaks to the server past what is tested.
 func (r *Redis) Client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: r.Addr, Password: r.pass, Protocol: 2, DisableIdentity: true})
+	opt := &redis.Options{Addr: r.Addr, Password: r.pass, Protocol: 2, DisableIdentity: true}
+	if r.tls() {
+		opt.TLSConfig = &tls.Config{InsecureSkipVerify: true} //nolint:gosec // the test's own server
+	}
+	c := redis.NewClient(opt)
 	r.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -158,12 +171,12 @@ type Sentinels struct {
 	All              []*Redis
 }
 
-// StartSentinels starts all five.
-func StartSentinels(t testing.TB) *Sentinels {
+// StartSentinels starts all five, each with more arguments.
+func StartSentinels(t testing.TB, args ...string) *Sentinels {
 	t.Helper()
-	s := &Sentinels{Primary: StartRedis(t)}
+	s := &Sentinels{Primary: StartRedis(t, args...)}
 	_, port, _ := strings.Cut(s.Primary.Addr, ":")
-	s.Replica = StartRedis(t, "--replicaof", "127.0.0.1 "+port)
+	s.Replica = StartRedis(t, append([]string{"--replicaof", "127.0.0.1 " + port}, args...)...)
 	EventuallyRedis(t, "the replica follows", func() bool {
 		return strings.Contains(fmt.Sprint(s.Replica.Do("INFO", "replication")), "master_link_status:up")
 	})
@@ -173,7 +186,7 @@ func StartSentinels(t testing.TB) *Sentinels {
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		one := StartRedis(t, conf)
+		one := StartRedis(t, append([]string{conf}, args...)...)
 		one.pass = sentinelPassword
 		s.All = append(s.All, one)
 	}
@@ -195,13 +208,13 @@ func (s *Sentinels) URL() string {
 	return "redis+sentinel://" + strings.Join(hosts, ",") + "/main?sentinel_password=" + sentinelPassword
 }
 
-// StartRedisCluster starts three primaries, and gives them and the URL of the cluster.
-func StartRedisCluster(t testing.TB) ([]*Redis, string) {
+// StartRedisCluster starts three primaries, each with more arguments, and gives them and the URL of the cluster.
+func StartRedisCluster(t testing.TB, args ...string) ([]*Redis, string) {
 	t.Helper()
 	var all []*Redis
 	var hosts []string
 	for range 3 {
-		r := startClusterNode(t)
+		r := startClusterNode(t, args...)
 		all = append(all, r)
 		hosts = append(hosts, r.Addr)
 	}
@@ -221,9 +234,9 @@ func StartRedisCluster(t testing.TB) ([]*Redis, string) {
 	return all, "redis+cluster://" + strings.Join(hosts, ",")
 }
 
-func startClusterNode(t testing.TB) *Redis {
-	return StartRedis(t, "--cluster-enabled", "yes", "--cluster-config-file", "{dir}/nodes.conf", "--cluster-node-timeout", "2000",
-		"--cluster-replica-validity-factor", "0") // it takes over however old what it has is
+func startClusterNode(t testing.TB, args ...string) *Redis {
+	return StartRedis(t, append([]string{"--cluster-enabled", "yes", "--cluster-config-file", "{dir}/nodes.conf", "--cluster-node-timeout", "2000",
+		"--cluster-replica-validity-factor", "0"}, args...)...) // it takes over however old what it has is
 }
 
 // StartClusterReplica starts a replica of the first primary.
