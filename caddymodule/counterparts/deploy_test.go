@@ -2,6 +2,7 @@ package counterparts_test
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -291,6 +292,22 @@ func TestDeployedNodes(t *testing.T) {
 	if up := (&fleetNode{postern: nodes[0]}).redisUp(t); up != "1" {
 		t.Errorf("Redis counts as %q", up)
 	}
+
+	// A brand that is made at one node is on the pages of the other, which had another one in memory.
+	named := func(title string) bool {
+		resp, err := http.Get(nodes[1].url() + "/if/flow/default-authentication-flow/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		page, err := io.ReadAll(resp.Body)
+		return err == nil && strings.Contains(string(page), "· "+title+"</title>")
+	}
+	if !named("Postern") {
+		t.Error("control: the other node does not show the first brand")
+	}
+	nodes[0].api(t, http.MethodPost, "/core/brands/", `{"domain": "localhost", "branding_title": "Seen by all"}`, http.StatusCreated)
+	t.Log("the brand was at the other node after", eventually(t, "the other node shows the brand", func() bool { return named("Seen by all") }))
 
 	// The edge, at a port of ours, and with addresses where compose has names.
 	edge := readText(t, deployed+"compose/edge.Caddyfile")
