@@ -240,8 +240,12 @@ func (db *DB) Remembered(t core.TenantID) string {
 	if db.tenants[t] != nil {
 		out = append(out, "state")
 	}
-	if len(db.leaving[t]) > 0 {
-		out = append(out, "who is inside")
+	for _, left := range db.leaving[t] {
+		select {
+		case <-left: // long ago: the note goes with the next deletion
+		default:
+			out = append(out, "who is inside")
+		}
 	}
 	db.mu.Unlock()
 	if _, ok := db.rooms.Load(t); ok {
