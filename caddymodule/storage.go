@@ -19,8 +19,8 @@ func init() {
 
 // Storage keeps what Caddy keeps in the database of the app `postern`: certificates with their
 // private keys, OCSP staples, ACME accounts, the root of the internal CA, and locks. Nodes that
-// share a PostgreSQL database share these, too, and each certificate is ordered once. At rest all
-// of it is encrypted under the master secret; backups have it.
+// share a PostgreSQL database share these, too, and each certificate is ordered once. At rest
+// what the files hold is encrypted under the master secret; backups have it.
 type Storage struct {
 	app *App
 

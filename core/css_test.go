@@ -25,6 +25,8 @@ func TestCheckCSS(t *testing.T) {
 		`a { background: url(b.png) }`, `a { background: url(javascript:1) }`, `a { background: url(data:text/html,x) }`, `a { background: url("/a" }`[:20] + `https://evil.test/"`,
 		`a { background: image-set("https://evil.test/a" 1x) }`, `a { background: -webkit-image-set(url(/a) 1x) }`, `a { background: image("https://evil.test") }`,
 		`a { background: src("https://evil.test") }`, `a { background: cross-fade("https://evil.test", red) }`,
+		"a { background: u\\72\r\nl(https://evil.test/x) }", "@\\69\r\nmport 'https://evil.test'", "a { background: image-\\73\r\net('https://evil.test' 1x) }",
+		"a { background: u\\72\fl(https://evil.test/x) }", "a { background: u\\72\rl(https://evil.test/x) }",
 		`@font-face { font-family: x; src: url(https://evil.test/x.woff) }`,
 	} {
 		if core.CheckCSS(css) == nil {

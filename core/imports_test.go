@@ -15,7 +15,7 @@ import (
 const module = "github.com/postern-sso/postern/"
 
 // The services that every package below core may import.
-var services = []string{"core/session", "core/keys", "core/policy", "core/expression"}
+var services = []string{"core/cache", "core/session", "core/keys", "core/policy", "core/expression"}
 
 // rule says which of our own packages, and which of other people's, the files
 // below a folder may import. The first rule whose folder fits counts.

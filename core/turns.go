@@ -29,8 +29,9 @@ type asker struct {
 	at     time.Time
 }
 
-// around is how long places are kept for a tenant that asked.
-const around = time.Minute
+// around is how long places are kept for a tenant that asked. With few places they are
+// half of what the machine can do.
+const around = 10 * time.Second
 
 // NewTurns makes so many places. Of one tenant no more than waiting wait for one: those beyond
 // are refused at once. 0: any number waits.

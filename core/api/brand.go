@@ -1,7 +1,9 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 
 	"github.com/postern-sso/postern/core"
@@ -119,7 +121,14 @@ func checkBrand(c *call, f *fields, b, old *core.Brand) error {
 	if b.CSS != was.CSS && !c.super {
 		f.fail("branding_custom_css", "Only a superuser can change it: it decides what people see of every page.")
 	}
-	if old != nil && !c.may(right("change", "authentik_brands", "Brand")) {
+	if !c.super && beyondSettings(b.Attributes) != beyondSettings(was.Attributes) {
+		f.fail("attributes", "Only a superuser can change what is beside settings: mappings may give it to applications, for everybody at this host.")
+	}
+	changes := c.may(right("change", "authentik_brands", "Brand"))
+	if old == nil && b.Default && !changes {
+		f.fail("default", "It would take the place of another brand, which needs the right to change brands.")
+	}
+	if old != nil && !changes {
 		if b.Domain != old.Domain {
 			f.fail("domain", "With the right on this brand alone it cannot be given to other hosts.")
 		}
@@ -128,6 +137,20 @@ func checkBrand(c *call, f *fields, b, old *core.Brand) error {
 		}
 	}
 	return nil
+}
+
+// beyondSettings are a brand's attributes but for those that decide how pages look.
+func beyondSettings(all map[string]any) string {
+	rest := maps.Clone(all)
+	delete(rest, "settings")
+	if len(rest) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(rest) // as JSON: a body's numbers are of another type
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 func showBrand(b *core.Brand) object {

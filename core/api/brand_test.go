@@ -173,6 +173,20 @@ func TestBrandRights(t *testing.T) {
 			t.Errorf("%s: %s", field, got)
 		}
 	}
+	// What a mapping may give to applications is not theirs to give; how pages look is.
+	e.want(200, "PATCH", "core/brands/"+one+"/", map[string]any{"attributes": map[string]any{"policy": "readonly", "n": 1.5}})
+	colour := map[string]any{"locale": "de"}
+	is(200, "PATCH", one+"/", map[string]any{"attributes": map[string]any{"policy": "readonly", "n": 1.5, "settings": colour}})
+	for _, all := range []map[string]any{{"policy": "consoleAdmin", "n": 1.5}, {}, {"policy": "readonly", "n": 1.5, "more": nil}} {
+		if got := is(400, "PATCH", one+"/", map[string]any{"attributes": all}); !strings.Contains(got, "Only a superuser can change what is beside settings") {
+			t.Errorf("%v: %s", all, got)
+		}
+	}
+	e.permit(role, "authentik_brands.add_brand")
+	if got := is(400, "POST", "", map[string]any{"domain": "x.test", "default": true}); !strings.Contains(got, "default") {
+		t.Errorf("a new default: %s", got)
+	}
+	is(201, "POST", "", map[string]any{"domain": "x.test"})
 	e.permit(role, "authentik_brands.change_brand", "authentik_brands.view_brand", "authentik_brands.add_brand")
 	is(200, "PATCH", two+"/", map[string]any{"default": true, "domain": "other.test"})
 	is(400, "PATCH", two+"/", map[string]any{"branding_custom_css": "b {}"})

@@ -150,14 +150,23 @@ func updateSettings(c *call) (reply, error) {
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
+	var kept core.Timedelta
 	s, err := c.Store.UpdateSettings(c.ctx(), c.t, func(s *core.Settings) error {
 		f := c.body.again()
+		kept = s.EventRetention
 		readSettings(f, s)
+		if s.EventRetention.Or(0) < kept.Or(0) && !c.super {
+			f.fail("event_retention", "Only a superuser can make it shorter: it erases the audit log.")
+		}
 		return f.err()
 	})
 	if err != nil {
 		return reply{}, err
 	}
-	c.record(core.EventModelUpdated, "authentik_tenants", "Tenant", c.info.Tenant.UUID, "settings")
+	name := "settings"
+	if s.EventRetention != kept {
+		name += fmt.Sprintf(", with event_retention %s instead of %s", s.EventRetention, kept)
+	}
+	c.record(core.EventModelUpdated, "authentik_tenants", "Tenant", c.info.Tenant.UUID, name)
 	return ok(showSettings(s))
 }

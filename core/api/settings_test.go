@@ -74,6 +74,34 @@ func TestSettingsRefusals(t *testing.T) {
 	e.want(200, "PATCH", "admin/settings/", map[string]any{"footer_links": link("Write to us", "mailto:help@example.com")})
 }
 
+// Whoever may change settings, and no more, does not erase the audit log with them.
+func TestRetentionIsShortenedBySuperusers(t *testing.T) {
+	e := open(t)
+	role := e.role("r")
+	_, clerk := e.person("clerk", e.groupWith("clerks", role))
+	e.permit(role, "authentik_rbac.edit_system_settings", "authentik_rbac.view_system_settings")
+	try := func(status int, body map[string]any) {
+		t.Helper()
+		if a := e.send(clerk, "PATCH", "admin/settings/", body); a.status != status || status != 200 && !strings.Contains(string(a.body), "event_retention") {
+			t.Errorf("%v: %d %s, want %d", body, a.status, a.body, status)
+		}
+	}
+	try(400, map[string]any{"event_retention": "hours=1", "avatars": "none"})
+	if is := e.want(200, "GET", "admin/settings/", nil); is["event_retention"] != "days=365" || is["avatars"] == "none" {
+		t.Errorf("refused, and changed: %v", is)
+	}
+	try(200, map[string]any{"event_retention": "days=365", "avatars": "none"})
+	try(200, map[string]any{"event_retention": "days=400"})
+	e.want(200, "PATCH", "admin/settings/", map[string]any{"event_retention": "days=30"})
+	told := false
+	for i := range e.events.list {
+		told = told || strings.Contains(e.events.list[i].Message, "event_retention days=30 instead of days=400")
+	}
+	if !told {
+		t.Error("the audit log does not tell what was changed")
+	}
+}
+
 // What a setting means, it does from the next request on.
 func TestSettingsMatter(t *testing.T) {
 	e := open(t)

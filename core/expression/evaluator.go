@@ -107,7 +107,7 @@ func (e *Evaluator) init() {
 // a name means is known only when it runs, as in Python.
 func (e *Evaluator) Check(src string) error {
 	e.init()
-	place, err := e.lanes.enter(context.Background(), "", &cached{})
+	place, err := e.lanes.enter(context.Background(), core.DefaultTenant, &cached{})
 	if err != nil {
 		return err
 	}

@@ -100,6 +100,26 @@ func TestPagesShowTheBrand(t *testing.T) {
 	want(t, b.get(sheet), http.StatusNotFound)
 }
 
+// A sheet is made once for a brand as it is: anybody may ask for pages, and a long one takes
+// milliseconds.
+func TestSheetIsMadeOnce(t *testing.T) {
+	h := newHouse(t)
+	want(t, h.browser("a.test").get(loginPath), http.StatusOK)
+	b := &core.Brand{ID: "b", CSS: "a {}"}
+	first := h.SheetOf(tenantA, b)
+	if h.SheetOf(tenantA, b) != first {
+		t.Error("made again")
+	}
+	if other := h.SheetOf(tenantB, b); other == first {
+		t.Error("another tenant's")
+	}
+	changed := *b
+	changed.CSS = "b {}"
+	if h.SheetOf(tenantA, &changed) == first {
+		t.Error("of before a change")
+	}
+}
+
 // External users are led to the brand's default application, where they may open it; all
 // others see their applications.
 func TestDefaultApplication(t *testing.T) {

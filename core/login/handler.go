@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/core/session"
@@ -35,6 +36,7 @@ type Handler struct {
 	once      sync.Once
 	passwords *Hasher
 	flights   flights
+	sheets    *cache.Cache[*sheet]
 	assets    *assets
 	pages     pages
 }
@@ -46,6 +48,7 @@ func (h *Handler) init() {
 			h.passwords = &Hasher{}
 		}
 		h.assets = newAssets()
+		h.sheets = cache.New[*sheet](maxSheets)
 		h.pages = newPages(h.assets)
 	})
 }

@@ -52,14 +52,13 @@ type view struct {
 }
 
 func (h *Handler) view(r *http.Request, title string) *view {
-	look := core.Request(r.Context()).Look(r.Context())
+	info := core.Request(r.Context())
+	look := info.Look(r.Context())
 	v := &view{Title: title, Brand: look.Title, Logo: picture(look.Brand.Logo), Favicon: picture(look.Brand.Favicon), Links: look.Settings.FooterLinks}
 	if theme := look.Brand.Theme(); theme != "automatic" {
 		v.Theme = theme
 	}
-	if sheet := brandSheet(look.Brand); sheet != "" {
-		v.Sheet = sheetPath(sheet)
-	}
+	v.Sheet = h.sheetOf(info.Tenant.ID, look.Brand).path
 	v.images = append(v.images, picture(look.Brand.Background))
 	if v.Favicon == "" {
 		v.Favicon = template.URL(h.assets.path("favicon.svg")) //nolint:gosec // our own

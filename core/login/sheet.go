@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 )
 
 // The grounds of postern.css and dark.css that text stands on: that of the page, and that
@@ -19,8 +20,33 @@ var (
 	darkGrounds  = [2]core.Colour{{R: 0x0f, G: 0x12, B: 0x1b}, {R: 0x18, G: 0x1c, B: 0x28}} //nolint:gochecknoglobals // as above
 )
 
-// sheetName begins the file name of a brand's stylesheet.
-const sheetName = "brand."
+const (
+	// sheetName begins the file name of a brand's stylesheet.
+	sheetName = "brand."
+	// maxSheets is how many are in memory, over all tenants.
+	maxSheets = 1000
+)
+
+// sheet is a brand's stylesheet, and the path that it has while it is so.
+type sheet struct {
+	of         *core.Brand // a changed brand is another
+	text, path string      // "": the brand has none
+}
+
+// sheetOf is the stylesheet of a brand, made once: a long one takes milliseconds to check,
+// and anybody may ask for any page.
+func (h *Handler) sheetOf(t core.TenantID, b *core.Brand) *sheet {
+	k := cache.Key{Tenant: t, ID: string(b.ID)}
+	if s, ok := h.sheets.Get(k); ok && s.of == b {
+		return s
+	}
+	s := &sheet{of: b, text: brandSheet(b)}
+	if s.text != "" {
+		s.path = sheetPath(s.text)
+	}
+	h.sheets.Set(k, s)
+	return s
+}
 
 // picture is an image of a brand, "" for one that is brought along.
 func picture(s string) template.URL { return safeImage(core.Picture(s)) }
@@ -77,18 +103,17 @@ func primary(c core.Colour, grounds [2]core.Colour) string {
 		link, link.Mix(away, 0.25), link, c, edge, hover, ink)
 }
 
-func sheetPath(sheet string) string { return pathStatic + sheetName + sheetHash(sheet) + ".css" }
-
-func sheetHash(sheet string) string {
-	sum := sha256.Sum256([]byte(sheet))
-	return hex.EncodeToString(sum[:8])
+func sheetPath(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return pathStatic + sheetName + hex.EncodeToString(sum[:8]) + ".css"
 }
 
 // serveSheet serves the stylesheet of this host's brand, whatever hash it is asked by: the
 // page is from before a change then, or from a node that has not heard of it.
 func (h *Handler) serveSheet(w http.ResponseWriter, r *http.Request, name string) {
-	sheet := brandSheet(core.Request(r.Context()).Look(r.Context()).Brand)
-	if sheet == "" {
+	info := core.Request(r.Context())
+	sheet := h.sheetOf(info.Tenant.ID, info.Look(r.Context()).Brand)
+	if sheet.text == "" {
 		h.notFound(w, r)
 		return
 	}
@@ -97,9 +122,9 @@ func (h *Handler) serveSheet(w http.ResponseWriter, r *http.Request, name string
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	header.Set("Cache-Control", "no-cache")
-	if name == sheetName+sheetHash(sheet)+".css" {
+	if pathStatic+name == sheet.path {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	header.Set("Content-Length", strconv.Itoa(len(sheet)))
-	_, _ = w.Write([]byte(sheet))
+	header.Set("Content-Length", strconv.Itoa(len(sheet.text)))
+	_, _ = w.Write([]byte(sheet.text))
 }

@@ -42,8 +42,7 @@ func lifetimesOf(c *core.Client) lifetimes {
 	}
 }
 
-// grantCode saves the grant and its code and returns the code. The grant comes
-// first: a code without one would be good for nothing.
+// grantCode saves a grant with its code, and returns the code.
 func (p *Provider) grantCode(ctx context.Context, a *AuthRequest, to *target, session *core.Session, user *core.User) (string, error) {
 	t := core.Request(ctx).Tenant.ID
 	now := p.Now()

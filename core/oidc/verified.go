@@ -6,10 +6,12 @@ import (
 	"sync"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/cache"
 	"github.com/postern-sso/postern/core/keys"
 )
 
-// Bounds of what is remembered of verified tokens: how many, and the bytes of the claims of one.
+// Bounds of what is remembered of verified tokens: how many, over all tenants, and the bytes of
+// the claims of one.
 const (
 	maxVerified        = 4096
 	maxVerifiedPayload = 4 << 10
@@ -19,13 +21,8 @@ const (
 // again and again. It says no more than that. Whether the key still verifies is looked at each time, and so is
 // all that the claims say.
 type verified struct {
-	mu   sync.Mutex
-	kept map[verifiedKey]verifiedToken
-}
-
-type verifiedKey struct {
-	tenant core.TenantID
-	hash   [32]byte // of the whole token
+	once sync.Once
+	kept *cache.Cache[verifiedToken]
 }
 
 type verifiedToken struct {
@@ -33,28 +30,26 @@ type verifiedToken struct {
 	payload []byte
 }
 
+func (v *verified) tokens() *cache.Cache[verifiedToken] {
+	v.once.Do(func() { v.kept = cache.New[verifiedToken](maxVerified) })
+	return v.kept
+}
+
 // get returns the claims of a token that one of the keys was found to have signed, or nil.
-func (v *verified) get(k verifiedKey, by []*keys.Key) []byte {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if t, ok := v.kept[k]; ok && slices.Contains(by, t.key) {
+func (v *verified) get(k cache.Key, by []*keys.Key) []byte {
+	if t, ok := v.tokens().Get(k); ok && slices.Contains(by, t.key) {
 		return t.payload
 	}
 	return nil
 }
 
-func (v *verified) put(k verifiedKey, key *keys.Key, payload []byte) {
-	if key == nil || len(payload) > maxVerifiedPayload {
-		return
+func (v *verified) put(k cache.Key, key *keys.Key, payload []byte) {
+	if key != nil && len(payload) <= maxVerifiedPayload {
+		v.tokens().Set(k, verifiedToken{key, payload})
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.kept) >= maxVerified || v.kept == nil {
-		v.kept = map[verifiedKey]verifiedToken{}
-	}
-	v.kept[k] = verifiedToken{key, payload}
 }
 
-func verifiedAs(t core.TenantID, token string) verifiedKey {
-	return verifiedKey{t, sha256.Sum256([]byte(token))}
+// verifiedAs names a token: by the hash of all of it.
+func verifiedAs(t core.TenantID, token string) cache.Key {
+	return cache.Key{Tenant: t, Hash: sha256.Sum256([]byte(token))}
 }

@@ -58,7 +58,7 @@ func (c *conn) brands(ctx context.Context, query string, args ...any) (out []cor
 	return out, total, err
 }
 
-// one is the only brand that a query finds.
+// brand is the only one that a query finds.
 func (c *conn) brand(ctx context.Context, query string, args ...any) (*core.Brand, error) {
 	found, _, err := c.brands(ctx, `SELECT `+brandColumns+`, 0 FROM brands WHERE `+query, args...)
 	if err == nil && len(found) == 0 {

@@ -17,7 +17,8 @@ type sealedColumn struct {
 	table, id, column string
 	// seal names the purposes that a row's ciphertext may have, and its place.
 	seal func(id any) (purposes []string, place string)
-	// brief: what it holds is over in minutes. One that cannot be opened is left.
+	// brief: what it holds is over in minutes, or can be had again. One that cannot be opened
+	// is left.
 	brief bool
 }
 
@@ -31,7 +32,7 @@ func sealedColumns() []sealedColumn {
 		{table: "key_pairs", id: "id", column: "private_key", seal: one(keyPurpose, func(id string) string { return keyPlace(core.KeyPairID(id)) })},
 		{table: "former_keys", id: "id", column: "private_key", seal: one(keyPurpose, formerPlace)},
 		{table: "oauth2_clients", id: "provider_id", column: "secret", seal: one(secretPurpose, func(id string) string { return "oauth2_clients/secret/" + id })},
-		{table: "caddy_files", id: "path", column: "value", seal: one(filePurpose, filePlace)},
+		{table: "caddy_files", id: "path", column: "value", brief: true, seal: one(filePurpose, filePlace)},
 		{table: "tokens", id: "id", column: "key_sealed", seal: one(tokenPurpose, tokenPlace)},
 		{table: "refresh_tokens", id: "hash", column: "answer", brief: true, seal: func(id any) ([]string, string) {
 			hash, _ := id.([]byte)
@@ -161,6 +162,7 @@ func (x *tx) rewrapRow(ctx context.Context, c sealedColumn, id any) error {
 		return x.exec(ctx, `UPDATE `+c.table+` SET `+c.column+` = $2 WHERE `+c.id+` = $1`, id, anew)
 	}
 	if c.brief {
+		x.db.log.WarnContext(ctx, "cannot be opened, neither with this secret nor with the one before: left as it is", "tenant", x.tenant, "table", c.table)
 		return nil
 	}
 	return fmt.Errorf("%s: %w", place, keys.ErrSealed)

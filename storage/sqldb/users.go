@@ -298,7 +298,7 @@ func (c *conn) total(ctx context.Context, from, clauses string, args []any, n in
 	return c.countAll(ctx, from, clauses, args)
 }
 
-// countAll counts for a page past the end, which has no row to carry the count.
+// countAll counts all that a list would show on its pages.
 func (c *conn) countAll(ctx context.Context, from, clauses string, args []any) (n int, err error) {
 	where, _, _ := strings.Cut(clauses, " ORDER BY ")
 	// The last two parameters are limit and offset.
