@@ -275,6 +275,41 @@ func TestSecretChangesBack(t *testing.T) {
 	readSealed(t, url, changed(t, 'k'), want)
 }
 
+// A file of Caddy's that neither secret opens is left, and stops nothing: a certificate can be
+// ordered anew. Control: a key that signs tokens stops the change.
+func TestUnreadableFileStopsNoChange(t *testing.T) {
+	url := t.TempDir()
+	want := fillSealed(t, url)
+	spoil := func(query string) {
+		t.Helper()
+		opt := where(url)
+		opt.Master = changed(t, 'k')
+		db, err := sqldb.Open(t.Context(), opt)
+		must(t, err)
+		must(t, db.Exec(t.Context(), core.DefaultTenant, query, []byte("nonsense, and long enough to be sealed")))
+		must(t, db.Close())
+	}
+	change := func() error {
+		opt := where(url)
+		opt.Master = changed(t, 'n', 'k')
+		db, err := sqldb.Open(t.Context(), opt)
+		if err == nil {
+			must(t, db.Close())
+		}
+		return err
+	}
+	spoil(`INSERT INTO caddy_files (path, value, size, modified) VALUES ('acme/lost.key', $1, 1, 1)`)
+	must(t, change())
+	readSealed(t, url, changed(t, 'n'), want)
+
+	url = t.TempDir()
+	fillSealed(t, url)
+	spoil(`UPDATE key_pairs SET private_key = $1 WHERE private_key IS NOT NULL`)
+	if err := change(); !errors.Is(err, keys.ErrSealed) {
+		t.Errorf("control: %v", err)
+	}
+}
+
 // Every column of bytes is a hash, or known to be sealed: one that nobody thought of
 // would be lost when the secret changes.
 func TestEverySealedColumnIsKnown(t *testing.T) {
