@@ -17,17 +17,16 @@ var (
 	cssLoads = regexp.MustCompile(`@import|\b(src|image|image-set|cross-fade|element)\(`)
 )
 
-// cssLines are the line breaks that CSS knows (CSS Syntax 3.3): before anything else is read,
-// each becomes one, so that an escape before CR LF ends with both.
-var cssLines = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\f", "\n")
-
 var errCSS = errors.New("it may load nothing from elsewhere: no @import, and url() only with a path of this host or a data:image/ URL")
 
 // CheckCSS refuses a stylesheet that loads anything from another host: by what it loads and
 // when, it would tell that host what the page holds. It is read as a browser reads it,
 // escapes and all; what is within a comment or a text counts, too.
 func CheckCSS(css string) error {
-	plain := cssEscape.ReplaceAllStringFunc(cssLines.Replace(css), func(s string) string {
+	// The line breaks that CSS knows (CSS Syntax 3.3), each one LF before anything else is read:
+	// an escape before CR LF ends with both.
+	css = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\f", "\n").Replace(css)
+	plain := cssEscape.ReplaceAllStringFunc(css, func(s string) string {
 		m := cssEscape.FindStringSubmatch(s)
 		if m[1] == "" {
 			return m[2]
