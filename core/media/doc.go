@@ -1,0 +1,6 @@
+// Package media keeps the files of tenants, such as icons of applications and logos of brands, and
+// shows each to who was given a signed URL of it.
+//
+//   - name.go: what a file may be called.
+//   - store.go: what is needed of a directory or a bucket.
+package media

@@ -1,0 +1,2 @@
+// Package mediastore keeps files of tenants: see core/media.Store.
+package mediastore
