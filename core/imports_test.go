@@ -32,7 +32,7 @@ func rules() []rule {
 		{"core/cache", []string{"core"}, []string{"github.com/maypok86/otter/v2"}, "memory knows the nouns only"},
 		{"core/session", []string{"core", "core/cache"}, nil, "a service knows the nouns only"},
 		{"core/keys", []string{"core"}, []string{"github.com/go-jose/go-jose/v4"}, "a service knows the nouns only"},
-		{"core/media", []string{"core", "core/keys"}, nil, "files and their URLs know the nouns and the keys, and neither protocols nor pages"},
+		{"core/media", []string{"core", "core/keys", "core/cache"}, nil, "files and their URLs know the nouns and the keys, and neither protocols nor pages"},
 		{"core/policy", []string{"core", "core/expression"}, nil, "policies are expressions over the nouns"},
 		{"core/expression", []string{"core"}, []string{"go.starlark.net"}, "Starlark is known here and nowhere else"},
 		{"core/oidc", sub, []string{"github.com/go-jose/go-jose/v4"}, "a protocol knows the services, and no other protocol"},

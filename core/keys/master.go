@@ -83,6 +83,16 @@ func (m *Master) Derive(t core.TenantID, purpose string) [32]byte {
 	return [32]byte(key)
 }
 
+// DeriveAll returns the key of a tenant for a purpose, and after it those that the secrets before this
+// one gave.
+func (m *Master) DeriveAll(t core.TenantID, purpose string) [][32]byte {
+	all := [][32]byte{m.Derive(t, purpose)}
+	for _, o := range m.old {
+		all = append(all, o.Derive(t, purpose))
+	}
+	return all
+}
+
 // Fingerprint identifies the secret without telling anything of it: stored with
 // the data, so that a start with another secret is refused.
 func (m *Master) Fingerprint() [32]byte { return m.Derive("", "fingerprint") }

@@ -3,4 +3,5 @@
 //
 //   - name.go: what a file may be called.
 //   - store.go: what is needed of a directory or a bucket.
+//   - url.go: how URLs are signed, and known again.
 package media

@@ -39,8 +39,10 @@ type Store interface {
 
 // Presigner is a Store whose files are fetched from itself, and not through this server.
 type Presigner interface {
-	// Presign is the URL at which the store gives a file until then. It asks nobody.
-	Presign(t core.TenantID, name string, o Options, until time.Time) string
+	// Presign is the URL at which the store gives a file until then, the same each time it is asked
+	// with the same values; from is not in the future. It asks nobody. "": the store is for this
+	// server alone, which gives the file.
+	Presign(t core.TenantID, name string, o Options, from, until time.Time) string
 }
 
 // Info is what is known of a file from outside.

@@ -94,7 +94,7 @@ func (d *Dir) Put(ctx context.Context, t core.TenantID, name string, content io.
 		return failed("put a media file", err)
 	}
 	defer root.Close()
-	grown := uploads + "/" + core.RandomAlphanumeric(20)
+	grown := uploads + "/" + core.RandomAlphanumeric(24)
 	if err := grow(ctx, root, grown, content); err != nil {
 		return errors.Join(err, ignoreAbsent(root.Remove(grown)))
 	}
