@@ -40,8 +40,10 @@ type place struct {
 type follower struct {
 	mu     sync.Mutex
 	places map[core.TenantID]place
+	echoes map[core.TenantID]echoes
 	began  bool
 	heard  time.Time // when the last look that went well began
+	on     timeline
 
 	// For tests: how often it looks (zero: pollEvery), and what is switched off.
 	every       time.Duration
@@ -62,8 +64,8 @@ func (f *follower) pollEvery() time.Duration {
 //
 // The outbox is the truth, read each half second; a notification only makes it read at
 // once. Its lines become visible in the order of their numbers, so none is missed.
-// Where the lines that were read are no longer there, as after a failover that lost
-// transactions, a change of kind core.ChangedAny is told.
+// Where the lines that were read, or that this node wrote, are no longer there, as after
+// a failover that lost transactions, a change of kind core.ChangedAny is told.
 func (db *DB) Follow(ctx context.Context) (stop func()) {
 	e, ok := db.engine.(*postgresEngine)
 	if !ok {
@@ -134,6 +136,7 @@ func (db *DB) follow(ctx context.Context, e *postgresEngine) {
 				e.forgetIdle()
 				db.log.InfoContext(ctx, "the database is back", "away", time.Since(before).Round(time.Millisecond).String())
 			}
+			db.follower.on.tell(ctx, db)
 		}
 		if c == nil || db.follower.deaf || e.pooled() {
 			pause(ctx, min(db.follower.pollEvery(), pollEvery))
@@ -159,6 +162,7 @@ func (db *DB) look(ctx context.Context, e *postgresEngine, c **pgx.Conn) error {
 			return flat(err)
 		}
 		*c = conn
+		db.follower.on.read(ctx, conn)
 		if !db.follower.deaf && !e.pooled() {
 			if _, err := conn.Exec(ctx, `LISTEN `+changesChannel); err != nil {
 				return fmt.Errorf("listen: %w", err)
@@ -183,7 +187,7 @@ func (db *DB) look(ctx context.Context, e *postgresEngine, c **pgx.Conn) error {
 
 // lookAway stops to look at tenants whose schemas are gone.
 func (db *DB) lookAway(ctx context.Context, e *postgresEngine, c *pgx.Conn) error {
-	tenants, _ := db.follower.known()
+	tenants, _, _ := db.follower.known()
 	of := map[string]core.TenantID{}
 	for _, t := range tenants {
 		of[e.schemaOf(t)] = t
@@ -205,9 +209,10 @@ func (db *DB) lookAway(ctx context.Context, e *postgresEngine, c *pgx.Conn) erro
 }
 
 func (db *DB) lookAtAll(ctx context.Context, e *postgresEngine, c *pgx.Conn) error {
-	tenants, places := db.follower.known()
+	// What is written from here on, the database may not have told of when it is asked.
+	tenants, places, wrote := db.follower.known()
 	for part := range slices.Chunk(tenants, pollTenants) {
-		if err := db.lookAt(ctx, e, c, part, places); err != nil {
+		if err := db.lookAt(ctx, e, c, part, places, wrote); err != nil {
 			return err
 		}
 	}
@@ -215,7 +220,7 @@ func (db *DB) lookAtAll(ctx context.Context, e *postgresEngine, c *pgx.Conn) err
 }
 
 // lookAt asks with one query which of the tenants have new lines, and reads those.
-func (db *DB) lookAt(ctx context.Context, e *postgresEngine, c *pgx.Conn, tenants []core.TenantID, places map[core.TenantID]place) error {
+func (db *DB) lookAt(ctx context.Context, e *postgresEngine, c *pgx.Conn, tenants []core.TenantID, places map[core.TenantID]place, wrote map[core.TenantID]int64) error {
 	ask := make([]string, len(tenants))
 	for i, t := range tenants {
 		schema := pgx.Identifier{e.schemaOf(t)}.Sanitize()
@@ -235,7 +240,7 @@ func (db *DB) lookAt(ctx context.Context, e *postgresEngine, c *pgx.Conn, tenant
 	_, err = pgx.ForEachRow(rows, []any{&i, &p.seq, &p.at}, func() error {
 		t := tenants[i]
 		// A line that was swept has no time any more.
-		if have := places[t]; p.seq != have.seq || p.at != have.at && p.at != 0 && have.at != 0 {
+		if have := places[t]; p.seq != have.seq || p.seq < wrote[t] || p.at != have.at && p.at != 0 && have.at != 0 {
 			all = append(all, news{t, p})
 		}
 		return nil
@@ -244,7 +249,7 @@ func (db *DB) lookAt(ctx context.Context, e *postgresEngine, c *pgx.Conn, tenant
 		return err
 	}
 	for _, n := range all {
-		if err := db.catchUp(ctx, e, c, n.tenant, places[n.tenant], n.newest); err != nil {
+		if err := db.catchUp(ctx, e, c, n.tenant, places[n.tenant], n.newest, wrote[n.tenant]); err != nil {
 			return err
 		}
 	}
@@ -252,8 +257,8 @@ func (db *DB) lookAt(ctx context.Context, e *postgresEngine, c *pgx.Conn, tenant
 }
 
 // catchUp reads a tenant's lines from the one that was read last, which is read again to
-// see that it is still the same.
-func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t core.TenantID, from, newest place) error {
+// see that it is still the same, to the newest, before which is what this node wrote.
+func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t core.TenantID, from, newest place, wrote int64) error {
 	query := fmt.Sprintf(`SELECT seq, kind, object_id, op, at FROM %s.outbox WHERE seq >= $1 ORDER BY seq LIMIT %d`,
 		pgx.Identifier{e.schemaOf(t)}.Sanitize(), pollBatch)
 	for {
@@ -262,6 +267,7 @@ func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t cor
 			return err
 		}
 		var changes []core.Change
+		var lines []line
 		last, same, read := from, true, 0
 		var ch core.Change
 		var at int64
@@ -275,16 +281,18 @@ func (db *DB) catchUp(ctx context.Context, e *postgresEngine, c *pgx.Conn, t cor
 			case ch.Seq != last.seq+1:
 				same = false // lines were swept, or lost, before they were read
 			}
-			changes = append(changes, ch)
+			changes, lines = append(changes, ch), append(lines, line{ch, at})
 			last = place{ch.Seq, at}
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-		if newest.seq < from.seq || !same || len(changes) == 0 && newest.seq > from.seq {
+		same = db.follower.heardAgain(t, lines) && same
+		if newest.seq < max(from.seq, wrote) || !same || len(changes) == 0 && newest.seq > from.seq {
 			db.log.WarnContext(ctx, "the outbox is not the one that was read before: all that is in memory of the tenant is read again", "tenant", t)
 			db.follower.moved(t, newest)
+			db.follower.lost(t, max(newest.seq, wrote))
 			db.heard(ctx, t, []core.Change{{Seq: newest.seq, Kind: core.ChangedAny, Op: "update"}})
 			return nil
 		}
@@ -328,18 +336,23 @@ func (f *follower) forget(t core.TenantID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.places, t)
+	delete(f.echoes, t)
 }
 
-// known lists the tenants to look at.
-func (f *follower) known() ([]core.TenantID, map[core.TenantID]place) {
+// known lists the tenants to look at, how far each was read, and the newest line of each
+// that this node wrote and has not read.
+func (f *follower) known() (tenants []core.TenantID, places map[core.TenantID]place, wrote map[core.TenantID]int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	tenants := make([]core.TenantID, 0, len(f.places))
-	places := make(map[core.TenantID]place, len(f.places))
+	tenants = make([]core.TenantID, 0, len(f.places))
+	places, wrote = make(map[core.TenantID]place, len(f.places)), make(map[core.TenantID]int64, len(f.echoes))
 	for t, p := range f.places {
 		tenants, places[t] = append(tenants, t), p
 	}
-	return tenants, places
+	for t, e := range f.echoes {
+		wrote[t] = e.last()
+	}
+	return tenants, places, wrote
 }
 
 // followFrom notes where a tenant's outbox ends now, before anything of the tenant is

@@ -38,7 +38,7 @@ func (db *DB) LastChange(ctx context.Context, t core.TenantID) (int64, error) {
 // appendOutbox writes the transaction's lines. The counter's row stays locked
 // until commit, so lines become visible in the order of their numbers.
 func (x *tx) appendOutbox(ctx context.Context) error {
-	at := micros(x.db.now())
+	x.at = micros(x.db.now())
 	for i := range x.changes {
 		c := &x.changes[i]
 		seq, err := x.next(ctx, "outbox")
@@ -47,7 +47,7 @@ func (x *tx) appendOutbox(ctx context.Context) error {
 		}
 		c.Seq = seq
 		if err := x.exec(ctx, `INSERT INTO outbox (seq, kind, object_id, op, at) VALUES ($1, $2, $3, $4, $5)`,
-			seq, c.Kind, c.ID, c.Op, at); err != nil {
+			seq, c.Kind, c.ID, c.Op, x.at); err != nil {
 			return err
 		}
 	}

@@ -127,7 +127,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	}
 	db := &DB{opt: opt, maxDomains: maxDomains, maxHosts: maxApplicationHosts, now: opt.Now, log: opt.Log, master: opt.Master,
 		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{}, leaving: map[core.TenantID][]<-chan struct{}{},
-		follower: follower{places: map[core.TenantID]place{}}}
+		follower: follower{places: map[core.TenantID]place{}, echoes: map[core.TenantID]echoes{}}}
 	db.open, db.close = context.WithCancel(context.Background())
 	if db.now == nil {
 		db.now = time.Now

@@ -126,6 +126,7 @@ type scanner interface{ Scan(dest ...any) error }
 type tx struct {
 	conn
 	changes   []core.Change
+	at        int64         // of what it changed, set at the end
 	concerned []core.Change // what a delegation must be allowed beside changes
 }
 
@@ -293,6 +294,7 @@ func (db *DB) alone(ctx context.Context, t core.TenantID, p part, f func(*tx) er
 	if err := t2.Commit(); err != nil {
 		return nil, commitError{err}
 	}
+	db.follower.wrote(t, x.changes, x.at)
 	return x.changes, nil
 }
 
