@@ -55,8 +55,12 @@ const (
 )
 
 // rest gives memory back to the system once there is nothing to do. Go itself would keep what a busy
-// minute took, a login's 19 MB among it, for some minutes more.
-type rest struct{ seen, rested uint64 }
+// minute took, a login's 19 MB among it, for some minutes more, and the kernel the pages of the program that
+// the start alone needed.
+type rest struct {
+	seen, rested uint64
+	started      bool
+}
 
 func (r *rest) look() {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
@@ -67,5 +71,9 @@ func (r *rest) look() {
 	if quiet && allocated-r.rested > worthHeap {
 		r.rested = allocated
 		debug.FreeOSMemory()
+		if !r.started {
+			r.started = true // once: what requests use then stays mapped, or the first of a morning would wait 10 ms for it
+			leaveImage()
+		}
 	}
 }
