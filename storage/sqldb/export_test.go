@@ -102,6 +102,9 @@ func (db *DB) FollowBy(every time.Duration, deaf, blind bool) {
 	db.follower.every, db.follower.deaf, db.follower.blind = every, deaf, blind
 }
 
+// FollowedOn says, before Follow, on which timeline the server was that was followed before.
+func (db *DB) FollowedOn(timeline string) { db.follower.on.now = timeline }
+
 // Connections bounds the pool of a PostgreSQL directory.
 func (db *DB) Connections(n int) { db.engine.(*postgresEngine).pool.SetMaxOpenConns(n) }
 

@@ -242,6 +242,34 @@ func TestPostgresFollowOwnWrites(t *testing.T) {
 	}
 }
 
+// A server on another timeline has taken over: all that is in memory is in doubt, up to the line that was read. The
+// control is the same timeline, and none, as at a start.
+func TestPostgresFollowTakeover(t *testing.T) {
+	s := storagetest.StartPostgres(t)
+	for before, doubt := range map[string]bool{"0000ABCD": true, "00000001": false, "": false} {
+		t.Run(before, func(t *testing.T) {
+			t.Parallel()
+			db, h := open(t, sqldb.Options{URL: s.Create(t)}), new(heard)
+			db.OnChange = h.add
+			db.FollowedOn(before)
+			last, err := db.LastChange(t.Context(), "public")
+			must(t, err)
+			t.Cleanup(db.Follow(t.Context()))
+			u := &core.User{UserName: "alice"}
+			if doubt && !h.within(20*time.Second, core.ChangedAny, "") {
+				t.Error("nothing is in doubt")
+			}
+			must(t, db.CreateUser(t.Context(), "public", u))
+			waitSeen(t, h, u)
+			for _, c := range h.list() {
+				if c.Kind == core.ChangedAny && (!doubt || c.Seq != last) {
+					t.Errorf("in doubt up to %d, the last line was %d", c.Seq, last)
+				}
+			}
+		})
+	}
+}
+
 // waitSeen waits until a change was told twice: at its commit, and by the outbox.
 func waitSeen(t *testing.T, h *heard, u *core.User) {
 	t.Helper()

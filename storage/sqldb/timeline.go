@@ -35,8 +35,8 @@ func (l *timeline) tell(ctx context.Context, db *DB) {
 	}
 	l.another = false
 	db.log.WarnContext(ctx, "another server has taken over: all that is in memory is read again")
-	tenants, _, _ := db.follower.known()
-	for _, t := range tenants {
-		db.heard(ctx, t, []core.Change{{Kind: core.ChangedAny, Op: "update"}})
+	tenants, places, _ := db.follower.known()
+	for _, t := range tenants { // what comes after these lines is told again
+		db.heard(ctx, t, []core.Change{{Seq: places[t].seq, Kind: core.ChangedAny, Op: "update"}})
 	}
 }
