@@ -36,11 +36,12 @@ test-short: ## unit tests and the embedded backends only
 bench: ## benchmarks on SQLite and PostgreSQL, each beside its ceiling; a table at the end
 	.ci/bench
 
+# A time, as 1m, or a number of tries, as 20000x.
 FUZZTIME ?= 1m
 fuzz: ## every fuzz target for FUZZTIME (1m)
-	@set -e; for pkg in $$(go list $(CORE)); do \
-	  for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' core outpost storage | xargs -n 1 dirname | sort -u); do \
+	  for f in $$(cat $$dir/*_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p'); do \
+	    echo "$$dir $$f"; go test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$dir; \
 	  done; done
 
 lint: ## gofmt, go vet, golangci-lint
