@@ -4,4 +4,5 @@
 //   - name.go: what a file may be called.
 //   - store.go: what is needed of a directory or a bucket.
 //   - url.go: how URLs are signed, and known again.
+//   - handler.go: how a file is served, as kind.go says what it is.
 package media
