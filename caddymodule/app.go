@@ -81,7 +81,11 @@ type App struct {
 	// long as any relying party keeps a JWKS, from 5m to 30d. Default: 1h.
 	KeyLead caddy.Duration `json:"key_lead,omitempty"`
 
-	// Where uploaded icons are kept. Default: `<data>/media`.
+	// Where uploaded icons and other pictures are kept. Default: the environment's
+	// AUTHENTIK_STORAGE__MEDIA__BACKEND and AUTHENTIK_STORAGE__MEDIA__FILE__PATH, or those of all files
+	// (AUTHENTIK_STORAGE__BACKEND, and the folder `media` of AUTHENTIK_STORAGE__FILE__PATH); else the directory
+	// `<data>/media`. How long the URL of a file is good, 15 minutes, is
+	// AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY or AUTHENTIK_STORAGE__FILE__URL_EXPIRY, such as `minutes=15`.
 	Media *Media `json:"media,omitempty"`
 
 	// Turns the tenants API on. Default: off, unless the environment's AUTHENTIK_TENANTS__ENABLED
@@ -119,7 +123,9 @@ type App struct {
 type Media struct {
 	// `file` or `s3`. Default: `file`.
 	Backend string `json:"backend,omitempty"`
-	// The directory of the backend `file`. Default: `<data>/media`.
+	// The directory of the backend `file`: `<dir>/<tenant>/<name>` is a file. It is made when the first file is
+	// kept, for this user alone; who else may write there can show people what they like. Nodes that share a
+	// database share it, too. Default: see `media`.
 	Dir string `json:"dir,omitempty"`
 	// The rest belongs to the backend `s3`, which this build does not have.
 	Endpoint     string `json:"endpoint,omitempty"`
@@ -208,6 +214,7 @@ func (a *App) newCore() error {
 	sh.log.to(a.log)
 	s := &system{settings: a.settings, shared: sh, sites: &a.sites}
 	apps := &overlay{Directory: sh.recent, sites: &a.sites, owner: s.owner}
+	s.newMedia(a)
 	pages := &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
 		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Now: sh.clock.Now, Log: a.log,
@@ -227,6 +234,7 @@ func (a *App) newCore() error {
 		Cache: sh.guards, Fresh: sh.fresh, Now: sh.clock.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	s.pages, s.op, s.api, s.guard = pages, op, rest, guard
+	s.access = a.accessLog()
 	a.core = s
 	return nil
 }

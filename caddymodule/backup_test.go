@@ -30,7 +30,7 @@ func TestSpoolMakesTheDataDirectory(t *testing.T) {
 // Commands that work on the directory without a server have to open the one that a server
 // would open: whatever says where that is has to reach directoryOptions.
 func TestSettingsReachCommands(t *testing.T) {
-	known := []string{"origin", "data", "secret", "oldSecret", "keyLead", "strictHosts", "bootstrap", "database", "staleness", "sessions", "tenants", "tenantsKey"}
+	known := []string{"origin", "data", "secret", "oldSecret", "keyLead", "strictHosts", "bootstrap", "database", "staleness", "sessions", "tenants", "tenantsKey", "media"}
 	fields := reflect.TypeFor[settings]()
 	for i := range fields.NumField() {
 		if name := fields.Field(i).Name; !slices.Contains(known, name) {

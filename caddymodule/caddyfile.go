@@ -12,9 +12,11 @@ func init() {
 	httpcaddyfile.RegisterGlobalOption("postern", parseApp)
 	httpcaddyfile.RegisterHandlerDirective("postern", parseProvider)
 	httpcaddyfile.RegisterHandlerDirective("postern_auth", parseGuard)
+	httpcaddyfile.RegisterHandlerDirective("postern_media", parseMediaServer)
 	// No directive of the site may answer or rewrite before the guard.
 	httpcaddyfile.RegisterDirectiveOrder("postern_auth", httpcaddyfile.Before, "redir")
 	httpcaddyfile.RegisterDirectiveOrder("postern", httpcaddyfile.Before, "respond")
+	httpcaddyfile.RegisterDirectiveOrder("postern_media", httpcaddyfile.Before, "respond")
 }
 
 func parseApp(d *caddyfile.Dispenser, have any) (any, error) {

@@ -5,6 +5,7 @@
 //	postern                      postern { … } (global option) app.go  all of the below
 //	http.handlers.postern        postern            provider.go   core/oidc, core/login, core/api
 //	http.handlers.postern_auth   postern_auth       outpost.go    outpost
+//	http.handlers.postern_media  postern_media      media.go      core/media
 //	tls.permission.postern       permission postern permission.go storage's registry of tenants
 //	caddy.storage.postern        storage postern    storage.go    storage's files and locks
 //	admin.api.postern            (none)             admin.go      core/api, core/login

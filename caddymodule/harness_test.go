@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"path/filepath"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -24,6 +25,7 @@ func openApp(t testing.TB, change func(*App)) *App {
 		change(a)
 	}
 	a.settings.data = t.TempDir()
+	a.settings.media = mediaSettings{dir: filepath.Join(a.settings.data, "media")}
 	if a.settings.origin == "" {
 		a.settings.origin = "http://auth.test"
 	}

@@ -62,6 +62,7 @@ func hostMatches(pattern, name string) bool {
 type sites struct {
 	portal []site
 	guards []guardSite
+	media  []site
 
 	// The hosts whose guards all name the same tenant: see index.
 	tenants   map[string]core.TenantID // by the host
@@ -193,13 +194,13 @@ func (s *sites) name(host string) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(s.media, func(m site) bool { return m.host != "" && hostMatches(m.host, host) })
 }
 
 // exactly reports whether a site is of this host and no other.
 func (s *sites) exactly(host string) bool {
 	is := func(x site) bool { return x.exact() && x.host == host }
-	return slices.ContainsFunc(s.portal, is) || slices.ContainsFunc(s.guards, func(g guardSite) bool { return is(g.site) })
+	return slices.ContainsFunc(s.portal, is) || slices.ContainsFunc(s.media, is) || slices.ContainsFunc(s.guards, func(g guardSite) bool { return is(g.site) })
 }
 
 // hasPortal reports whether a guard shares a site with `postern`.
@@ -305,6 +306,11 @@ func (w *walker) routes(routes caddyhttp.RouteList, s site, hosts []string, dept
 				for _, host := range below {
 					s.host = host
 					w.found.portal = append(w.found.portal, s)
+				}
+			case *MediaServer:
+				for _, host := range below {
+					s.host = host
+					w.found.media = append(w.found.media, s)
 				}
 			case *Guard:
 				for _, host := range below {

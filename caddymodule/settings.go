@@ -30,6 +30,7 @@ type settings struct {
 	tenants     bool        // the tenants API is on
 	tenantsKey  core.Secret // empty: for nobody
 	bootstrap   bootstrap
+	media       mediaSettings
 }
 
 // bootstrap is what a first start is given by the environment.
@@ -102,6 +103,9 @@ func (a *App) resolve(env lookup) (settings, error) {
 	if s.tenants, s.tenantsKey, err = a.resolveTenants(env); err != nil {
 		return s, err
 	}
+	if s.media, err = a.resolveMedia(env, s.data); err != nil {
+		return s, err
+	}
 	s.staleness = defaultStaleness
 	if a.RevocationStaleness != nil {
 		s.staleness = time.Duration(*a.RevocationStaleness)
@@ -134,11 +138,8 @@ func (a *App) check() error {
 			return err
 		}
 	}
-	if m := a.Media; m != nil && m.Backend == "s3" {
-		return fmt.Errorf("media s3: %sleave it out, or write `media file <directory>`", notYet)
-	}
-	if m := a.Media; m != nil && m.Backend != "" && m.Backend != "file" {
-		return fmt.Errorf("media %q is not known: write `media file <directory>`", m.Backend)
+	if err := a.Media.check(); err != nil {
+		return err
 	}
 	if a.Tenants != nil && !isReference(a.Tenants.APIKey) {
 		if err := checkTenantsKey("tenants: api_key", a.Tenants.APIKey); err != nil {
@@ -181,11 +182,6 @@ func kind(value string) string {
 func (a *App) unsupported(env lookup) error {
 	if err := a.check(); err != nil {
 		return err
-	}
-	for _, name := range []string{"AUTHENTIK_STORAGE__BACKEND", "AUTHENTIK_STORAGE__MEDIA__BACKEND"} {
-		if v := envValue(env, name); v != "" && v != "file" {
-			return fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", name, v, v, notYet)
-		}
 	}
 	// Its endpoints for other proxies are what this variable takes away; this build has
 	// none. A guard in the Caddyfile guards on, and the tenants API does not ask for it.

@@ -33,6 +33,7 @@ func TestResolve(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("POSTERN_TEST_SECRET", longSecret)
+	t.Setenv("POSTERN_TEST_MEDIA", "/pictures")
 	t.Setenv("POSTERN_TEST_PASSWORD", "p@ss/w:rd %?#")
 	t.Setenv("POSTERN_TEST_HOST", "db.test:5433")
 	urlFile := filepath.Join(t.TempDir(), "url")
@@ -99,6 +100,11 @@ func TestResolve(t *testing.T) {
 		"a key of the API that is off":   {env: environment("AUTHENTIK_TENANTS__ENABLED", "false", "AUTHENTIK_TENANTS__API_KEY", longSecret)},
 		"tenants beside the outpost":     {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", longSecret, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "false"), want: settings{tenants: true, tenantsKey: longSecret}},
 		"tenants without the outpost":    {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", longSecret, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "true # for tenants"), want: settings{tenants: true, tenantsKey: longSecret}},
+		"media by the Caddyfile":         {app: &App{Media: &Media{Backend: "file", Dir: "/pictures"}}, env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media"), want: settings{media: mediaSettings{"/pictures", 15 * time.Minute}}},
+		"media by a placeholder":         {app: &App{Media: &Media{Dir: "{env.POSTERN_TEST_MEDIA}/x"}}, want: settings{media: mediaSettings{"/pictures/x", 15 * time.Minute}}},
+		"media by the seed's variables":  {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "file # or s3", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media"), want: settings{media: mediaSettings{"/media", 15 * time.Minute}}},
+		"media by those of all files":    {env: environment("AUTHENTIK_STORAGE__BACKEND", "file", "AUTHENTIK_STORAGE__FILE__PATH", "/data", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "hours=1"), want: settings{media: mediaSettings{"/data/media", time.Hour}}},
+		"those of media are before them": {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__BACKEND", "file", "AUTHENTIK_STORAGE__FILE__PATH", "/data", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "hours=1", "AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY", "minutes=1"), want: settings{media: mediaSettings{"/media", time.Minute}}},
 		"the seeds' variables": {env: environment("AUTHENTIK_TENANTS__ENABLED", "false", "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "true",
 			"AUTHENTIK_STORAGE__MEDIA__BACKEND", "file")},
 	} {
@@ -113,6 +119,9 @@ func TestResolve(t *testing.T) {
 			c.want.data = c.app.Data
 			if c.want.database == "" {
 				c.want.database = databaseSQLite
+			}
+			if c.want.media == (mediaSettings{}) {
+				c.want.media = mediaSettings{filepath.Join(c.app.Data, "media"), 15 * time.Minute}
 			}
 			if c.app.RevocationStaleness == nil {
 				c.want.staleness = time.Minute
@@ -167,6 +176,10 @@ func TestResolveRefuses(t *testing.T) {
 		`outbound_private "10.0.0.1"`:                                 {app: &App{OutboundPrivate: []string{"10.0.0.1"}}},
 		"revocation_staleness":                                        {app: &App{RevocationStaleness: new(caddy.Duration(-time.Second))}},
 		"AUTHENTIK_STORAGE__MEDIA__BACKEND=s3":                        {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3")},
+		"AUTHENTIK_STORAGE__BACKEND=s3":                               {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3")},
+		"AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY: \"a while\"":     {env: environment("AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY", "a while", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "minutes=15")},
+		"AUTHENTIK_STORAGE__FILE__URL_EXPIRY: a URL of a file is":     {env: environment("AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "seconds=1")},
+		"media: evaluated":                                            {app: &App{Media: &Media{Dir: "{env.POSTERN_TEST_NOT_SET}"}}},
 		"AUTHENTIK_TENANTS__ENABLED is neither":                       {env: environment("AUTHENTIK_TENANTS__ENABLED", "hunter")},
 		"AUTHENTIK_POSTGRESQL__HOST is not: set HOST":                 {env: environment("AUTHENTIK_POSTGRESQL__PASSWORD", "hunter")},
 		"AUTHENTIK_POSTGRESQL__PORT is not a port":                    {env: environment("AUTHENTIK_POSTGRESQL__HOST", "db", "AUTHENTIK_POSTGRESQL__PORT", "hunter")},

@@ -74,8 +74,12 @@ func (g *Guard) UnmarshalJSON(text []byte) error { return strict(text, g) }
 // UnmarshalJSON takes no settings.
 func (p *Provider) UnmarshalJSON(text []byte) error { return strict(text, p) }
 
+// UnmarshalJSON takes no settings.
+func (m *MediaServer) UnmarshalJSON(text []byte) error { return strict(text, m) }
+
 var (
 	_ json.Unmarshaler = (*App)(nil)
 	_ json.Unmarshaler = (*Guard)(nil)
 	_ json.Unmarshaler = (*Provider)(nil)
+	_ json.Unmarshaler = (*MediaServer)(nil)
 )

@@ -16,6 +16,7 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/media"
 	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/outpost"
 )
@@ -29,6 +30,9 @@ type system struct {
 	op       *oidc.Provider
 	api      *api.Handler
 	guard    *outpost.Outpost
+	media    *media.Handler
+	signer   *media.Signer
+	access   accessLog
 	// origins are those of tenants, by https:// and their primary domain: see withOrigin.
 	origins sync.Map
 	// started is set at the end of the app's Start. Caddy starts apps in no
@@ -55,6 +59,8 @@ func (s *system) route(path string) http.Handler {
 		return s.op
 	case strings.HasPrefix(path, api.Prefix) || path == strings.TrimSuffix(api.Prefix, "/"):
 		return s.api
+	case media.Handles(path):
+		return http.HandlerFunc(s.serveMedia)
 	case path == "/-/health/live/" || path == "/-/health/live":
 		return http.HandlerFunc(serveAlive)
 	case path == "/-/health/ready/" || path == "/-/health/ready":
