@@ -180,7 +180,7 @@ type person struct {
 	node *fleetNode
 }
 
-func (f *fleet) person(t *testing.T) *person {
+func (f *fleet) person(t testing.TB) *person {
 	p := &person{browser: newBrowser(t), node: f.nodes[0]}
 	transport := p.client.Transport.(*http.Transport)
 	transport.DisableKeepAlives = true
