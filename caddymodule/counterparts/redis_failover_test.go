@@ -190,8 +190,8 @@ func redisFailover(t *testing.T, redis string, primary, replica *storagetest.Red
 			time.Sleep(10 * time.Millisecond) // a reader's pace: the machine has others to serve
 			pages.Add(1)
 			user, status, err := nodes[i%2].shown(in.ticket)
-			if err == nil && user != in.ticket.user {
-				err = fmt.Errorf("%s answers %d and %q to %s, who is logged in", nodes[i%2].address, status, user, in.ticket.user)
+			if err == nil && user != in.user {
+				err = fmt.Errorf("%s answers %d and %q to %s, who is logged in", nodes[i%2].address, status, user, in.user)
 			}
 			return err
 		})
@@ -243,7 +243,7 @@ func redisFailover(t *testing.T, redis string, primary, replica *storagetest.Red
 	}
 	unheard := 0
 	for _, in := range leave {
-		if user, _, err := deaf.shown(in.ticket); err == nil && user == in.ticket.user {
+		if user, _, err := deaf.shown(in.ticket); err == nil && user == in.user {
 			unheard++
 		}
 	}
@@ -286,8 +286,8 @@ func redisFailover(t *testing.T, redis string, primary, replica *storagetest.Red
 	for _, n := range []*fleetNode{fresh, one, two, deaf} {
 		eventually(t, n.address+" has heard of everything", func() bool { return n.status(t, "/-/health/ready/") == http.StatusOK })
 		for _, in := range stay {
-			if user, status, err := n.shown(in.ticket); err != nil || user != in.ticket.user {
-				t.Errorf("%s does not let in %s, who is logged in: %d %v", n.address, in.ticket.user, status, err)
+			if user, status, err := n.shown(in.ticket); err != nil || user != in.user {
+				t.Errorf("%s does not let in %s, who is logged in: %d %v", n.address, in.user, status, err)
 			}
 		}
 		for _, k := range gone {
