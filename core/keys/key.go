@@ -11,8 +11,8 @@ import (
 	"crypto/sha1" //nolint:gosec // x5t is defined with SHA-1 (RFC 7517 §4.8); nothing trusts it
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/go-jose/go-jose/v4"
@@ -33,14 +33,10 @@ type Key struct {
 	Signer       crypto.Signer
 	Certificates []*x509.Certificate // leaf first; may be empty
 
-	jose jose.Signer
+	header string // of a JWS that the key signs, encoded
 }
 
-// ErrNoPrivateKey: the key pair holds a certificate only and cannot sign.
-var ErrNoPrivateKey = errors.New("the key pair has no private key")
-
-// newKey works out what follows from a public key, and keeps one signer: making
-// one for each token costs as much as an ECDSA signature.
+// newKey works out what follows from a public key.
 func newKey(public crypto.PublicKey, signer crypto.Signer, certificates []*x509.Certificate) (*Key, error) {
 	algorithm, err := algorithmOf(public)
 	if err != nil {
@@ -55,29 +51,9 @@ func newKey(public crypto.PublicKey, signer crypto.Signer, certificates []*x509.
 		KID: hex.EncodeToString(sum[:16]), Algorithm: algorithm,
 		Public: public, Signer: signer, Certificates: certificates,
 	}
-	if signer == nil {
-		return k, nil
-	}
-	k.jose, err = jose.NewSigner(
-		jose.SigningKey{Algorithm: algorithm, Key: jose.JSONWebKey{Key: signer, KeyID: k.KID}},
-		(&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		return nil, fmt.Errorf("make a signer: %w", err)
-	}
+	// Neither of the two holds what JSON would escape.
+	k.header = base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"%s","kid":"%s","typ":"JWT"}`, algorithm, k.KID))
 	return k, nil
-}
-
-// Sign returns payload as a JWS in compact form (RFC 7515 §7.1), with alg, kid
-// and "typ":"JWT" in its header.
-func (k *Key) Sign(payload []byte) (string, error) {
-	if k.jose == nil {
-		return "", ErrNoPrivateKey
-	}
-	jws, err := k.jose.Sign(payload)
-	if err != nil {
-		return "", fmt.Errorf("sign with %s: %w", k.Algorithm, err)
-	}
-	return jws.CompactSerialize()
 }
 
 // JWK is the public half, as a JWKS publishes it (RFC 7517 §4). It never holds

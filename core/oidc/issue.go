@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -46,11 +48,21 @@ func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAn
 	}
 	life := lifetimesOf(to.client).access
 	p.standardClaims(ctx, to, in, life, claims)
-	access, err := p.accessToken(ctx, to, sign, in.grant.ID, in.scopes, claims)
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return nil, fmt.Errorf("encode claims: %w", err)
+	}
+	access, err := p.accessToken(ctx, to, sign, in.grant.ID, in.scopes, payload)
 	if err != nil {
 		return nil, err
 	}
-	id, err := sign.sign(with(claims, map[string]any{"at_hash": halfHash(sign.alg, access)}))
+	all, err := with(payload, struct {
+		AccessHash string `json:"at_hash"`
+	}{halfHash(sign.alg, access)})
+	if err != nil {
+		return nil, err
+	}
+	id, err := sign.sign(all)
 	if err != nil {
 		return nil, err
 	}
@@ -108,15 +120,16 @@ func (p *Provider) expired(c *tokenClaims) bool {
 // end is when a token is over by our own clock.
 func (c *tokenClaims) end() time.Time { return time.Unix(max(c.Expires, c.Ends), 0) }
 
-func with(claims, more map[string]any) map[string]any {
-	out := make(map[string]any, len(claims)+len(more))
-	for k, v := range claims {
-		out[k] = v
+// with adds more, a struct of claims that are reserved and that standardClaims does not set, to claims, the
+// JSON object that both tokens have in common and that is written once for both.
+func with(claims []byte, more any) ([]byte, error) {
+	added, err := json.Marshal(more)
+	if err != nil {
+		return nil, fmt.Errorf("encode claims: %w", err)
 	}
-	for k, v := range more {
-		out[k] = v
-	}
-	return out
+	out := make([]byte, 0, len(claims)+len(added))
+	out = append(append(out, claims[:len(claims)-1]...), ',')
+	return append(out, added[1:]...), nil
 }
 
 // accessTokenID is the jti of an access token: unique, and it names the grant, so

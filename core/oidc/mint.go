@@ -120,7 +120,11 @@ func (m mint) access(ctx context.Context, to *target, sign *tokenSigner, want ex
 		return "", fmt.Errorf("save grant: %w", err)
 	}
 	m.standardClaims(ctx, to, issuance{grant: grant, user: want.User, bound: grant.Session != ""}, want.Validity, claims)
-	token, err := m.accessToken(ctx, to, sign, grant.ID, scopes, claims)
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("encode claims: %w", err)
+	}
+	token, err := m.accessToken(ctx, to, sign, grant.ID, scopes, payload)
 	if err == nil && m.again {
 		m.minted.put(key, token, now.Add(want.Validity/2), now)
 	}
@@ -152,19 +156,25 @@ func (m mint) raw(ctx context.Context, to *target, sign *tokenSigner, want expre
 	if m.dry {
 		return "[a token signed for " + to.client.Name + "]", nil
 	}
-	token, err := sign.sign(claims)
+	token, err := sign.sign(payload)
 	if err != nil {
 		return "", err
 	}
 	return sign.encrypt(token, nil)
 }
 
-// accessToken signs, and encrypts where the client wants it, an access token with these claims.
-func (p *Provider) accessToken(ctx context.Context, to *target, sign *tokenSigner, grant GrantID, scopes []string, claims map[string]any) (string, error) {
-	all := with(claims, map[string]any{
-		"azp": to.client.ClientID, "uid": core.RandomAlphanumeric(40), "scope": strings.Join(scopes, " "),
-		"jti": accessTokenID(grant),
-	})
+// accessToken signs, and encrypts where the client wants it, an access token with these claims and
+// those that only it has.
+func (p *Provider) accessToken(ctx context.Context, to *target, sign *tokenSigner, grant GrantID, scopes []string, claims []byte) (string, error) {
+	all, err := with(claims, struct {
+		Client string `json:"azp"`
+		ID     string `json:"jti"`
+		Scope  string `json:"scope"`
+		Unique string `json:"uid"`
+	}{to.client.ClientID, accessTokenID(grant), strings.Join(scopes, " "), core.RandomAlphanumeric(40)})
+	if err != nil {
+		return "", err
+	}
 	token, err := sign.sign(all)
 	if err != nil {
 		return "", err

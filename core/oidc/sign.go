@@ -3,7 +3,6 @@ package oidc
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -101,23 +100,16 @@ const (
 	purposeAccess = "access-token"
 )
 
-func (p *Provider) encryptAccess(ctx context.Context, s *tokenSigner, token string, claims map[string]any) (string, error) {
+func (p *Provider) encryptAccess(ctx context.Context, s *tokenSigner, token string, contents []byte) (string, error) {
 	if s.encryption == nil {
 		return token, nil
-	}
-	contents, err := json.Marshal(claims)
-	if err != nil {
-		return "", fmt.Errorf("encode claims: %w", err)
 	}
 	sealed := p.Master.Seal(core.Request(ctx).Tenant.ID, purposeAccess, sealedHeader, contents)
 	return s.encrypt(token, map[jose.HeaderKey]any{sealedHeader: base64.RawURLEncoding.EncodeToString(sealed)})
 }
 
-func (s *tokenSigner) sign(claims map[string]any) (string, error) {
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		return "", fmt.Errorf("encode claims: %w", err)
-	}
+// sign makes a token of claims, which are a JSON object.
+func (s *tokenSigner) sign(payload []byte) (string, error) {
 	if s.key != nil {
 		return s.key.Sign(payload)
 	}
