@@ -42,7 +42,7 @@ func rules() []rule {
 		{"core", nil, []string{"golang.org/x/text"}, "the nouns stand on the standard library; x/text folds names as Unicode says"},
 		{"outpost", []string{"core/..."}, []string{"github.com/coreos/go-oidc/v3", "golang.org/x/oauth2"}, "the guard knows no storage and no Caddy"},
 		{"storage/backup", []string{"core"}, []string{"golang.org/x/crypto/argon2"}, "a backup knows the nouns only; argon2 makes a passphrase a key"},
-		{"storage", []string{"core/...", "storage/..."}, []string{"modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "github.com/redis/go-redis/v9"}, "storage knows the nouns and its drivers"},
+		{"storage", []string{"core/...", "storage/..."}, []string{"github.com/minio/minio-go/v7", "modernc.org/sqlite", "github.com/jackc/pgx/v5", "github.com/pressly/goose/v3", "github.com/redis/go-redis/v9"}, "storage knows the nouns and its drivers"},
 		{"caddymodule", []string{"core/...", "outpost", "storage/...", "caddymodule/..."}, []string{"github.com/caddyserver/caddy/v2", "github.com/caddyserver/certmagic", "go.uber.org/zap", "github.com/prometheus/client_golang", "github.com/spf13/cobra", "golang.org/x/term"}, "the only place that imports Caddy"},
 	}
 }

@@ -24,8 +24,8 @@ type Store interface {
 	// reader sees the old file or the new one, whole; after a crash, too. It is durable when
 	// Put returns. Where content gives an error, that one is returned and nothing has changed. How
 	// large a file may be is the caller's affair. A name that is none is a *core.FieldError of
-	// the field "name", and so may be one that another file's name goes on from, or the other way
-	// about, as "a" and "a/b": then it is a core.ErrExists, too.
+	// the field "name", and so may be one of more than 900 bytes, and one that another file's name goes on
+	// from, or the other way about, as "a" and "a/b": then it is a core.ErrExists, too.
 	Put(ctx context.Context, t core.TenantID, name string, content io.Reader) error
 	// Delete removes a file.
 	Delete(ctx context.Context, t core.TenantID, name string) error
