@@ -163,6 +163,9 @@ func (o *Outpost) callback(ctx context.Context, q Request, tg *target, who *logi
 		return failed(refuse(http.StatusForbidden, "access_denied", "You may not open "+tg.app.Name,
 			"The login page refused, or you did. If you should have access, ask an administrator of "+q.Info.Look(ctx).Title+"."))
 	}
+	if a.err == "temporarily_unavailable" { // RFC 6749 §4.1.2.1
+		return failed(refuse(http.StatusServiceUnavailable, "unavailable", "Not available right now", "The login page could not answer. Try again in a few seconds."))
+	}
 	if a.err != "" {
 		return failed(refuse(http.StatusBadRequest, "login_failed", "The login did not end well", "The login page answered with an error. Try again."))
 	}

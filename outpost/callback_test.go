@@ -222,7 +222,7 @@ func TestCallbackErrors(t *testing.T) {
 	for _, c := range []struct {
 		err    string
 		status int
-	}{{"access_denied", 403}, {"server_error", 400}, {"<script>", 400}} {
+	}{{"access_denied", 403}, {"server_error", 400}, {"temporarily_unavailable", 503}, {"<script>", 400}} {
 		b := w.browser()
 		res := b.get(app + "/deep")
 		u, err := url.Parse(res.Header.Get("Location"))
@@ -233,6 +233,9 @@ func TestCallbackErrors(t *testing.T) {
 		res = b.get(app + "/deep?X-authentik-auth-callback=true&" + q.Encode())
 		if res.StatusCode != c.status {
 			t.Errorf("%s: %d, want %d", c.err, res.StatusCode, c.status)
+		}
+		if after := res.Header.Get("Retry-After"); (after != "") != (c.status == 503) {
+			t.Errorf("%s: Retry-After %q", c.err, after)
 		}
 		if page := read(t, res); strings.Contains(page, "<script") || !strings.Contains(page, `href="`+app+`/deep"`) {
 			t.Errorf("%s: %s", c.err, page)

@@ -2,10 +2,11 @@ package counterparts_test
 
 import (
 	"net/http"
+	"syscall"
 	"testing"
 )
 
-// L-07: the server itself ends without a warning, is started anew, takes no writes, or has no connection to
+// L-07: the server itself ends without a warning, hangs, is started anew, takes no writes, or has no connection to
 // give; the node finds it again by itself.
 func TestDatabaseServerOutage(t *testing.T) {
 	s := startOwnPostgres(t)
@@ -20,6 +21,10 @@ func TestDatabaseServerOutage(t *testing.T) {
 		away, be func()
 	}{
 		{"stopped", func() { s.stop("immediate") }, s.start},
+		{"hangs", func() {
+			s.t.Cleanup(func() { s.signal(syscall.SIGCONT) }) // stopped it could not be ended
+			s.signal(syscall.SIGSTOP)
+		}, func() { s.signal(syscall.SIGCONT) }},
 		{"takes no writes", func() {
 			execute(t, database, `ALTER SYSTEM SET default_transaction_read_only = on`, `SELECT pg_reload_conf()`)
 			eventually(o.t, "the node is not ready", func() bool { return o.health("ready") == http.StatusServiceUnavailable })

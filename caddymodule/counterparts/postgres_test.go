@@ -102,6 +102,29 @@ func (s *ownPostgres) stop(mode string) {
 	s.run("pg_ctl", "-s", "-w", "-t", "60", "-D", s.dir, "-m", mode, "stop")
 }
 
+// signal reaches every process of the server: each has a process group of its own.
+func (s *ownPostgres) signal(sig syscall.Signal) {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.dir, "postmaster.pid"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	pid, _, _ := strings.Cut(string(text), "\n")
+	children, err := os.ReadFile(filepath.Join("/proc", pid, "task", pid, "children"))
+	if err != nil {
+		s.t.Skip("did not run: /proc does not tell whose child is whose")
+	}
+	for _, p := range append(strings.Fields(string(children)), pid) {
+		n, err := strconv.Atoi(p)
+		if err == nil {
+			err = syscall.Kill(n, sig)
+		}
+		if err != nil && !errors.Is(err, syscall.ESRCH) {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 func (s *ownPostgres) url() *url.URL {
 	return &url.URL{Scheme: "postgres", User: url.User("postgres"), Host: "127.0.0.1:" + s.port, Path: "/postgres", RawQuery: "sslmode=disable"}
 }

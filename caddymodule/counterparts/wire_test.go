@@ -17,13 +17,27 @@ type wire struct {
 	state wireState
 	moved *sync.Cond
 	conns map[net.Conn]struct{}
+	asked map[net.Conn]int  // pieces that a node sent, by its connection
+	looks map[net.Conn]bool // that of whoever follows the outbox
+}
+
+// calls is how often a node has asked for something, but for what it asks to follow the outbox.
+func (w *wire) calls() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c, asked := range w.asked {
+		if !w.looks[c] {
+			n += asked
+		}
+	}
+	return n
 }
 
 type wireState struct {
 	hangs bool          // nothing arrives, and nobody is told
 	mute  bool          // what the server says does not arrive
 	cut   bool          // connections are reset, and no new one is taken
-	slow  time.Duration // each piece of data takes so long
+	slow  time.Duration // each piece of what the server says takes so long
 	deaf  bool          // LISTEN leads nowhere: no notification comes
 	over  bool
 }
@@ -34,7 +48,7 @@ func newWire(t *testing.T, target string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{listener: l, target: target, conns: map[net.Conn]struct{}{}}
+	w := &wire{listener: l, target: target, conns: map[net.Conn]struct{}{}, asked: map[net.Conn]int{}, looks: map[net.Conn]bool{}}
 	w.moved = sync.NewCond(&w.mu)
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -120,8 +134,14 @@ func (w *wire) copy(to, from net.Conn, up bool) {
 				w.moved.Wait()
 			}
 			s := w.state
+			if up {
+				w.asked[from]++
+				w.looks[from] = w.looks[from] || bytes.Contains(buf[:n], []byte("LISTEN postern_changes"))
+			}
 			w.mu.Unlock()
-			time.Sleep(s.slow)
+			if !up {
+				time.Sleep(s.slow)
+			}
 			data := buf[:n]
 			if up && s.deaf {
 				data = bytes.ReplaceAll(data, []byte("LISTEN postern_changes"), []byte("LISTEN postern_nowhere"))
