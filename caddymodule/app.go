@@ -127,16 +127,37 @@ type Media struct {
 	// kept, for this user alone; who else may write there can show people what they like. Nodes that share a
 	// database share it, too. Default: see `media`.
 	Dir string `json:"dir,omitempty"`
-	// The rest belongs to the backend `s3`, which this build does not have.
-	Endpoint     string `json:"endpoint,omitempty"`
-	Region       string `json:"region,omitempty"`
-	Bucket       string `json:"bucket,omitempty"`
-	AccessKey    string `json:"access_key,omitempty"`
-	SecretKey    string `json:"secret_key,omitempty"`
+
+	// The rest belongs to the backend `s3`, where a file is the object `media/<tenant>/<name>`. What is left out comes
+	// from authentik's variables, AUTHENTIK_STORAGE__MEDIA__S3__ENDPOINT, REGION, BUCKET_NAME, ACCESS_KEY, SECRET_KEY,
+	// SESSION_TOKEN, SESSION_PROFILE, CUSTOM_DOMAIN, SECURE_URLS, ADDRESSING_STYLE, USE_SSL and URL_EXPIRY, or those of all
+	// files (AUTHENTIK_STORAGE__S3__…).
+
+	// Where the store is, `https://s3.provider`. Default: AWS, in the region.
+	Endpoint string `json:"endpoint,omitempty"`
+	// The region of the bucket. Default: AWS_REGION, AWS_DEFAULT_REGION, or what the store says.
+	Region string `json:"region,omitempty"`
+	// The name of the bucket. It is required, and `caddy postern media setup` makes it.
+	Bucket string `json:"bucket,omitempty"`
+	// The keys that requests are signed with. Default: those of the profile, else AWS_ACCESS_KEY_ID and
+	// AWS_SECRET_ACCESS_KEY, else those of the role of a web identity, an ECS task or an EC2 instance.
+	AccessKey string `json:"access_key,omitempty"`
+	SecretKey string `json:"secret_key,omitempty"`
+	// Goes with keys that are temporary.
 	SessionToken string `json:"session_token,omitempty"`
+	// The profile in the AWS CLI's files that has the keys.
+	Profile string `json:"profile,omitempty"`
+	// Where browsers fetch files from the bucket, with URLs that are signed for this host: host and path, such as
+	// `s3.provider/authentik-media` or `authentik-media.s3.provider`. Default: nowhere, and this server gives them
+	// the files, from a cache on its disk (`<data>/media-cache`, 256 MiB).
 	CustomDomain string `json:"custom_domain,omitempty"`
-	SecureURLs   *bool  `json:"secure_urls,omitempty"`
-	Addressing   string `json:"addressing,omitempty"`
+	// Whether URLs of the custom domain begin with https. Default: true.
+	SecureURLs *bool `json:"secure_urls,omitempty"`
+	// Where the bucket's name is: `path`, `virtual` (in the host), or `auto`, which is virtual at AWS and path
+	// elsewhere. Default: `auto`.
+	Addressing string `json:"addressing,omitempty"`
+	// What the store encrypts files with: `AES256`, `aws:kms` or `aws:kms:<key>`. Default: as the bucket says.
+	Encryption string `json:"encryption,omitempty"`
 }
 
 // CaddyModule returns the Caddy module information.
@@ -214,7 +235,9 @@ func (a *App) newCore() error {
 	sh.log.to(a.log)
 	s := &system{settings: a.settings, shared: sh, sites: &a.sites}
 	apps := &overlay{Directory: sh.recent, sites: &a.sites, owner: s.owner}
-	s.newMedia(a)
+	if err := s.newMedia(a); err != nil {
+		return err
+	}
 	pages := &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
 		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Now: sh.clock.Now, Log: a.log,

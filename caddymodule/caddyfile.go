@@ -49,8 +49,6 @@ func parseApp(d *caddyfile.Dispenser, have any) (any, error) {
 //		revocation_staleness <duration>
 //		outbound_private     <networks…>
 //	}
-//
-// media s3 is a name kept for later, and refused.
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the option's name
 	if d.NextArg() {
@@ -140,10 +138,14 @@ func (a *App) parseTenants(d *caddyfile.Dispenser) error {
 
 func (a *App) parseMedia(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return d.Err("media: write `media file <directory>`")
+		return d.Err("media: write `media file <directory>` or `media s3 { … }`")
 	}
 	a.Media = &Media{Backend: d.Val()}
-	if a.Media.Backend != "file" {
+	switch a.Media.Backend {
+	case mediaFile:
+	case mediaS3:
+		return a.Media.parseS3(d)
+	default:
 		return nil // check refuses it
 	}
 	return one(d, &a.Media.Dir)

@@ -62,10 +62,14 @@ func (*MediaServer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // newMedia puts together what signs and serves files.
-func (s *system) newMedia(a *App) {
-	store := s.settings.media.store()
+func (s *system) newMedia(a *App) error {
+	store, err := s.shared.store(s.settings.media)
+	if err != nil {
+		return err
+	}
 	s.signer = &media.Signer{Master: s.shared.master, Store: store, Life: s.settings.media.life, Now: s.shared.clock.Now}
 	s.media = &media.Handler{Store: store, Signer: s.signer, Own: s.ownHost, Now: s.shared.clock.Now, Log: a.log}
+	return nil
 }
 
 // ownHost reports whether a host is a tenant's by its name, and not because it is nobody's.

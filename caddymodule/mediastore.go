@@ -15,44 +15,74 @@ import (
 type mediaSettings struct {
 	dir  string // absolute
 	life time.Duration
+	s3   mediastore.S3Options // in the place of dir, where it has a bucket
 }
 
 const mediaFile = "file"
 
-// store opens nothing: a store need not be there before somebody asks for a file.
-func (s mediaSettings) store() media.Store { return &mediastore.Dir{Path: s.dir} }
+// store opens nothing: a store need not be there before somebody asks for a file. A reload that changes
+// nothing of it goes on with what is in memory of it.
+func (sh *shared) store(s mediaSettings) (media.Store, error) {
+	if s.s3.Bucket == "" {
+		return &mediastore.Dir{Path: s.dir}, nil
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.bucket == nil || sh.bucketOf != s.s3 {
+		made, err := mediastore.NewS3(s.s3)
+		if err != nil {
+			return nil, fmt.Errorf("media s3: %w", err)
+		}
+		sh.bucket, sh.bucketOf = made, s.s3
+	}
+	return sh.bucket, nil
+}
 
 // check refuses what is wrong as it is written.
 func (m *Media) check() error {
 	switch {
 	case m == nil || m.Backend == "" || m.Backend == mediaFile:
 		return nil
-	case m.Backend == "s3":
-		return fmt.Errorf("media s3: %sleave it out, or write `media file <directory>`", notYet)
+	case m.Backend == mediaS3:
+		return m.checkS3()
 	}
-	return fmt.Errorf("media %q is not known: write `media file <directory>`", m.Backend)
+	return fmt.Errorf("media %q is not known: write `media file <directory>` or `media s3 { … }`", m.Backend)
+}
+
+// Authentik's variables of media, and those of all files.
+const ofMedia, ofAll = "AUTHENTIK_STORAGE__MEDIA__", "AUTHENTIK_STORAGE__"
+
+// mediaValue is what the environment says of a setting, and in which variable.
+func mediaValue(env lookup, name string) (from, value string) {
+	for _, from := range []string{ofMedia + name, ofAll + name} {
+		if v := envValue(env, from); v != "" {
+			return from, v
+		}
+	}
+	return "", ""
 }
 
 // resolveMedia reads the settings; what the configuration leaves out comes from authentik's
 // variables, those of media before those of all files. data is where all else is kept.
 func (a *App) resolveMedia(env lookup, data string) (s mediaSettings, err error) {
-	const ofMedia, ofAll = "AUTHENTIK_STORAGE__MEDIA__", "AUTHENTIK_STORAGE__"
-	value := func(name string) (from, value string) {
-		for _, from := range []string{ofMedia + name, ofAll + name} {
-			if v := envValue(env, from); v != "" {
-				return from, v
-			}
-		}
-		return "", ""
-	}
+	value := func(name string) (from, value string) { return mediaValue(env, name) }
 	var given Media
 	if a.Media != nil {
 		given = *a.Media
 	}
 	if given.Backend == "" {
-		if from, backend := value("BACKEND"); backend != "" && backend != mediaFile {
-			return s, fmt.Errorf("the environment's %s=%s: media in %s: %sunset the variable", from, backend, backend, notYet)
+		from, backend := value("BACKEND")
+		if given.Backend = backend; backend != "" && backend != mediaFile && backend != mediaS3 {
+			return s, fmt.Errorf("the environment's %s=%s is not known: set it to file or s3", from, backend)
 		}
+	}
+	expiry := "FILE__URL_EXPIRY"
+	if given.Backend == mediaS3 {
+		expiry = "S3__URL_EXPIRY"
+		if s.s3, err = given.resolveS3(env); err != nil {
+			return s, err
+		}
+		s.s3.Cache = filepath.Join(data, "media-cache")
 	}
 	name, dir := "media", given.Dir
 	if dir == "" {
@@ -67,7 +97,7 @@ func (a *App) resolveMedia(env lookup, data string) (s mediaSettings, err error)
 		return s, fmt.Errorf("media: %w", err)
 	}
 	s.life = media.DefaultLife
-	if from, life := value("FILE__URL_EXPIRY"); life != "" {
+	if from, life := value(expiry); life != "" {
 		if s.life, err = core.Timedelta(life).Duration(); err != nil {
 			return s, fmt.Errorf("the environment's %s: %w", from, err)
 		}

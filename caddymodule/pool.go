@@ -23,6 +23,7 @@ import (
 	"github.com/postern-sso/postern/outpost"
 	"github.com/postern-sso/postern/storage"
 	"github.com/postern-sso/postern/storage/cached"
+	"github.com/postern-sso/postern/storage/mediastore"
 	"github.com/postern-sso/postern/storage/redisdb"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
@@ -63,8 +64,10 @@ type shared struct {
 	run      string // random: names this run of the process in request IDs
 	requests atomic.Uint64
 
-	mu      sync.Mutex
-	greeted bool // the first start's work is done by this process
+	mu       sync.Mutex
+	greeted  bool // the first start's work is done by this process
+	bucket   *mediastore.S3
+	bucketOf mediastore.S3Options
 }
 
 // acquire opens a data directory, or counts one more user of an open one.

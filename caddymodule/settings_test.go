@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/mediastore"
 )
 
 func environment(pairs ...string) lookup {
@@ -100,11 +102,26 @@ func TestResolve(t *testing.T) {
 		"a key of the API that is off":   {env: environment("AUTHENTIK_TENANTS__ENABLED", "false", "AUTHENTIK_TENANTS__API_KEY", longSecret)},
 		"tenants beside the outpost":     {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", longSecret, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "false"), want: settings{tenants: true, tenantsKey: longSecret}},
 		"tenants without the outpost":    {env: environment("AUTHENTIK_TENANTS__ENABLED", "true", "AUTHENTIK_TENANTS__API_KEY", longSecret, "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "true # for tenants"), want: settings{tenants: true, tenantsKey: longSecret}},
-		"media by the Caddyfile":         {app: &App{Media: &Media{Backend: "file", Dir: "/pictures"}}, env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media"), want: settings{media: mediaSettings{"/pictures", 15 * time.Minute}}},
-		"media by a placeholder":         {app: &App{Media: &Media{Dir: "{env.POSTERN_TEST_MEDIA}/x"}}, want: settings{media: mediaSettings{"/pictures/x", 15 * time.Minute}}},
-		"media by the seed's variables":  {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "file # or s3", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media"), want: settings{media: mediaSettings{"/media", 15 * time.Minute}}},
-		"media by those of all files":    {env: environment("AUTHENTIK_STORAGE__BACKEND", "file", "AUTHENTIK_STORAGE__FILE__PATH", "/data", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "hours=1"), want: settings{media: mediaSettings{"/data/media", time.Hour}}},
-		"those of media are before them": {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__BACKEND", "file", "AUTHENTIK_STORAGE__FILE__PATH", "/data", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "hours=1", "AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY", "minutes=1"), want: settings{media: mediaSettings{"/media", time.Minute}}},
+		"media by the Caddyfile":         {app: &App{Media: &Media{Backend: "file", Dir: "/pictures"}}, env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media"), want: settings{media: mediaSettings{dir: "/pictures", life: 15 * time.Minute}}},
+		"media by a placeholder":         {app: &App{Media: &Media{Dir: "{env.POSTERN_TEST_MEDIA}/x"}}, want: settings{media: mediaSettings{dir: "/pictures/x", life: 15 * time.Minute}}},
+		"media by the seed's variables":  {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "file # or s3", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media"), want: settings{media: mediaSettings{dir: "/media", life: 15 * time.Minute}}},
+		"media by those of all files":    {env: environment("AUTHENTIK_STORAGE__BACKEND", "file", "AUTHENTIK_STORAGE__FILE__PATH", "/data", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "hours=1"), want: settings{media: mediaSettings{dir: "/data/media", life: time.Hour}}},
+		"those of media are before them": {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__BACKEND", "file", "AUTHENTIK_STORAGE__FILE__PATH", "/data", "AUTHENTIK_STORAGE__MEDIA__FILE__PATH", "/media", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "hours=1", "AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY", "minutes=1"), want: settings{media: mediaSettings{dir: "/media", life: time.Minute}}},
+		"S3 at AWS by the seed's variables": {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__S3__ACCESS_KEY", "access_key",
+			"AUTHENTIK_STORAGE__MEDIA__S3__SECRET_KEY", "secret_key", "AUTHENTIK_STORAGE__MEDIA__S3__BUCKET_NAME", "authentik-media",
+			"AUTHENTIK_STORAGE__MEDIA__S3__REGION", "us-east-1  # Use the region of the bucket"),
+			want: settings{media: mediaSettings{s3: mediastore.S3Options{Bucket: "authentik-media", Region: "us-east-1", AccessKey: "access_key", SecretKey: "secret_key"}}}},
+		"S3 elsewhere by the seed's variables": {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3", "AUTHENTIK_STORAGE__MEDIA__S3__ACCESS_KEY", "access_key",
+			"AUTHENTIK_STORAGE__MEDIA__S3__SECRET_KEY", "secret_key", "AUTHENTIK_STORAGE__MEDIA__S3__BUCKET_NAME", "authentik-media",
+			"AUTHENTIK_STORAGE__MEDIA__S3__ENDPOINT", "https://s3.provider", "AUTHENTIK_STORAGE__MEDIA__S3__CUSTOM_DOMAIN", "s3.provider/authentik-media"),
+			want: settings{media: mediaSettings{s3: mediastore.S3Options{Bucket: "authentik-media", Endpoint: "https://s3.provider", CustomDomain: "s3.provider/authentik-media", AccessKey: "access_key", SecretKey: "secret_key"}}}},
+		"S3 by all other variables": {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3", "AUTHENTIK_STORAGE__S3__ACCESS_KEY", "file:///nowhere?k", "AUTHENTIK_STORAGE__S3__SECRET_KEY", "env://NO?s",
+			"AUTHENTIK_STORAGE__S3__SECURITY_TOKEN", "token", "AUTHENTIK_STORAGE__S3__BUCKET_NAME", "all", "AUTHENTIK_STORAGE__MEDIA__S3__BUCKET_NAME", "media", "AUTHENTIK_STORAGE__S3__SECURE_URLS", "false", "AUTHENTIK_STORAGE__S3__USE_SSL", "false",
+			"AUTHENTIK_STORAGE__S3__ADDRESSING_STYLE", "path", "AUTHENTIK_STORAGE__S3__SESSION_PROFILE", "postern", "AUTHENTIK_STORAGE__S3__URL_EXPIRY", "minutes=5", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "hours=5"),
+			want: settings{media: mediaSettings{life: 5 * time.Minute, s3: mediastore.S3Options{Bucket: "media", AccessKey: "k", SecretKey: "s", SessionToken: "token", Profile: "postern", Plain: true, Insecure: true, Addressing: "path"}}}},
+		"S3 by the Caddyfile": {app: &App{Media: &Media{Backend: "s3", Bucket: "ours", AccessKey: "a", SecretKey: "{env.POSTERN_TEST_SECRET}", SecureURLs: new(true), Encryption: "aws:kms:key"}},
+			env:  environment("AUTHENTIK_STORAGE__BACKEND", "file", "AUTHENTIK_STORAGE__S3__SESSION_TOKEN", "not beside other keys", "AUTHENTIK_STORAGE__S3__SECURE_URLS", "false", "AUTHENTIK_STORAGE__S3__REGION", "eu-west-1"),
+			want: settings{media: mediaSettings{s3: mediastore.S3Options{Bucket: "ours", Region: "eu-west-1", AccessKey: "a", SecretKey: longSecret, Encryption: "aws:kms:key"}}}},
 		"the seeds' variables": {env: environment("AUTHENTIK_TENANTS__ENABLED", "false", "AUTHENTIK_OUTPOSTS__DISABLE_EMBEDDED_OUTPOST", "true",
 			"AUTHENTIK_STORAGE__MEDIA__BACKEND", "file")},
 	} {
@@ -121,10 +138,14 @@ func TestResolve(t *testing.T) {
 				c.want.database = databaseSQLite
 			}
 			if c.want.media == (mediaSettings{}) {
-				c.want.media = mediaSettings{filepath.Join(c.app.Data, "media"), 15 * time.Minute}
+				c.want.media = mediaSettings{dir: filepath.Join(c.app.Data, "media"), life: 15 * time.Minute}
 			}
 			if c.app.RevocationStaleness == nil {
 				c.want.staleness = time.Minute
+			}
+			if c.want.media.s3.Bucket != "" {
+				c.want.media.s3.Cache = filepath.Join(c.app.Data, "media-cache")
+				c.want.media.dir, c.want.media.life = filepath.Join(c.app.Data, "media"), cmp.Or(c.want.media.life, 15*time.Minute)
 			}
 			got, err := c.app.resolve(c.env)
 			if err != nil || got != c.want {
@@ -166,7 +187,19 @@ func TestResolveRefuses(t *testing.T) {
 		"sessions: the environment variable NOT_SET":                  {app: &App{Sessions: "env://NOT_SET"}},
 		"sessions: evaluated":                                         {app: &App{Sessions: "redis://a:{env.POSTERN_TEST_NOT_SET}@cache"}},
 		"sessions: it has a user and no password":                     {app: &App{Sessions: "env://X"}, env: environment("X", "redis://hunter@cache")},
-		"media s3: this build does not":                               {app: &App{Media: &Media{Backend: "s3"}}},
+		"media s3: bucket is missing":                                 {app: &App{Media: &Media{Backend: "s3"}}},
+		"media s3: secret_key is missing":                             {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", AccessKey: "a"}}, env: environment("AUTHENTIK_STORAGE__S3__SECRET_KEY", "hunter")},
+		"media s3: access_key is missing":                             {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", SecretKey: "hunter"}}},
+		"media s3: session_token goes":                                {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", SessionToken: "hunter"}}},
+		"media s3: endpoint is not":                                   {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", Endpoint: "https://a:hunter@s3.provider"}}},
+		"media s3: bucket \"Big\" cannot be":                          {app: &App{Media: &Media{Backend: "s3", Bucket: "Big"}}},
+		"media s3: region \"eu west\" is not":                         {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", Region: "eu west"}}},
+		"media s3: encryption \"DES\" is not":                         {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", Encryption: "DES"}}},
+		"media s3: addressing \"host\" is not":                        {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", Addressing: "host"}}},
+		"media s3: custom_domain is not":                              {app: &App{Media: &Media{Backend: "s3", Bucket: "bucket", CustomDomain: "https://s3.provider/bucket"}}},
+		"AUTHENTIK_STORAGE__S3__ENDPOINT is not where a store is":     {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3", "AUTHENTIK_STORAGE__S3__BUCKET_NAME", "bucket", "AUTHENTIK_STORAGE__S3__ENDPOINT", "hunter")},
+		"AUTHENTIK_STORAGE__S3__USE_SSL is neither":                   {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3", "AUTHENTIK_STORAGE__S3__BUCKET_NAME", "bucket", "AUTHENTIK_STORAGE__S3__USE_SSL", "hunter")},
+		"AUTHENTIK_STORAGE__S3__URL_EXPIRY: a URL of a file is":       {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3", "AUTHENTIK_STORAGE__S3__BUCKET_NAME", "bucket", "AUTHENTIK_STORAGE__S3__URL_EXPIRY", "days=8")},
 		`media "gcs" is not known`:                                    {app: &App{Media: &Media{Backend: "gcs"}}},
 		"tenants: api_key has 6 bytes and needs at least 16: make":    {app: &App{Tenants: &Tenants{APIKey: "hunter"}}},
 		"tenants: api_key: the environment variable X is not set":     {app: &App{Tenants: &Tenants{APIKey: "env://X"}}},
@@ -175,8 +208,7 @@ func TestResolveRefuses(t *testing.T) {
 		"tenants: api_key has 6 bytes and needs":                      {app: &App{Tenants: &Tenants{APIKey: "env://X"}}, env: environment("X", "hunter")},
 		`outbound_private "10.0.0.1"`:                                 {app: &App{OutboundPrivate: []string{"10.0.0.1"}}},
 		"revocation_staleness":                                        {app: &App{RevocationStaleness: new(caddy.Duration(-time.Second))}},
-		"AUTHENTIK_STORAGE__MEDIA__BACKEND=s3":                        {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "s3")},
-		"AUTHENTIK_STORAGE__BACKEND=s3":                               {env: environment("AUTHENTIK_STORAGE__BACKEND", "s3")},
+		"AUTHENTIK_STORAGE__MEDIA__BACKEND=gcs is not known":          {env: environment("AUTHENTIK_STORAGE__MEDIA__BACKEND", "gcs")},
 		"AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY: \"a while\"":     {env: environment("AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY", "a while", "AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "minutes=15")},
 		"AUTHENTIK_STORAGE__FILE__URL_EXPIRY: a URL of a file is":     {env: environment("AUTHENTIK_STORAGE__FILE__URL_EXPIRY", "seconds=1")},
 		"media: evaluated":                                            {app: &App{Media: &Media{Dir: "{env.POSTERN_TEST_NOT_SET}"}}},

@@ -61,13 +61,13 @@ func (o *S3Options) Check() error {
 	if o.Endpoint != "" {
 		u, err := url.Parse(o.Endpoint)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-			return refuse("endpoint", "%q is not where a store is: write scheme and host, such as https://s3.provider", o.Endpoint)
+			return refuse("endpoint", "is not where a store is: write scheme and host, such as https://s3.provider")
 		}
 	}
 	switch {
 	case o.Bucket == "":
 		return refuse("bucket", "is missing: write the bucket's name, such as authentik-media")
-	case s3utils.CheckValidBucketName(o.Bucket) != nil:
+	case s3utils.CheckValidBucketNameStrict(o.Bucket) != nil:
 		return refuse("bucket", "%q cannot be a bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens", o.Bucket)
 	case strings.ContainsFunc(o.Region, func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' }):
 		return refuse("region", "%q is not a region: write for example us-east-1", o.Region)
@@ -88,7 +88,7 @@ func (o *S3Options) Check() error {
 	}
 	if o.CustomDomain != "" {
 		if _, err := o.domain(); err != nil {
-			return refuse("custom_domain", "%q is not where browsers find the bucket: write host and path without a scheme, such as s3.provider/%s or %s.s3.provider", o.CustomDomain, o.Bucket, o.Bucket)
+			return refuse("custom_domain", "is not where browsers find the bucket: write host and path without a scheme, such as s3.provider/%s or %s.s3.provider", o.Bucket, o.Bucket)
 		}
 	}
 	return nil
