@@ -53,6 +53,13 @@ type engine interface {
 	joined() bool
 	// clock is the database's own time in SQL, in microseconds since 1970.
 	clock() string
+	// having gives the query for the numbers of the users who have all of these trigrams,
+	// and its argument, $1.
+	having(trigrams []string) (query, arg string)
+	// among is a comparison with all that such a query gives.
+	among(query string) string
+	// bytewise reports whether the database takes a byte for a character.
+	bytewise() bool
 	// forUpdate ends a SELECT whose rows must not change until the end of the
 	// transaction. SQLite has one writer and needs none.
 	forUpdate() string

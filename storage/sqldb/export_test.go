@@ -290,6 +290,11 @@ func (db *DB) Clone(ctx context.Context, schema string, change func(text string)
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "test", func(x *tx) error { return e.clone(ctx, x.q, schema) })
 }
 
+// Doubt tells that the lines of the outbox may be others than those that were read.
+func (db *DB) Doubt(ctx context.Context, t core.TenantID) {
+	db.heard(ctx, t, []core.Change{{Kind: core.ChangedAny, Op: "update"}})
+}
+
 // Caps sets how many domains and registered applications a tenant may have.
 func (db *DB) Caps(domains, hosts int) { db.maxDomains, db.maxHosts = domains, hosts }
 

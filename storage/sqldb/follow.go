@@ -312,6 +312,9 @@ func (db *DB) heard(ctx context.Context, t core.TenantID, changes []core.Change)
 	if t == core.DefaultTenant && slices.ContainsFunc(changes, registry) {
 		db.registryChanged(ctx)
 	}
+	if slices.ContainsFunc(changes, func(c core.Change) bool { return c.Kind == core.ChangedAny }) {
+		db.people(t).forget() // its lines may be others now
+	}
 	db.notify(t, changes)
 }
 

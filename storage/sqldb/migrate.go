@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing/fstest"
 
 	"github.com/pressly/goose/v3"
@@ -84,7 +85,7 @@ func migrationFiles(dialect database.Dialect, set migrationSet) (fs.FS, int64, e
 			return nil, 0, err
 		}
 		for _, e := range entries {
-			if e.IsDir() {
+			if e.IsDir() || !written(e.Name(), dialect) {
 				continue
 			}
 			v, err := goose.NumericComponent(e.Name())
@@ -106,6 +107,16 @@ func migrationFiles(dialect database.Dialect, set migrationSet) (fs.FS, int64, e
 		}
 	}
 	return out, newest, nil
+}
+
+// written reports whether a migration is for a dialect: few have two texts, of which each names
+// the database that it is for.
+func written(name string, dialect database.Dialect) bool {
+	other := ".postgres.sql"
+	if dialect == postgresDialect {
+		other = ".sqlite.sql"
+	}
+	return !strings.HasSuffix(name, other)
 }
 
 // newestSchema is what this version's tables are.

@@ -18,7 +18,7 @@ func allowed() []allowance {
 	)
 	return []allowance{
 		{pattern: `count\(\*\) OVER \(\) FROM [^W]* ORDER BY`, reason: "a page of all rows counts them, and so reads them"},
-		{pattern: `count\(\*\) FROM users u$`, reason: "a page of all people counts them", postgres: true},
+		{pattern: `\(SELECT count\(\*\) FROM users\) FROM counters c`, reason: "people are counted once, and then by what became of them"},
 		{pattern: `FROM users u ORDER BY u\.(active|created|last_login|type|updated)\b`, reason: looked},
 		{pattern: ` LIKE \$`, reason: "words within a text"},
 		{pattern: ` (replace|\(?substr)\(u\.`, reason: "a part of a text, in its case"},

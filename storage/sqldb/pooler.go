@@ -37,6 +37,7 @@ func (e *postgresEngine) detect(ctx context.Context) error {
 		return e.detect(ctx)
 	}
 	defer dropConn(c)
+	e.ascii = c.PgConn().ParameterStatus("server_encoding") == "SQL_ASCII"
 	if e.pooler {
 		return nil
 	}

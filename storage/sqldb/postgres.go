@@ -29,6 +29,7 @@ type postgresEngine struct {
 	// turns are those of the pool's connections: tenants share them.
 	turns *core.Turns
 	more  fs.FS // see migrationSet
+	ascii bool  // the database has encoding SQL_ASCII: what a character is it does not know
 	// down is set while whoever follows the outbox finds no database: then nobody
 	// else tries either, and waits, until it is found again.
 	down atomic.Bool

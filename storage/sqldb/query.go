@@ -110,15 +110,18 @@ func (r *resource) list(q api.Query, always string, first ...any) (clauses strin
 	if len(where) > 0 {
 		clauses = " WHERE " + strings.Join(where, " AND ")
 	}
-	limit := q.Limit
-	switch {
-	case limit <= 0:
-		limit = defaultLimit
-	case limit > maxLimit:
-		limit = maxLimit
-	}
-	clauses += " ORDER BY " + order + " LIMIT " + b.add(int64(limit)) + " OFFSET " + b.add(int64(max(0, q.Offset)))
+	limit, offset := bounds(q)
+	clauses += " ORDER BY " + order + " LIMIT " + b.add(limit) + " OFFSET " + b.add(offset)
 	return clauses, b.args, nil
+}
+
+// bounds are which rows of a list a page has.
+func bounds(q api.Query) (limit, offset int64) {
+	limit = int64(min(q.Limit, maxLimit))
+	if limit <= 0 {
+		limit = defaultLimit
+	}
+	return limit, int64(max(0, q.Offset))
 }
 
 // only is the condition that a row is one of those named: of none, where nothing is.

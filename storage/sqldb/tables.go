@@ -73,10 +73,10 @@ func collectTables(rows *sql.Rows) (out []table, err error) {
 	return out, rows.Err()
 }
 
-// sqliteTables walks one file.
+// sqliteTables walks one file, past tables that are an index and those that it is kept in.
 func sqliteTables(ctx context.Context, q queryer) ([]table, error) {
-	rows, err := q.QueryContext(ctx, `SELECT m.name, c.name, c.type, c.pk FROM sqlite_master m, pragma_table_info(m.name) c
-		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY m.name, c.cid`)
+	rows, err := q.QueryContext(ctx, `SELECT t.name, c.name, c.type, c.pk FROM pragma_table_list t, pragma_table_info(t.name) c
+		WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY t.name, c.cid`)
 	if err != nil {
 		return nil, fmt.Errorf("read schema: %w", err)
 	}

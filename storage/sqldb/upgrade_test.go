@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/keys"
 	"github.com/postern-sso/postern/storage/backup"
 	"github.com/postern-sso/postern/storage/sqldb"
@@ -311,6 +312,20 @@ func TestReleasedSchemas(t *testing.T) {
 				want := withoutSeed(dump(t, restored))
 				again(t, started, func(*sqldb.DB) {})
 				same(t, withoutSeed(dump(t, started)), want)
+				for _, opt := range []sqldb.Options{restored, started} {
+					again(t, opt, func(db *sqldb.DB) {
+						must(t, db.Exec(t.Context(), "public", `UPDATE users SET attributes = '{}'`)) // theirs are no JSON
+						for _, by := range []string{"username_fold", "name_fold", "email_fold"} {
+							text, err := db.Text(t.Context(), "public", `SELECT `+by+` FROM users WHERE username <> 'akadmin' ORDER BY pk LIMIT 1`)
+							must(t, err)
+							word := text[len(text)-8:] // hexadecimal digits
+							_, n, err := db.ListUsers(t.Context(), "public", api.Query{Search: word})
+							if err != nil || n == 0 {
+								t.Errorf("by %s %q: %d, %v", by, word, n, err)
+							}
+						}
+					})
+				}
 				again(t, restored, func(db *sqldb.DB) {
 					u, err := db.UserByName(t.Context(), "public", "akadmin")
 					must(t, err)

@@ -272,17 +272,37 @@ func userOrder(name string) (string, bool) {
 
 // ListUsers lists users: see api.Query.
 func (db *DB) ListUsers(ctx context.Context, t core.TenantID, q api.Query) (out []core.User, total int, err error) {
-	clauses, args, err := userResource().list(q, "")
-	if err != nil {
+	if _, _, err := userResource().list(q, ""); err != nil { // what is wrong is told before anybody is asked
 		return nil, 0, err
 	}
 	err = db.read(ctx, t, directory, "list users", func(c *conn) error {
-		out, err = c.users(ctx, `SELECT `+userColumns+` FROM users u`+clauses, args...)
-		if err == nil {
-			total, err = c.total(ctx, `users u`, clauses, args, len(out))
-		}
+		out, total, err = c.listUsers(ctx, q)
 		return err
 	})
+	return out, total, err
+}
+
+func (c *conn) listUsers(ctx context.Context, q api.Query) (out []core.User, total int, err error) {
+	if everybody(q) && byNumber(q) {
+		return c.pageOfPeople(ctx, q)
+	}
+	few, first, none, err := c.fewFound(ctx, q.Search)
+	if err != nil || none {
+		return nil, 0, err
+	}
+	clauses, args, err := userResource().list(q, few, first...)
+	if err != nil {
+		return nil, 0, err
+	}
+	out, err = c.users(ctx, `SELECT `+userColumns+` FROM users u`+clauses, args...)
+	if err != nil {
+		return nil, 0, err
+	}
+	if everybody(q) {
+		total, _, err = c.countPeople(ctx, c.db.people(c.tenant))
+		return out, total, err
+	}
+	total, err = c.total(ctx, `users u`, clauses, args, len(out))
 	return out, total, err
 }
 

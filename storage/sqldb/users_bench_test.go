@@ -80,12 +80,26 @@ func benchmarkUsers(b *testing.B, empty func(testing.TB) sqldb.Options) {
 				return err
 			}},
 			{"first-page", list(api.Query{}, 100, n)},
+			{"middle-page", list(api.Query{Offset: n/2 - 50}, 100, n)},
 			{"last-page", list(api.Query{Offset: n - 100}, 100, n)},
 			{"page-by-name", list(api.Query{Order: []string{"username"}}, 100, n)},
 			{"search-one", func() error { return list(api.Query{Search: fmt.Sprint("person", next(), "@")}, 1, 1)() }},
+			{"search-few", func() error { return list(api.Query{Search: fmt.Sprint("son", 100+next()%899)}, 1, 1)() }},
+			{"search-short", list(api.Query{Search: "z9"}, 0, 0)},
 			{"search-all", list(api.Query{Search: "person"}, 100, n)},
 			{"of-group", list(api.Query{Where: map[string][]string{"groups_by_name": {"Team 3"}}}, 100, 100)},
 			{"members", func() error { _, err := db.GroupMembers(ctx, "public", "group-3", 100); return err }},
+			{"login-noted", func() error {
+				return db.SetLastLogin(ctx, "public", core.UserID(fmt.Sprint("user-", next())), db.Now(), nil)
+			}},
+			{"made", func() error {
+				i := next()
+				u := &core.User{UserName: fmt.Sprint("new ", i, " of ", n), DisplayName: fmt.Sprint("A new one ", i), Email: fmt.Sprint("new", i, "@example.com")}
+				if err := db.CreateUser(ctx, "public", u); err != nil {
+					return err
+				}
+				return db.DeleteUser(ctx, "public", u.PK)
+			}},
 		} {
 			b.Run(fmt.Sprintf("%s-of-%d", c.name, n), func(b *testing.B) {
 				for b.Loop() {

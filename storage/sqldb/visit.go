@@ -15,6 +15,7 @@ type tenantState struct {
 	making sync.Mutex // held while the tables are readied
 	ready  bool       // under making
 	made   bool       // by this process, a moment ago: migrated and seeded; set before anybody has the state
+	people people
 
 	mu       sync.Mutex
 	visitors int

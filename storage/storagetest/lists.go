@@ -11,13 +11,14 @@ import (
 
 func userListTests() map[string]func(*bench) {
 	return map[string]func(*bench){
-		"list/filters":      listFilters,
-		"list/order":        listOrder,
-		"list/pages":        listPages,
-		"list/search":       listSearch,
-		"list/refused":      listRefused,
-		"find users":        findUsers,
-		"find users/errors": findUsersErrors,
+		"list/filters":       listFilters,
+		"list/order":         listOrder,
+		"list/pages":         listPages,
+		"list/search":        listSearch,
+		"list/search random": listSearchRandom,
+		"list/refused":       listRefused,
+		"find users":         findUsers,
+		"find users/errors":  findUsersErrors,
 	}
 }
 
