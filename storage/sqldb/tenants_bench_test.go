@@ -1,7 +1,10 @@
 package sqldb_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -114,6 +117,8 @@ func benchmarkTenants(b *testing.B, empty func(testing.TB) sqldb.Options) {
 		reach(b, 50*time.Millisecond)
 	})
 
+	b.Run("first-request-among-busy", func(b *testing.B) { coldAmongBusy(b, empty(b)) })
+
 	many := empty(b)
 	opened(b, many, func(db *sqldb.DB) { lines(b, db, 1000, 10_000) })
 	b.Run("start-with-1000", func(b *testing.B) {
@@ -152,6 +157,82 @@ func benchmarkTenants(b *testing.B, empty func(testing.TB) sqldb.Options) {
 			}
 		}
 	})
+}
+
+// coldAmongBusy is the first request of a tenant while eight others are asked, and written to, as
+// fast as they answer: its median, and what one in a hundred takes longer than. Each tenant is
+// asked for once and not again before the next start.
+func coldAmongBusy(b *testing.B, opt sqldb.Options) {
+	ctx := b.Context()
+	const busy = 8
+	cold := 200
+	if opt.URL != "" {
+		cold = 40 // they take long to make
+	}
+	id := func(i int) core.TenantID { return core.TenantID(fmt.Sprint("t_cold", i)) }
+	opened(b, opt, func(db *sqldb.DB) {
+		began := time.Now()
+		for i := range busy + cold {
+			_, err := db.CreateTenant(ctx, id(i), "x")
+			must(b, err)
+		}
+		b.Logf("%d tenants were made in %s", busy+cold, time.Since(began).Round(time.Millisecond))
+	})
+	var db *sqldb.DB
+	var others sync.WaitGroup
+	stop := func() {}
+	start := func() {
+		var err error
+		db, err = sqldb.Open(ctx, withMaster(b, opt))
+		must(b, err)
+		under, cancel := context.WithCancel(ctx)
+		ready := make(chan struct{}, busy)
+		for i := range busy {
+			others.Go(func() {
+				u, err := db.UserByName(ctx, id(i), "akadmin")
+				ready <- struct{}{}
+				for under.Err() == nil && err == nil {
+					if _, err = db.UserByName(ctx, id(i), "akadmin"); err == nil {
+						err = db.SetLastLogin(ctx, id(i), u.ID, db.Now(), nil)
+					}
+				}
+				if err != nil {
+					b.Error(err)
+				}
+			})
+		}
+		for range busy {
+			<-ready
+		}
+		stop = func() {
+			cancel()
+			others.Wait()
+			must(b, db.Close())
+		}
+	}
+	var took []time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		i := len(took) % cold
+		if i == 0 {
+			stop()
+			start()
+		}
+		b.StartTimer()
+		began := time.Now()
+		_, err := db.UserByName(ctx, id(busy+i), "akadmin")
+		took = append(took, time.Since(began))
+		must(b, err)
+	}
+	b.StopTimer()
+	stop()
+	slices.Sort(took)
+	ms := func(part float64) float64 {
+		return float64(took[min(int(part*float64(len(took))), len(took)-1)].Microseconds()) / 1000
+	}
+	b.ReportMetric(ms(0.5), "p50-ms")
+	b.ReportMetric(ms(0.99), "p99-ms")
+	b.ReportMetric(100*50/ms(0.99), "%of-50ms")
 }
 
 // BenchmarkTenants: a tenant made, found and deleted, and a start with a thousand.
