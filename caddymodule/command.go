@@ -30,7 +30,7 @@ import (
 func init() {
 	caddycmd.RegisterCommand(caddycmd.Command{
 		Name:  "postern",
-		Usage: "user <list|create|set-password|…>, group <list|create>, key <list|rotate|revoke|rewrap>, tenant <list|create|delete|domain|recovery-key>, explain <decision>, backup, restore, rollback, dump",
+		Usage: "user <list|create|set-password|…>, group <list|create>, key <list|rotate|revoke|rewrap>, tenant <list|create|delete|domain|recovery-key>, media <setup|migrate>, explain <decision>, backup, restore, rollback, dump",
 		Short: "Manages the identity provider",
 		Long: `
 Manages users, groups, signing keys and tenants of the identity provider, explains its
@@ -55,7 +55,9 @@ command line, where other users of the machine could see them.`,
 			key.AddCommand(keyCommands()...)
 			tenant := &cobra.Command{Use: "tenant", Short: "Lists, makes and deletes tenants"}
 			tenant.AddCommand(tenantCommands()...)
-			for _, c := range []*cobra.Command{cmd, user, group, key, tenant} {
+			files := &cobra.Command{Use: "media", Short: "Sets up a bucket for pictures, and moves them there and back"}
+			files.AddCommand(mediaCommands()...)
+			for _, c := range []*cobra.Command{cmd, user, group, key, tenant, files} {
 				c.RunE, c.SilenceUsage = noCommand, true
 			}
 			explain := explainCommand()
@@ -64,7 +66,7 @@ command line, where other users of the machine could see them.`,
 					c.Flags().String("tenant", "", "Schema name of the tenant that is meant, such as t_acme (default: the default tenant)")
 				}
 			}
-			cmd.AddCommand(user, group, key, tenant, explain)
+			cmd.AddCommand(user, group, key, tenant, files, explain)
 			cmd.AddCommand(backupCommands()...)
 		},
 	})

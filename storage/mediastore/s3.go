@@ -139,7 +139,7 @@ func (s *S3) Put(ctx context.Context, t core.TenantID, name string, content io.R
 	if _, err := spool.ReadAt(begin, 0); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("put a media file: %w: %w", core.ErrUnavailable, err)
 	}
-	c := &call{method: http.MethodPut, key: key, header: s.headers.Clone(), body: spool, size: size, sum: hex.EncodeToString(sum.Sum(nil)), wait: transferWait}
+	c := &call{method: http.MethodPut, key: key, header: s.headers.Clone(), file: spool, size: size, sum: hex.EncodeToString(sum.Sum(nil)), wait: transferWait}
 	c.header.Set("Content-Type", media.TypeOf(name, begin))
 	err = s.do(ctx, c, nothing)
 	s.cache.drop(key)

@@ -41,10 +41,10 @@ type call struct {
 	key    string // of an object, as it is; "": the bucket
 	query  url.Values
 	header http.Header
-	body   *os.File // nil: none
-	text   string   // the body, where body is nil
-	size   int64    // of the body
-	sum    string   // SHA-256 of the body, in hex; "": of nothing
+	file   *os.File // the body; nil: text is
+	text   string
+	size   int64  // of the body
+	sum    string // SHA-256 of the body, in hex; "": of nothing
 	wait   time.Duration
 }
 
@@ -165,8 +165,8 @@ func (s *S3) once(ctx context.Context, c *call, read func(*http.Response) error)
 		r.Header.Set("X-Amz-Content-Sha256", c.sum)
 		r.ContentLength = c.size
 		r.Body = http.NoBody
-		if c.size > 0 && c.body != nil {
-			r.Body = io.NopCloser(io.NewSectionReader(c.body, 0, c.size))
+		if c.size > 0 && c.file != nil {
+			r.Body = io.NopCloser(io.NewSectionReader(c.file, 0, c.size))
 		} else if c.size > 0 {
 			r.Body = io.NopCloser(strings.NewReader(c.text))
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 	"github.com/minio/minio-go/v7/pkg/signer"
 
@@ -38,16 +39,20 @@ func (s *S3) Presign(t core.TenantID, name string, o media.Options, from, until 
 		}
 		return ""
 	}
-	from = from.UTC()
-	credential := signer.GetCredential(keys.AccessKeyID, *region, from, signer.ServiceTypeS3)
-	date := from.Format("20060102T150405Z")
-	// In the order of their names. Nothing is to be shown as a page of the store's host: who looks
-	// at pictures does not notice.
+	// Nothing is to be shown as a page of the store's host: who looks at pictures does not notice.
 	show := "attachment"
 	if o.Download {
 		show = `attachment; filename="` + path.Base(name) + `"`
 	}
-	var query strings.Builder
+	return s.presign(keys, *region, key, show, from, until)
+}
+
+// presign signs a GET of a key at the host of CustomDomain.
+func (s *S3) presign(keys *credentials.Value, region, key, show string, from, until time.Time) string {
+	from = from.UTC()
+	credential := signer.GetCredential(keys.AccessKeyID, region, from, signer.ServiceTypeS3)
+	date := from.Format("20060102T150405Z")
+	var query strings.Builder // in the order of the names
 	query.WriteString("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" + url.QueryEscape(credential) + "&X-Amz-Date=" + date + "&X-Amz-Expires=" + strconv.Itoa(int(until.Sub(from)/time.Second)))
 	if keys.SessionToken != "" {
 		query.WriteString("&X-Amz-Security-Token=" + url.QueryEscape(keys.SessionToken))
@@ -57,6 +62,6 @@ func (s *S3) Presign(t core.TenantID, name string, o media.Options, from, until 
 	canonical := sha256.Sum256([]byte("GET\n" + where + "\n" + query.String() + "\nhost:" + s.public.Host + "\n\nhost\nUNSIGNED-PAYLOAD"))
 	_, scope, _ := strings.Cut(credential, "/")
 	// What signs a policy of a form signs any text: with the key of a day, a region and S3.
-	signature := signer.PostPresignSignatureV4("AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hex.EncodeToString(canonical[:]), from, string(keys.SecretAccessKey), *region)
+	signature := signer.PostPresignSignatureV4("AWS4-HMAC-SHA256\n"+date+"\n"+scope+"\n"+hex.EncodeToString(canonical[:]), from, keys.SecretAccessKey, region)
 	return s.public.Scheme + "://" + s.public.Host + where + "?" + query.String() + "&X-Amz-Signature=" + signature
 }
