@@ -19,6 +19,18 @@ func Age(s *S3) {
 // Page has lists come so many keys at a time.
 func Page(s *S3, keys string) { s.page = keys }
 
+// Answer has f answer what the store asks.
+func Answer(s *S3, f func(*http.Request) *http.Response) {
+	s.client = func(r *http.Request) (*http.Response, error) { return f(r), nil }
+}
+
+// KeysFrom has f answer whoever gives keys.
+func KeysFrom(s *S3, f func(*http.Request) *http.Response) { s.keys.client.Transport = answers(f) }
+
+type answers func(*http.Request) *http.Response
+
+func (f answers) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
 type counted struct{ asked, received atomic.Int64 }
 
 var counters sync.Map // of *S3

@@ -143,7 +143,17 @@ func (s *S3) once(ctx context.Context, c *call, read func(*http.Response) error)
 	if err != nil {
 		return err
 	}
+	region := s.options.Region
+	if p := s.region.Load(); region == "" && p != nil {
+		region = *p
+	}
 	u := *s.endpoint
+	if s.options.Endpoint == "" {
+		u.Host = awsHost(region) // it may have been learned
+	}
+	if region == "" {
+		region = defaultRegion
+	}
 	if s.virtual {
 		u.Host = s.options.Bucket + "." + u.Host
 	} else {
@@ -170,13 +180,6 @@ func (s *S3) once(ctx context.Context, c *call, read func(*http.Response) error)
 		} else if c.size > 0 {
 			r.Body = io.NopCloser(strings.NewReader(c.text))
 		}
-	}
-	region := s.options.Region
-	if p := s.region.Load(); region == "" && p != nil {
-		region = *p
-	}
-	if region == "" {
-		region = defaultRegion
 	}
 	answer, err := s.client(signer.SignV4(*r, keys.AccessKeyID, keys.SecretAccessKey, keys.SessionToken, region))
 	if err != nil {

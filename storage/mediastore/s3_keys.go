@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +44,15 @@ type accessKeys struct {
 // newAccessKeys takes the keys of the options, else those of a profile, else those of the
 // environment, of a web identity, of an ECS task or of an EC2 instance.
 func newAccessKeys(o S3Options) *accessKeys {
-	k := &accessKeys{client: &http.Client{Timeout: keysWait}}
+	k := &accessKeys{client: &http.Client{Timeout: keysWait, Transport: &http.Transport{
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			if strings.HasPrefix(r.URL.Host, "169.254.") { // this machine's own, which no proxy is to see
+				return nil, nil
+			}
+			return http.ProxyFromEnvironment(r)
+		},
+		DialContext: (&net.Dialer{Timeout: connectWait}).DialContext,
+	}}}
 	var from *credentials.Credentials
 	switch {
 	case o.AccessKey != "":

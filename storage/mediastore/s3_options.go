@@ -140,7 +140,10 @@ func NewS3(o S3Options) (*S3, error) {
 	}
 	where := o.Endpoint
 	if where == "" {
-		where = awsEndpoint(o.Region, o.Insecure)
+		where = "https://" + awsHost(o.Region)
+		if o.Insecure {
+			where = "http://" + awsHost(o.Region)
+		}
 	}
 	var err error
 	if s.endpoint, err = url.Parse(strings.TrimRight(where, "/")); err != nil {
@@ -165,19 +168,15 @@ func NewS3(o S3Options) (*S3, error) {
 	return s, nil
 }
 
-// awsEndpoint is AWS in a region.
-func awsEndpoint(region string, insecure bool) string {
-	scheme, host := "https://", "s3.amazonaws.com"
-	if insecure {
-		scheme = "http://"
+// awsHost is AWS in a region.
+func awsHost(region string) string {
+	switch {
+	case region == "" || region == defaultRegion:
+		return "s3.amazonaws.com"
+	case strings.HasPrefix(region, "cn-"):
+		return "s3." + region + ".amazonaws.com.cn"
 	}
-	if region != "" && region != defaultRegion {
-		host = "s3." + region + ".amazonaws.com"
-	}
-	if strings.HasPrefix(region, "cn-") {
-		host += ".cn"
-	}
-	return scheme + host
+	return "s3." + region + ".amazonaws.com"
 }
 
 // virtualByDefault: AWS wants the bucket in the host. A dot in its name would not fit the certificate.

@@ -95,6 +95,10 @@ func TestPresign(t *testing.T) {
 			if got := get(http.MethodGet, u); got != http.StatusOK {
 				t.Errorf("%s: %d", u, got)
 			}
+			ahead := time.Now().Add(90 * time.Minute)
+			if u := s.Presign("t_a", "application-icons/a.png", media.Options{}, ahead, ahead.Add(15*time.Minute)); get(http.MethodGet, u) != http.StatusOK || !strings.Contains(u, "&X-Amz-Expires=900&") {
+				t.Errorf("with a clock that is ahead: %s", u)
+			}
 			down := s.Presign("t_a", "application-icons/a.png", media.Options{Download: true}, from, from.Add(15*time.Minute))
 			if got := get(http.MethodGet, down); got != http.StatusOK || down == u {
 				t.Errorf("%s: %d", down, got)
