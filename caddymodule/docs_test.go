@@ -56,9 +56,39 @@ func TestDocumentedSnippets(t *testing.T) {
 			if err != nil || len(warnings) > 0 {
 				t.Errorf("%s, the snippet that begins with %q: %v %v", file, first, err, warnings)
 			}
+			if host := unserved(m[2]); host != "" {
+				t.Errorf("%s, the snippet that begins with %q: a browser gets no certificate for %s", file, first, host)
+			}
 		}
 	}
 	if found == 0 {
 		t.Error("no snippet was found: the search has lost its way")
+	}
+}
+
+// unserved is the host of a snippet's origin if no site of it is of that host, and none gets its certificates
+// at the first visit: `tls internal` at a site of any host has none.
+func unserved(snippet string) string {
+	origin := regexp.MustCompile(`(?m)^\t\torigin https://([^\s:]+)$`).FindStringSubmatch(snippet)
+	if origin == nil || strings.Contains(snippet, "\n\t\ton_demand\n") || regexp.MustCompile(`(?m)^(\S+, )*`+regexp.QuoteMeta(origin[1])+`[ ,]`).MatchString(snippet) {
+		return ""
+	}
+	return origin[1]
+}
+
+// The check is one: what looks right and fails at the handshake is found.
+func TestUnserved(t *testing.T) {
+	const global = "{\n\tpostern {\n\t\torigin https://auth.example.com\n\t}\n}\n\n"
+	for sites, want := range map[string]string{
+		":443 {\n\ttls internal\n\tpostern\n}\n":                  "auth.example.com",
+		"https:// {\n\ttls internal\n\tpostern\n}\n":              "auth.example.com",
+		"https:// {\n\ttls {\n\t\ton_demand\n\t}\n\tpostern\n}\n": "",
+		"auth.example.com {\n\tpostern\n}\n":                      "",
+		"www.example.com, auth.example.com {\n\tpostern\n}\n":     "",
+		"auth.example.com.other {\n\tpostern\n}\n":                "auth.example.com",
+	} {
+		if got := unserved(global + sites); got != want {
+			t.Errorf("%s: %q", sites, got)
+		}
 	}
 }

@@ -42,12 +42,15 @@ func (a *appHosts) has(ctx context.Context, t core.TenantID, host string) (bool,
 		return true, nil
 	}
 	for _, d := range set.domains {
-		if host == d || strings.HasSuffix(host, "."+d) {
+		if within(host, d) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
+
+// within reports whether a host is a domain or below it.
+func within(host, domain string) bool { return host == domain || strings.HasSuffix(host, "."+domain) }
 
 // of gives the hosts of a tenant.
 func (a *appHosts) of(ctx context.Context, t core.TenantID) (*hostSet, error) {

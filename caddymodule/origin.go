@@ -115,6 +115,24 @@ func (s *sites) tenant(host string) (core.TenantID, bool) {
 	return found, found != ""
 }
 
+// keeps reports whether a site that names the host, itself or by a pattern, says that it is the default
+// tenant's: a guard that has rules of this configuration and names no tenant, or `postern` at this very host
+// where no guard stands, which might be a tenant's.
+func (s *sites) keeps(host string) bool {
+	names := func(x site) bool { return x.host != "" && hostMatches(x.host, host) }
+	guarded := false
+	for _, g := range s.guards {
+		if !names(g.site) {
+			continue
+		}
+		if g.guard.Tenant == "" && (g.guard.Application != "" || len(g.guard.AllowGroups) > 0) {
+			return true
+		}
+		guarded = true
+	}
+	return !guarded && slices.ContainsFunc(s.portal, func(p site) bool { return p.exact() && p.host == host })
+}
+
 // naming are the tenants that guards name which a request to the host may meet.
 func (s *sites) naming(host string) []core.TenantID {
 	var out []core.TenantID

@@ -27,9 +27,9 @@ func (s *system) tenant(ctx context.Context, host string) (*core.Tenant, error) 
 
 // owner finds the tenant to which a host was given, by whoever runs the server: as
 // one of its domains, or by a guard that names the tenant. Below its domains a tenant has
-// the hosts of its own applications; anywhere else an application's host is no more
-// than a wish, or a tenant's administrator could take another's application by it.
-// Nobody's host is core.ErrNotFound.
+// the hosts of its own applications, but for those that who runs the server has put there;
+// anywhere else an application's host is no more than a wish, or a tenant's administrator could take
+// another's application by it. Nobody's host is core.ErrNotFound.
 func (s *system) owner(ctx context.Context, host string) (*core.Tenant, error) {
 	t, err := s.shared.db.TenantByHost(ctx, host)
 	if err == nil {
@@ -44,23 +44,52 @@ func (s *system) owner(ctx context.Context, host string) (*core.Tenant, error) {
 		}
 		return nil, &unknownTenantError{id}
 	}
-	if t, above := s.above(ctx, host); above != nil {
+	t, domain, above := s.above(ctx, host)
+	if above != nil {
 		return nil, above
-	} else if t.ID != core.DefaultTenant {
-		if has, e := s.shared.hosts.has(ctx, t.ID, host); e != nil || has {
-			return s.withOrigin(t), e
-		}
 	}
-	return nil, err
+	if t.ID == core.DefaultTenant {
+		return nil, err
+	}
+	has, cannot := s.shared.hosts.has(ctx, t.ID, host)
+	if cannot == nil && has {
+		has, cannot = s.given(ctx, host, domain)
+	}
+	switch {
+	case cannot != nil: // and not that nobody has it
+		return nil, cannot
+	case !has:
+		return nil, err
+	}
+	return s.withOrigin(t), nil
 }
 
-// above finds the tenant that has the nearest domain above a host. None is core.ErrNotFound.
-func (s *system) above(ctx context.Context, host string) (*core.Tenant, error) {
+// given reports whether a host below a tenant's domain was given to the tenant with it. It was not where
+// it is the origin's, where a site says that it is the default tenant's, or where that one has an application
+// there, whose own domain, if it has one, does not begin above the tenant's.
+func (s *system) given(ctx context.Context, host, domain string) (bool, error) {
+	if host == hostName(s.settings.origin) || s.sites.keeps(host) {
+		return false, nil
+	}
+	own, err := s.shared.hosts.of(ctx, core.DefaultTenant)
+	if err != nil || own.names[host] {
+		return false, err
+	}
+	for _, d := range own.domains {
+		if within(host, d) && within(d, domain) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// above finds the tenant that has the nearest domain above a host, and the domain. None is core.ErrNotFound.
+func (s *system) above(ctx context.Context, host string) (*core.Tenant, string, error) {
 	for {
 		_, parent, below := strings.Cut(host, ".")
 		t, err := s.shared.db.TenantByHost(ctx, parent)
 		if !below || !errors.Is(err, core.ErrNotFound) {
-			return t, err
+			return t, parent, err
 		}
 		host = parent
 	}
@@ -77,7 +106,7 @@ func (s *system) owned(ctx context.Context, host string) (bool, error) {
 		return err == nil, err
 	}
 	ids := append(s.sites.naming(host), core.DefaultTenant)
-	switch t, err := s.above(ctx, host); {
+	switch t, _, err := s.above(ctx, host); {
 	case err == nil:
 		ids = append(ids, t.ID)
 	case !errors.Is(err, core.ErrNotFound):

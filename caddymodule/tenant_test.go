@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,11 +73,26 @@ func TestTenantOfHost(t *testing.T) {
 			{site{"https", "unclear.test", "443"}, &Guard{Tenant: "t_acme"}}, {site{"https", "unclear.test", "443"}, &Guard{}},
 			{site{"https", "", "443"}, &Guard{Tenant: "t_acme"}},
 			{site{"https", "gone.test", "443"}, &Guard{Tenant: "t_gone"}},
+			// Below a domain of t_acme's.
+			{site{"https", "staff.acme.test", "443"}, &Guard{AllowGroups: []string{"staff"}}},
+			{site{"https", "*.staff.acme.test", "443"}, &Guard{Application: "own"}},
+			{site{"https", "plain.acme.test", "443"}, &Guard{}},
+			{site{"https", "both.acme.test", "443"}, &Guard{}},
 		}
+		a.sites.portal = []site{{"https", "login2.acme.test", "443"}, {"https", "both.acme.test", "443"}}
 		a.sites.index()
 	})
 	s := a.core
 	addTenant(t, s, "t_acme", "acme.test", "login.acme.test")
+	var log strings.Builder
+	a.log = textLog(&log)
+	a.warnAbsent()
+	for _, host := range []string{"plain.acme.test", "both.acme.test", "staff.acme.test", "given.test", "unclear.test"} {
+		warned := strings.Contains(log.String(), "host="+host+" domain=acme.test")
+		if mixed := host == "plain.acme.test" || host == "both.acme.test"; warned != mixed {
+			t.Errorf("warned of %s: %t\n%s", host, warned, &log)
+		}
+	}
 	addTenant(t, s, "t_beta", "beta.test", "deep.acme.test")
 	addProxy(t, s, "t_acme", "wiki", "https://wiki.acme.test:8443/path")
 	addProxy(t, s, "t_acme", "greedy", "https://app.test")
@@ -84,18 +101,39 @@ func TestTenantOfHost(t *testing.T) {
 	addProxy(t, s, "t_beta", "thief2", "https://mail.acme.test")
 	addProxy(t, s, "t_beta", "portal", "https://auth.test")
 	addProxy(t, s, core.DefaultTenant, "own", "https://own.test")
+	addProxy(t, s, core.DefaultTenant, "inner", "https://inner.acme.test")
+	domain := func(tenant core.TenantID, slug, external, domain string) {
+		t.Helper()
+		p := addProxy(t, s, tenant, slug, external)
+		if _, err := s.shared.db.UpdateProxyProvider(t.Context(), tenant, p.ID, func(p *core.ProxyProvider) error {
+			p.Mode, p.CookieDomain = core.ProxyAuthDomain, domain
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	domain(core.DefaultTenant, "zone", "https://auth.zone.acme.test", "zone.acme.test")
+	domain(core.DefaultTenant, "wide", "https://auth.wide.test", "wide.test") // above what t_gamma was given
+	addTenant(t, s, "t_gamma", "g.wide.test")
+	addProxy(t, s, "t_gamma", "x", "https://x.g.wide.test")
+	for i, host := range []string{"staff", "x.staff", "plain", "both", "login2", "inner", "a.zone"} {
+		addProxy(t, s, "t_acme", fmt.Sprintf("taker-%d", i), "https://"+host+".acme.test")
+	}
 	for host, want := range map[string]core.TenantID{
 		"acme.test": "t_acme", "ACME.test.": "t_acme", "acme.test:8443": "t_acme", "www.acme.test": "t_acme", "login.acme.test": "t_acme",
 		"beta.test": "t_beta", "deep.acme.test": "t_beta",
 		"wiki.acme.test": "t_acme", "wiki.acme.test:9000": "t_acme", "www.www.acme.test": "", "other.acme.test": "", "mail.acme.test": "",
 		"app.test": "", "x.deep.acme.test": "", "acme.test.evil.test": "", "xacme.test": "", "test": "", "[::1]": "", "127.0.0.1": "", "localhost": "", "own.test": "",
+		"staff.acme.test": "", "x.staff.acme.test": "", "login2.acme.test": "", "inner.acme.test": "", "a.zone.acme.test": "",
+		"x.g.wide.test": "t_gamma", "y.wide.test": "",
+		"plain.acme.test": "t_acme", "both.acme.test": "t_acme", // it has registered them, and nobody else says whose they are
 		"given.test": "t_acme", "a.given.test": "t_beta", "a.b.given.test": "", "unclear.test": "", "auth.test": "",
 	} {
 		for _, strict := range []bool{false, true} {
 			s.settings.strictHosts = strict
 			info, err := s.state(asked(host, nil), "")
 			var wrong *edgeError
-			named := host == "auth.test" || host == "own.test" || host == "unclear.test"
+			named := slices.Contains([]string{"auth.test", "own.test", "unclear.test", "staff.acme.test", "x.staff.acme.test", "login2.acme.test", "inner.acme.test", "a.zone.acme.test", "y.wide.test"}, host)
 			switch {
 			case want != "":
 				if err != nil || info.Tenant.ID != want {
@@ -111,6 +149,11 @@ func TestTenantOfHost(t *testing.T) {
 				}
 			}
 		}
+	}
+	s.settings.strictHosts, s.settings.origin = false, "https://login3.acme.test"
+	addProxy(t, s, "t_acme", "taker-origin", "https://login3.acme.test")
+	if info, err := s.state(asked("login3.acme.test", nil), ""); err != nil || info.Tenant.ID != core.DefaultTenant {
+		t.Errorf("the origin's host: %+v %v", info, err)
 	}
 	var gone *unknownTenantError
 	if info, err := s.state(asked("gone.test", nil), ""); !errors.As(err, &gone) {

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 
 	"github.com/postern-sso/postern/core"
@@ -9,7 +10,7 @@ import (
 
 // warnAbsent tells of tenants, applications and groups that guards name and the directory does not
 // have. It is no error: whoever keeps them with Terraform may make them after the guard. Until
-// then nobody is let in.
+// then nobody is let in. And it tells of guards whose tenant another tenant's administrator decides.
 func (a *App) warnAbsent() {
 	db := a.core.shared.db
 	for _, g := range a.sites.guards {
@@ -22,6 +23,10 @@ func (a *App) warnAbsent() {
 			}
 		}
 		log := a.log.With("tenant", t, "host", g.host)
+		if domain := a.core.below(a.ctx, g.site); domain != "" && g.guard.Tenant == "" {
+			log.Warn("postern_auth names no tenant and stands below a tenant's domain: it guards for that tenant where the tenant has registered an application at the host, "+
+				"else for the default one; write `tenant` with the schema name of the one you mean, `public` for the default", "domain", domain)
+		}
 		switch tenant, err := a.core.tenantByID(a.ctx, t); {
 		case errors.Is(err, core.ErrNotFound):
 			log.Warn("postern_auth names a tenant that does not exist: nobody is let in until it does")
@@ -43,6 +48,26 @@ func (a *App) warnAbsent() {
 			}
 		}
 	}
+}
+
+// below is the domain of another tenant than the default one that a site's host is below, if it may be that
+// tenant's by it: else "".
+func (s *system) below(ctx context.Context, at site) string {
+	host := hostOf(at)
+	if host == "" {
+		return ""
+	}
+	if _, err := s.shared.db.TenantByHost(ctx, host); !errors.Is(err, core.ErrNotFound) {
+		return ""
+	}
+	t, domain, err := s.above(ctx, host)
+	if err != nil || t.ID == core.DefaultTenant {
+		return ""
+	}
+	if given, err := s.given(ctx, host, domain); err != nil || !given {
+		return ""
+	}
+	return domain
 }
 
 // hostOf is the host of a site that has one of its own.
