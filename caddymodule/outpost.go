@@ -36,7 +36,8 @@ type Guard struct {
 	// The tenant whose users are let in, by its schema name, such as `t_acme`, or `public`, the
 	// default tenant. While there is none of that name, nobody is let in. Default: found
 	// by host: a domain of a tenant, or below one the external host of an application
-	// of that tenant; any other host is the default tenant's.
+	// of that tenant, unless this guard has `application` or `allow_groups`; any other host
+	// is the default tenant's.
 	Tenant string `json:"tenant,omitempty"`
 
 	// The slug of the application that is guarded. Default: found by host and path;

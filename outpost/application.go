@@ -32,14 +32,15 @@ func Declared(host string, allowGroups []string) *core.Application {
 
 // target is an application as one guard sees it.
 type target struct {
-	app      *core.Application
-	clientID string
-	cookie   string // name of its session cookie
-	skip     []Skip
-	headers  HeaderSet
-	external string              // host[:port] of the provider's external_host; empty: none
-	shared   bool                // kept in memory, so verdicts on it may be too
-	proxy    *core.ProxyProvider // nil: none is registered
+	app        *core.Application
+	clientID   string
+	cookie     string // name of its session cookie
+	hostCookie string // over TLS
+	skip       []Skip
+	headers    HeaderSet
+	external   string              // host[:port] of the provider's external_host; empty: none
+	shared     bool                // kept in memory, so verdicts on it may be too
+	proxy      *core.ProxyProvider // nil: none is registered
 }
 
 // route is an application with a proxy provider, by where people open it.
@@ -144,6 +145,7 @@ func (o *Outpost) newTarget(ctx context.Context, info *core.RequestInfo, g *Guar
 		tg.external, _, _ = splitExternal(proxy.ExternalHost)
 	}
 	tg.cookie = cookieName(tg.clientID)
+	tg.hostCookie = hostPrefix + tg.cookie
 	return tg, nil
 }
 

@@ -174,6 +174,51 @@ func TestBrokenCookies(t *testing.T) {
 	}
 }
 
+// F-19: over TLS a page of a neighbour host, another tenant's say, neither logs anybody in as somebody else
+// nor keeps them out, by cookies for the domain above both: those of ours are of names that browsers take from their
+// own host alone.
+func TestNeighboursCookies(t *testing.T) {
+	for _, scheme := range []string{"https", "http"} {
+		w := newWorld(t)
+		w.apps = nil
+		b := w.browser()
+		b.login(scheme + "://app.a.test/")
+		var name, value string
+		for name, value = range b.jar {
+		}
+		tossed := strings.TrimPrefix(name, "__Host-")
+		var junk []string
+		for range maxJunk {
+			junk = append(junk, tossed+"="+core.RandomToken(24))
+		}
+		asked := func(cookies ...string) int {
+			return w.do("GET", scheme+"://app.a.test/", http.Header{"Cookie": {strings.Join(cookies, "; ")}, "Accept": {"text/html"}}).StatusCode
+		}
+		as := asked(tossed + "=" + value)
+		out := asked(append(junk, name+"="+value)...)
+		again := w.do("GET", scheme+"://app.a.test/", http.Header{"Cookie": {strings.Join(junk, "; ")}, "Accept": {"text/html"}})
+		if scheme == "http" { // control: where there is no such name, both can be done
+			if as != 200 || out != 302 {
+				t.Errorf("control: %d, %d", as, out)
+			}
+			continue
+		}
+		if as != 302 {
+			t.Errorf("a cookie that another host may have set: %d", as)
+		}
+		if out != 200 {
+			t.Errorf("behind %d cookies of another host: %d", maxJunk, out)
+		}
+		for _, c := range again.Cookies() {
+			if c.MaxAge < 0 {
+				t.Errorf("another host's cookies take away %s", c.Name)
+			}
+		}
+	}
+}
+
+const maxJunk = 50
+
 // F-11: of many cookies near the one that opens none does: cut, lengthened, changed in a byte, doubled,
 // renamed, among others, encoded anew. The same ones each time; POSTERN_TEST_COOKIES says how many.
 func TestManyBrokenCookies(t *testing.T) {

@@ -193,6 +193,6 @@ func (o *Outpost) callback(ctx context.Context, q Request, tg *target, who *logi
 			return Decision{}, fmt.Errorf("end the session before: %w", err)
 		}
 	}
-	done.Cookies = append(done.Cookies, newCookie(tg.cookie, key, secure))
+	done.Cookies = append(done.Cookies, newCookie(tg.cookieFor(q.Info), key, secure))
 	return done, nil
 }

@@ -70,8 +70,12 @@ func TestCookieAttributes(t *testing.T) {
 		}
 		// 8 hexadecimal digits of sha256("caddyfile:app.a.test")
 		sum := core.Hash("caddyfile:app.a.test")
-		if want := fmt.Sprintf("authentik_proxy_%x", sum[:4]); cookies[2].Name != want {
-			t.Errorf("cookie %s, want %s", cookies[2].Name, want)
+		want, begins := fmt.Sprintf("authentik_proxy_%x", sum[:4]), "authentik_proxy_login_"
+		if scheme == "https" { // from this host alone
+			want, begins = "__Host-"+want, "__Host-"+begins
+		}
+		if cookies[2].Name != want || !strings.HasPrefix(cookies[0].Name, begins) || cookies[1].Name != cookies[0].Name {
+			t.Errorf("cookies %s, %s, %s; want %s", cookies[0].Name, cookies[1].Name, cookies[2].Name, want)
 		}
 	}
 }

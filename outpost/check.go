@@ -159,9 +159,9 @@ func (o *Outpost) fresh() error {
 // alive, is nil; stale then says that the browser still sends one. An error
 // means that a store could not tell.
 func (o *Outpost) login(ctx context.Context, q Request, s *tenantState, tg *target) (who *login, stale bool, err error) {
-	tried := 0
+	tried, ours := 0, tg.cookieFor(q.Info)
 	eachCookie(q.HTTP.Header, func(name, value string) bool {
-		if name != tg.cookie {
+		if name != ours {
 			return true
 		}
 		stale = true
@@ -215,7 +215,7 @@ func (o *Outpost) challenge(q Request, tg *target, stale bool) (Decision, error)
 			at(q.Info.Origin()+endpointPrefix+"/start?rd="+url.QueryEscape(back), "Log in")
 	}
 	if stale {
-		d.Cookies = append(d.Cookies, newCookie(tg.cookie, "", q.Info.Scheme == "https"))
+		d.Cookies = append(d.Cookies, newCookie(tg.cookieFor(q.Info), "", q.Info.Scheme == "https"))
 	}
 	return d, nil
 }

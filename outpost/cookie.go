@@ -5,19 +5,34 @@ import (
 	"encoding/hex"
 	"net/http"
 	"strings"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // cookiePrefix begins the name of an application's session cookie; the rest is
 // 8 hexadecimal digits of the SHA-256 of its client ID.
 const cookiePrefix = "authentik_proxy_"
 
+// hostPrefix begins the names of all cookies of guards over TLS. Browsers take such a cookie from this
+// host alone (RFC 6265bis §4.1.3.2); else a page of a neighbour host, another tenant's say, could set one
+// for the domain above both, and so log people in as somebody else, or keep them out.
+const hostPrefix = "__Host-"
+
 // A browser sends several cookies of one name where they were set for several
-// paths or domains, and a neighbour domain can add some. So many are tried.
+// paths or domains, and without TLS a neighbour domain can add some. So many are tried.
 const maxSameName = 4
 
 func cookieName(clientID string) string {
 	sum := sha256.Sum256([]byte(clientID))
 	return cookiePrefix + hex.EncodeToString(sum[:4])
+}
+
+// cookieFor is the name of the session cookie by the request's scheme.
+func (tg *target) cookieFor(info *core.RequestInfo) string {
+	if info.Scheme == "https" {
+		return tg.hostCookie
+	}
+	return tg.cookie
 }
 
 // eachCookie calls f for each name and value until it returns false. It does not

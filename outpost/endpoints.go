@@ -142,6 +142,6 @@ func (o *Outpost) signOut(ctx context.Context, q Request, tg *target, who *login
 	}
 	return Decision{
 		Status: http.StatusFound, Redirect: q.Info.Tenant.Origin + "/",
-		Cookies: []*http.Cookie{newCookie(tg.cookie, "", q.Info.Scheme == "https")},
+		Cookies: []*http.Cookie{newCookie(tg.cookieFor(q.Info), "", q.Info.Scheme == "https")},
 	}, nil
 }

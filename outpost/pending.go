@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,8 +28,16 @@ const (
 	maxBack = 2000
 )
 
-func pendingName(p *core.Pending) string {
-	return fmt.Sprintf("%s%08x_%s", pendingPrefix, p.Expires.Unix(), stateTag(p.State))
+func pendingName(info *core.RequestInfo, p *core.Pending) string {
+	return fmt.Sprintf("%s%08x_%s", pendingBegins(info), p.Expires.Unix(), stateTag(p.State))
+}
+
+// pendingBegins is how their names begin by the request's scheme.
+func pendingBegins(info *core.RequestInfo) string {
+	if info.Scheme == "https" {
+		return hostPrefix + pendingPrefix
+	}
+	return pendingPrefix
 }
 
 func stateTag(state string) string {
@@ -53,13 +60,14 @@ func (o *Outpost) pendingCookies(info *core.RequestInfo, tg *target, h http.Head
 	}
 	sealed := o.Master.Seal(info.Tenant.ID, "outpost", pendingPlace(info, tg), text)
 	secure := info.Scheme == "https"
-	c := newCookie(pendingName(p), base64.RawURLEncoding.EncodeToString(sealed), secure) //nolint:gosec // newCookie sets the attributes
+	c := newCookie(pendingName(info, p), base64.RawURLEncoding.EncodeToString(sealed), secure) //nolint:gosec // newCookie sets the attributes
 	c.MaxAge = int(pendingLife / time.Second)
 	cookies := []*http.Cookie{c}
 
 	var old []string
+	begins := pendingBegins(info)
 	eachCookie(h, func(name, _ string) bool {
-		if strings.HasPrefix(name, pendingPrefix) && !slices.Contains(old, name) {
+		if strings.HasPrefix(name, begins) && !slices.Contains(old, name) {
 			old = append(old, name)
 		}
 		return len(old) < 64
@@ -74,9 +82,9 @@ func (o *Outpost) pendingCookies(info *core.RequestInfo, tg *target, h http.Head
 
 // pending finds the attempt that a state belongs to, among this browser's.
 func (o *Outpost) pending(info *core.RequestInfo, tg *target, h http.Header, state string) (p core.Pending, name string, ok bool) {
-	tag := "_" + stateTag(state)
+	tag, begins := "_"+stateTag(state), pendingBegins(info)
 	eachCookie(h, func(n, value string) bool {
-		if !strings.HasPrefix(n, pendingPrefix) || !strings.HasSuffix(n, tag) {
+		if !strings.HasPrefix(n, begins) || !strings.HasSuffix(n, tag) {
 			return true
 		}
 		sealed, err := base64.RawURLEncoding.DecodeString(value)
@@ -88,18 +96,11 @@ func (o *Outpost) pending(info *core.RequestInfo, tg *target, h http.Header, sta
 			return true
 		}
 		var got core.Pending
-		if json.Unmarshal(text, &got) != nil || got.State != state || !o.Now().Before(got.Expires) || !pendingNamed(n, &got) {
+		if json.Unmarshal(text, &got) != nil || got.State != state || !o.Now().Before(got.Expires) || n != pendingName(info, &got) {
 			return true
 		}
 		p, name, ok = got, n, true
 		return false
 	})
 	return p, name, ok
-}
-
-// pendingNamed reports whether the cookie has the name that it was given.
-func pendingNamed(name string, p *core.Pending) bool {
-	digits, _, _ := strings.Cut(strings.TrimPrefix(name, pendingPrefix), "_")
-	at, err := strconv.ParseInt(digits, 16, 64)
-	return err == nil && at == p.Expires.Unix()
 }
