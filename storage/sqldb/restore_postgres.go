@@ -124,7 +124,8 @@ func (s *postgresStaging) begin(ctx context.Context, t core.TenantID, of backup.
 	if s.tx, err = s.conn.Begin(ctx); err != nil {
 		return err
 	}
-	if _, err := s.tx.Exec(ctx, `SELECT set_config('search_path', $1, true)`, s.schema()); err != nil {
+	// One statement loads a table, however many rows it has.
+	if _, err := s.tx.Exec(ctx, `SELECT set_config('search_path', $1, true), set_config('statement_timeout', '0', true)`, s.schema()); err != nil {
 		return err
 	}
 	if err := s.dropForeignKeys(ctx); err != nil {
