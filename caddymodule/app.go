@@ -235,7 +235,7 @@ func (a *App) newCore() error {
 	sh.log.to(a.log)
 	s := &system{settings: a.settings, shared: sh, sites: &a.sites}
 	apps := &overlay{Directory: sh.recent, sites: &a.sites, owner: s.owner}
-	if err := s.newMedia(a); err != nil {
+	if err := s.newMedia(a.log); err != nil {
 		return err
 	}
 	pages := &login.Handler{

@@ -333,6 +333,9 @@ func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, n
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
 		Passwords: sh.passwords, Now: sh.clock.Now, Log: log,
 	}}
+	if err := all.newMedia(log); err != nil {
+		return nil, err
+	}
 	tenant, err := all.named(ctx, name)
 	if err != nil {
 		return nil, err

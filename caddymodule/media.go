@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -62,13 +63,13 @@ func (*MediaServer) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 }
 
 // newMedia puts together what signs and serves files.
-func (s *system) newMedia(a *App) error {
+func (s *system) newMedia(log *slog.Logger) error {
 	store, err := s.shared.store(s.settings.media)
 	if err != nil {
 		return err
 	}
 	s.signer = &media.Signer{Master: s.shared.master, Store: store, Life: s.settings.media.life, Now: s.shared.clock.Now}
-	s.media = &media.Handler{Store: store, Signer: s.signer, Own: s.ownHost, Now: s.shared.clock.Now, Log: a.log}
+	s.media = &media.Handler{Store: store, Signer: s.signer, Own: s.ownHost, Now: s.shared.clock.Now, Log: log}
 	return nil
 }
 
