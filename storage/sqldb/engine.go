@@ -30,6 +30,8 @@ type engine interface {
 	// create makes the default tenant's tables where they are absent, and brings them up
 	// to date where they are old.
 	create(ctx context.Context) error
+	// updateTemplate brings what new tenants are copied from up to date, if it is there.
+	updateTemplate(ctx context.Context) error
 	// update brings the tables of a tenant up to date. Where there are none it makes
 	// none: a tenant that is being deleted must not come back empty.
 	update(ctx context.Context, t core.TenantID) error

@@ -101,9 +101,14 @@ func (e *postgresEngine) exists(ctx context.Context, t core.TenantID) (bool, err
 	if !validTenant(t) {
 		return false, core.ErrNotFound
 	}
+	return e.hasTables(ctx, e.schemaOf(t))
+}
+
+// hasTables reports whether a schema has both parts' tables, of whatever version.
+func (e *postgresEngine) hasTables(ctx context.Context, schema string) (bool, error) {
 	var n int
 	err := e.pool.QueryRowContext(ctx, `SELECT count(*) FROM pg_catalog.pg_tables WHERE schemaname = $1 AND tablename IN ($2, $3)`,
-		e.schemaOf(t), directory.versionTable(), sessions.versionTable()).Scan(&n)
+		schema, directory.versionTable(), sessions.versionTable()).Scan(&n)
 	return n == int(parts), err
 }
 

@@ -129,6 +129,9 @@ func (e *sqliteEngine) exists(_ context.Context, t core.TenantID) (bool, error) 
 
 func (e *sqliteEngine) create(ctx context.Context) error { return e.makeFiles(ctx, core.DefaultTenant) }
 
+// updateTemplate has nothing to do: the files are brought up to date when the directory is opened.
+func (*sqliteEngine) updateTemplate(context.Context) error { return nil }
+
 func (e *sqliteEngine) update(ctx context.Context, t core.TenantID) error {
 	path, err := e.path(t, directory)
 	if err != nil {

@@ -65,6 +65,15 @@ func (e *postgresEngine) makeTemplate(ctx context.Context) error {
 	return e.migrateWhereDue(ctx, templateSchema, true)
 }
 
+// updateTemplate leaves alone what is not there or another program's.
+func (e *postgresEngine) updateTemplate(ctx context.Context) error {
+	there, err := e.hasTables(ctx, templateSchema)
+	if err != nil || !there {
+		return err
+	}
+	return e.migrateWhereDue(ctx, templateSchema, false)
+}
+
 // clone makes a schema with the template's tables, in all that the catalog knows of them,
 // and its rows. Names are taken over, too: later migrations ask for them.
 func (e *postgresEngine) clone(ctx context.Context, q queryer, to string) error {

@@ -16,7 +16,7 @@ const upgradeTold = 5 * time.Second
 
 // upgrade migrates all tenants where the default one's tables are older than this
 // version's. First it looks whether they are sound and makes a snapshot: without one
-// it changes nothing. The default tenant comes last: as long as it is old, the
+// it changes nothing. What new tenants are copied from comes first, so that none begins old, and the default tenant comes last: as long as it is old, the
 // upgrade is not done, and the next start goes on with it.
 func (db *DB) upgrade(ctx context.Context) error {
 	there, err := db.engine.exists(ctx, core.DefaultTenant)
@@ -43,6 +43,10 @@ func (db *DB) upgrade(ctx context.Context) error {
 	}
 	db.opt.reached("snapshot")
 	db.log.WarnContext(ctx, what, "snapshot", path, "continued", again)
+	if err := db.engine.updateTemplate(ctx); err != nil {
+		return fmt.Errorf("%s: the template of new tenants: %w; `caddy postern rollback` puts back what was there before", what, err)
+	}
+	db.opt.reached("migrated the template")
 	tenants = append(tenants, backup.Tenant{ID: core.DefaultTenant})
 	told := time.Now()
 	for i, t := range tenants {

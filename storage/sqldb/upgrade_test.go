@@ -106,6 +106,12 @@ func upgraded(t *testing.T, opt sqldb.Options) {
 		if _, err := db.SessionByID(t.Context(), "public", "s"); err != nil {
 			t.Errorf("the session is lost: %v", err)
 		}
+		if strings.HasPrefix(opt.URL, "postgres") {
+			v, err := db.Text(t.Context(), "public", `SELECT CAST(max(version_id) AS TEXT) FROM template.postern_version`)
+			if err != nil || v != "9003" {
+				t.Errorf("the schema that new tenants are cloned from is of version %s, %v", v, err)
+			}
+		}
 	})
 }
 
@@ -199,6 +205,11 @@ func TestUpgradeMakesSnapshot(t *testing.T) {
 					must(t, err)
 				})
 			}
+			again(t, opt, func(db *sqldb.DB) { // what tenants are copied from may be of the version that was rolled back
+				_, err := db.CreateTenant(t.Context(), "t_after", "After")
+				must(t, err)
+				must(t, db.CreateUser(t.Context(), "t_after", &core.User{UserName: "bob", Active: true}))
+			})
 			found, err := filepath.Glob(filepath.Join(opt.Dir, "snapshots", "*"))
 			if err != nil || len(found) != 6 {
 				t.Errorf("snapshots %v, %v: want three of upgrades and three of what was replaced", found, err)
