@@ -1,0 +1,140 @@
+package media
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/postern-sso/postern/core"
+)
+
+const (
+	// MaxUpload is how large a file may be, in bytes.
+	MaxUpload = 25 << 20
+	// maxSmall is how large an SVG or an icon file may be, which is looked at whole.
+	maxSmall = 1 << 20
+	// MaxSide and MaxPixels are how large a picture may be: a browser takes four bytes for each pixel,
+	// however small the file is.
+	MaxSide, MaxPixels = 16384, 40_000_000
+)
+
+// Clean is a picture that somebody sends, as it may be kept: what its name promises, not too large,
+// and of a PNG or JPEG without what it says of where and when it was taken. What may not be kept is a *core.FieldError of
+// the field "file", which a Read gives. Who asks closes it, also where content is not read to its end.
+func Clean(name string, content io.Reader) io.ReadCloser {
+	out, in := io.Pipe()
+	go func() { in.CloseWithError(clean(in, name, &limited{content, MaxUpload})) }()
+	return out
+}
+
+func clean(to io.Writer, name string, content io.Reader) error {
+	from := bufio.NewReaderSize(content, 32<<10)
+	begin, err := from.Peek(sniffed)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	kind := TypeOf(name, begin)
+	switch promised := typeByName(name); {
+	case promised == octets:
+		return wrongFile("A picture has a name that ends in .png, .jpg, .jpeg, .gif, .webp, .ico or .svg.")
+	case kind == octets:
+		return wrongFile("The file is not what its name says, %s.", promised)
+	}
+	switch kind {
+	case "image/png":
+		err = cleanPNG(to, from)
+	case "image/jpeg":
+		err = cleanJPEG(to, from)
+	case "image/gif":
+		err = sized(begin, 10, func() (int, int) { return le16(begin[6:]), le16(begin[8:]) })
+	case "image/webp":
+		err = sized(begin, 30, func() (int, int) { return sizeWebP(begin) })
+	default:
+		return cleanSmall(to, from, kind)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return wrongFile("The picture ends too early.")
+	}
+	if err == nil && (kind == "image/gif" || kind == "image/webp") {
+		_, err = io.Copy(to, from)
+	}
+	return err
+}
+
+// sized checks a picture's size, which its first n bytes tell.
+func sized(begin []byte, n int, size func() (width, height int)) error {
+	if len(begin) < n {
+		return io.ErrUnexpectedEOF
+	}
+	return checkSize(size())
+}
+
+func checkSize(width, height int) error {
+	switch {
+	case width < 1 || height < 1:
+		return wrongFile("The picture does not say how large it is.")
+	case width > MaxSide || height > MaxSide || width*height > MaxPixels:
+		return wrongFile("The picture has %d times %d pixels: at most %d on a side and %d in all are shown.", width, height, MaxSide, MaxPixels)
+	}
+	return nil
+}
+
+// sizeWebP reads the size of each of the three kinds (RFC 9649 §2.5 to 2.7).
+func sizeWebP(b []byte) (width, height int) {
+	switch string(b[12:16]) {
+	case "VP8X":
+		return le16(b[24:]) + int(b[26])<<16 + 1, le16(b[27:]) + int(b[29])<<16 + 1
+	case "VP8L":
+		return (le16(b[21:]) & 0x3fff) + 1, (le16(b[22:])>>6 | int(b[24])<<10&0x3c00) + 1
+	case "VP8 ":
+		return le16(b[26:]) & 0x3fff, le16(b[28:]) & 0x3fff
+	}
+	return 0, 0
+}
+
+func le16(b []byte) int { return int(b[0]) | int(b[1])<<8 }
+
+// cleanSmall takes an SVG or an icon file, whole.
+func cleanSmall(to io.Writer, from io.Reader, kind string) error {
+	all, err := io.ReadAll(io.LimitReader(from, maxSmall+1))
+	switch {
+	case err != nil:
+		return err
+	case len(all) > maxSmall:
+		return wrongFile("A file of this kind may have %d bytes at most.", maxSmall)
+	case kind == typeSVG && (!utf8.Valid(all) || bytes.IndexByte(all, 0) >= 0):
+		return wrongFile("An SVG is text in UTF-8.")
+	case kind == typeSVG && bytes.Contains(all, []byte("<!ENTITY")):
+		return wrongFile("An SVG with entities is not taken: they can be made to fill a browser's memory.")
+	}
+	for rest, found := all, kind != typeSVG; found; { // pictures within an icon file
+		if _, rest, found = bytes.Cut(rest, []byte(signPNG)); found && len(rest) >= 16 {
+			if err := checkSize(be32(rest[8:]), be32(rest[12:])); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = to.Write(all)
+	return err
+}
+
+// limited fails where there is more than left bytes.
+type limited struct {
+	from io.Reader
+	left int
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.from.Read(p)
+	if l.left -= n; l.left < 0 {
+		return 0, wrongFile("The file is larger than %d MB.", MaxUpload>>20)
+	}
+	return n, err
+}
+
+func wrongFile(format string, values ...any) error {
+	return &core.FieldError{Field: "file", Message: fmt.Sprintf(format, values...)}
+}
