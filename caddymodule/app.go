@@ -240,7 +240,7 @@ func (a *App) newCore() error {
 	}
 	pages := &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: apps, Sessions: sh.sessions, Master: sh.master,
-		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Now: sh.clock.Now, Log: a.log,
+		Policy: sh.policies, Events: sh.db, Passwords: sh.passwords, Signer: s.signer, Now: sh.clock.Now, Log: a.log,
 	}
 	op := &oidc.Provider{
 		Store: sh.recent, Users: sh.recent, Applications: apps, Sessions: sh.sessions, Keys: sh.ring, Master: sh.master,
@@ -249,7 +249,7 @@ func (a *App) newCore() error {
 	}
 	rest := &api.Handler{
 		Store: sh.db, Sessions: sh.sessions, Logins: sh.db, Grants: op, Passwords: pages, Recovery: pages, Expressions: sh.expressions, Evaluations: sh.expressions, Evaluator: sh.expressions, Claims: op, Preview: op,
-		AccessTokens: op, KeyLead: a.settings.keyLead, TenantsKey: a.tenantsKey(),
+		AccessTokens: op, KeyLead: a.settings.keyLead, TenantsKey: a.tenantsKey(), Files: s.media.Store, Signer: s.signer,
 		Policy: sh.policies, Events: sh.db, Now: sh.clock.Now, Log: a.log, Version: Version,
 	}
 	guard := &outpost.Outpost{

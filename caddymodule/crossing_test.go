@@ -211,6 +211,9 @@ func (x *crossing) try(at *side) (leaks map[string]string) {
 				if method == "post" || method == "put" || method == "patch" {
 					body = bodyOf(x.object[list+id], me)
 				}
+				if after == "/set_icon/" {
+					body = "--form\r\nContent-Disposition: form-data; name=\"clear\"\r\n\r\ntrue\r\n--form--\r\n"
+				}
 				p := at.call(at.token, strings.ToUpper(method), strings.TrimPrefix(before, "/")+url.PathEscape(id)+after, body)
 				seen := ""
 				switch {

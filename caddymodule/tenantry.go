@@ -10,6 +10,7 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/login"
+	"github.com/postern-sso/postern/core/media"
 )
 
 // tenantry is what an operator does with tenants, over the admin API or offline.
@@ -133,6 +134,9 @@ func (t *tenantry) create(ctx context.Context, in tenantInput) (*tenantInfo, err
 	if err := checkText("name", &in.Name, 1, 1000); err != nil {
 		return nil, err
 	}
+	if err := media.Vacant(ctx, t.system.media.Store, core.TenantID(in.SchemaName)); err != nil {
+		return nil, err
+	}
 	tenant, err := t.store().CreateTenant(ctx, core.TenantID(in.SchemaName), in.Name)
 	if err != nil {
 		return nil, err
@@ -152,7 +156,10 @@ func (t *tenantry) delete(ctx context.Context, in tenantInput) (*tenantInfo, err
 	if err != nil {
 		return nil, err
 	}
-	return was, t.store().DeleteTenant(ctx, tenant.ID, tenant.UUID)
+	if err := t.store().DeleteTenant(ctx, tenant.ID, tenant.UUID); err != nil {
+		return nil, err
+	}
+	return was, media.Vacate(ctx, t.system.media.Store, tenant.ID)
 }
 
 func (t *tenantry) addDomains(ctx context.Context, in tenantInput) (*tenantInfo, error) {

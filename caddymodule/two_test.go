@@ -257,6 +257,9 @@ func (s *side) call(token, method, path, body string) *page {
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	if strings.HasPrefix(body, "--form") {
+		r.Header.Set("Content-Type", "multipart/form-data; boundary=form")
+	}
 	return s.w.do(&http.Client{Transport: s.w}, r)
 }
 

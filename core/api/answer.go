@@ -71,15 +71,16 @@ type invalid map[string][]string
 func (v invalid) Error() string { return fmt.Sprintf("%d fields refused", len(v)) }
 
 var (
-	errNoTenant    = errors.New("request without a tenant: the edge did not state it")
-	errAnonymous   = &problem{http.StatusForbidden, "Authentication credentials were not provided."}
-	errToken       = &problem{http.StatusForbidden, "Token invalid/expired"}
-	errScheme      = &problem{http.StatusForbidden, "Unsupported authentication type"}
-	errPermission  = &problem{http.StatusForbidden, "You do not have permission to perform this action."}
-	errBeyond      = &problem{http.StatusForbidden, "You do not have permission to perform this action: it is about rights that you do not have yourself."}
-	errCrossOrigin = &problem{http.StatusForbidden, "CSRF Failed: this change does not come from a page of this origin."}
-	errPage        = &problem{http.StatusNotFound, "Invalid page."}
-	errTooLarge    = &problem{http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB."}
+	errNoTenant     = errors.New("request without a tenant: the edge did not state it")
+	errAnonymous    = &problem{http.StatusForbidden, "Authentication credentials were not provided."}
+	errToken        = &problem{http.StatusForbidden, "Token invalid/expired"}
+	errScheme       = &problem{http.StatusForbidden, "Unsupported authentication type"}
+	errPermission   = &problem{http.StatusForbidden, "You do not have permission to perform this action."}
+	errBeyond       = &problem{http.StatusForbidden, "You do not have permission to perform this action: it is about rights that you do not have yourself."}
+	errCrossOrigin  = &problem{http.StatusForbidden, "CSRF Failed: this change does not come from a page of this origin."}
+	errPage         = &problem{http.StatusNotFound, "Invalid page."}
+	errFileTooLarge = &problem{http.StatusRequestEntityTooLarge, "The file is larger than 25 MB."}
+	errTooLarge     = &problem{http.StatusRequestEntityTooLarge, "The request body is larger than 1 MiB."}
 )
 
 // noSuch is the refusal for an object that is absent, or not for this user.
@@ -118,7 +119,7 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, core.ErrUnavailable):
 		w.Header().Set("Retry-After", "5")
 		h.Log.ErrorContext(r.Context(), "API request failed", "method", r.Method, "path", r.URL.Path, "error", err)
-		reply{status: http.StatusServiceUnavailable, body: object{"detail": "The database cannot be reached at the moment. Try again in a few seconds."}}.write(w, r)
+		reply{status: http.StatusServiceUnavailable, body: object{"detail": "What it is kept in cannot be reached at the moment. Try again in a few seconds."}}.write(w, r)
 	case errors.Is(err, core.ErrBusy):
 		w.Header().Set("Retry-After", "5")
 		reply{status: http.StatusServiceUnavailable, body: object{"detail": "Too much is under way at the moment. Try again in a few seconds."}}.write(w, r)

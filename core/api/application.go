@@ -156,7 +156,7 @@ func showApplication(c *call, a *core.Application, u *core.User) (object, error)
 		"provider": nil, "provider_obj": nil,
 		"backchannel_providers": list(a.Backchannel), "backchannel_providers_obj": []object{},
 		"launch_url": nil, "open_in_new_tab": a.OpenInNewTab, "meta_launch_url": a.LaunchURL,
-		"meta_icon": a.Icon, "meta_icon_url": iconURL(a.Icon), "meta_icon_themed_urls": nil,
+		"meta_icon": a.Icon, "meta_icon_url": c.icon(a.Icon), "meta_icon_themed_urls": nil,
 		"meta_description": a.Description, "meta_publisher": a.Publisher, "policy_engine_mode": a.PolicyMode,
 	}
 	var provider core.Provider

@@ -187,7 +187,7 @@ func currentBrand(c *call) (reply, error) {
 	look := c.look()
 	b := look.Brand
 	picture := func(s, builtIn string) string {
-		if s = core.Picture(s); s != "" {
+		if s = c.Signer.Resolve(c.info.Tenant, core.Picture(s)); s != "" {
 			return s
 		}
 		return "/-/static/" + builtIn

@@ -22,6 +22,7 @@ type callView struct {
 	Answers               []answerLine
 	text                  string // what a search looks at
 	body                  string // an example, as JSON
+	form                  bool   // it is a form with a file
 }
 
 // input is a field of the form that sends an operation.
@@ -95,13 +96,21 @@ func viewCall(d *document, method, path string, c documentCall) *callView {
 		v.Tables = append(v.Tables, params)
 	}
 	if c.RequestBody != nil {
-		name := componentName(c.RequestBody.Content[jsonType]["schema"])
+		content, isJSON := c.RequestBody.Content[jsonType]
+		if !isJSON {
+			content = c.RequestBody.Content[formType]
+		}
+		name := componentName(content["schema"])
 		body := d.Components.Schemas[name]
 		t := d.sheet(name, &objects)
 		t.ID, t.Title = "body", "Body: "+name
 		v.Tables = append(v.Tables, t)
 		words = append(words, slices.Sorted(maps.Keys(body.Properties))...)
-		v.body = indented(d.example(body, true))
+		if isJSON {
+			v.body = indented(d.example(body, true))
+		} else {
+			v.form = true
+		}
 	}
 	for _, status := range slices.Sorted(maps.Keys(c.Responses)) {
 		v.Answers = append(v.Answers, d.answerLine(status, c.Responses[status], &objects))

@@ -2,12 +2,16 @@ package api
 
 // rootConfig is the first call of every client, and the only one without a
 // token.
-func rootConfig(*call) (reply, error) {
+func rootConfig(c *call) (reply, error) {
+	capabilities := []string{}
+	if c.Files != nil {
+		capabilities = append(capabilities, "can_save_media")
+	}
 	return ok(object{
 		"error_reporting": object{
 			"enabled": false, "sentry_dsn": "", "environment": "postern", "send_pii": false, "traces_sample_rate": 0,
 		},
-		"capabilities":             []string{},
+		"capabilities":             capabilities,
 		"cache_timeout":            300,
 		"cache_timeout_flows":      300,
 		"cache_timeout_policies":   300,

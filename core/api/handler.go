@@ -3,11 +3,13 @@ package api
 import (
 	"context"
 	"log/slog"
+	"mime/multipart"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/media"
 	"github.com/postern-sso/postern/core/policy"
 )
 
@@ -96,6 +98,9 @@ type Handler struct {
 	// KeyLead is how long a key that replaces another is published before it signs.
 	// Default: keys.DefaultLead.
 	KeyLead time.Duration
+	// Files are kept there, and fetched by URLs that Signer makes. Both or neither.
+	Files  media.Store
+	Signer *media.Signer
 	// Events is the audit log; nil: Store.
 	Events  core.Events
 	Now     func() time.Time
@@ -159,7 +164,12 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 		return reply{}, err
 	}
 	if method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-		if err := c.readBody(w); err != nil {
+		read := c.readBody
+		if rt.form {
+			defer c.forgetForm()
+			read = c.readForm
+		}
+		if err := read(w); err != nil {
 			return reply{}, err
 		}
 		c.body.only(rt.body)
@@ -192,7 +202,8 @@ type call struct {
 	delegation *core.Delegation
 
 	body    *fields
-	partial bool // PATCH
+	upload  *multipart.FileHeader // the file of a form, if any
+	partial bool                  // PATCH
 	// looked are what was looked up for this answer.
 	looked struct {
 		users     looked[core.UserID, core.User]

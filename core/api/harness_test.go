@@ -22,8 +22,10 @@ import (
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/expression"
 	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/media"
 	"github.com/postern-sso/postern/core/oidc"
 	"github.com/postern-sso/postern/core/policy"
+	"github.com/postern-sso/postern/storage/mediastore"
 	"github.com/postern-sso/postern/storage/sqldb"
 )
 
@@ -43,6 +45,7 @@ type env struct {
 	logins    *logins
 	passwords *passwords
 	log       *bytes.Buffer
+	files     media.Store
 	root      string // API token of a superuser
 	plain     string // API token of an ordinary user
 	closed    bool   // a test closed the directory itself
@@ -105,6 +108,8 @@ func openAt(t testing.TB, opt sqldb.Options) *env {
 		Claims:      syntax{}, Preview: preview{}, Recovery: preview{}, Events: e.events, Now: clock, Log: log, Version: "1.2.3",
 		Policy: &policy.Engine{Store: e.db, Expressions: &expression.Evaluator{Directory: e.db, Policies: e.db, Log: log, Now: clock}, Now: clock, Log: log},
 	}
+	e.files = &mediastore.Dir{Path: t.TempDir()}
+	e.api.Files, e.api.Signer = e.files, &media.Signer{Master: master, Store: e.files, Now: clock}
 	e.db.OnChange = func(t core.TenantID, changes []core.Change) { e.api.Policy.Invalidate(t, changes...) }
 	admins := &core.Group{Name: "test admins", Superuser: true}
 	e.must(e.db.CreateGroup(t.Context(), e.tenant.ID, admins, nil))

@@ -135,7 +135,7 @@ func (d *document) call(r *route) documentCall {
 	if r.body != nil {
 		c.RequestBody = &documentBody{
 			Required: slices.ContainsFunc(r.body.members, func(m member) bool { return !m.optional }),
-			Content:  map[string]map[string]*schemaPart{jsonType: {"schema": d.schema(*r.body)}},
+			Content:  map[string]map[string]*schemaPart{r.bodyType(): {"schema": d.schema(*r.body)}},
 		}
 	}
 	success := &documentBody{Description: "Done.", Content: map[string]map[string]*schemaPart{}}
@@ -201,8 +201,8 @@ func (d *document) errors() {
 		http.StatusForbidden:             "Not logged in, or not allowed to.",
 		http.StatusNotFound:              "There is no such object or page, or the caller may not see it.",
 		http.StatusConflict:              "Something else refers to the object.",
-		http.StatusRequestEntityTooLarge: "The body is larger than 1 MiB.",
-		http.StatusUnsupportedMediaType:  "The body is not JSON, or does not say that it is.",
+		http.StatusRequestEntityTooLarge: "The body is larger than 1 MiB, or the file than 25 MB.",
+		http.StatusUnsupportedMediaType:  "The body is not JSON, or no form where a file is sent, or does not say that it is.",
 		http.StatusInternalServerError:   "Something went wrong in the server.",
 		http.StatusServiceUnavailable:    "Too much is under way. Try again after the seconds that Retry-After says.",
 	} {

@@ -20,6 +20,8 @@ type operation struct {
 	answer  *shape   // nil: none is sent
 	media   []string // other media types that are sent
 	objects bool     // its right may be given on single objects
+	form    bool     // the body is a form with a file
+	name    string   // "": as id makes it
 }
 
 // parameter is one of a query.
@@ -154,6 +156,9 @@ func pageShape(row shape) shape {
 // id is the operation's name, made of method and path as drf-spectacular makes it,
 // so that generated clients have the names they know.
 func (r *route) id() string {
+	if r.name != "" {
+		return r.name
+	}
 	var words []string
 	for segment := range strings.SplitSeq(strings.Trim(r.pattern, "/"), "/") {
 		if segment != "" && segment[0] != '{' {

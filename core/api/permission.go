@@ -52,7 +52,8 @@ func kinds() []kind {
 		{app: "authentik_rbac", model: "role", appName: "authentik RBAC", name: "Role", verbs: fully,
 			more: [][2]string{{"assign_role_permissions", "Can assign permissions to roles"}, {"unassign_role_permissions", "Can unassign permissions from roles"}}},
 		{app: "authentik_rbac", model: "systempermission", appName: "authentik RBAC", name: "System permission",
-			more: [][2]string{{"view_system_info", "Can view system info"}, {"view_system_settings", "Can view system settings"}, {"edit_system_settings", "Can edit system settings"}}},
+			more: [][2]string{{"view_system_info", "Can view system info"}, {"view_system_settings", "Can view system settings"}, {"edit_system_settings", "Can edit system settings"},
+				{"view_media_files", "Can view media files"}, {"manage_media_files", "Can manage media files"}}},
 	}
 }
 

@@ -95,6 +95,7 @@ func (h *Handler) routes() []route {
 	}
 	all = append(all, h.rightRoutes()...)
 	all = append(all, tenantRoutes()...)
+	all = append(all, fileRoutes()...)
 	all = append(all, users().routes("core/users/", byRight)...)
 	all = append(all, groups().routes("core/groups/", byRight)...)
 	all = append(all, tokens().routes("core/tokens/", loggedIn)...)

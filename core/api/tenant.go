@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/media"
 )
 
 func tenants() *resource[core.Tenant] {
@@ -20,6 +21,9 @@ func tenants() *resource[core.Tenant] {
 		},
 		page: func(c *call, q Query) ([]core.Tenant, int, error) { return c.Store.ListTenants(c.ctx(), q) },
 		create: func(c *call, t *core.Tenant) error {
+			if err := media.Vacant(c.ctx(), c.Files, t.ID); err != nil {
+				return err
+			}
 			made, err := c.Store.CreateTenant(c.ctx(), t.ID, t.Name)
 			if err == nil {
 				*t = *made
@@ -46,7 +50,10 @@ func tenants() *resource[core.Tenant] {
 			if t.ID == core.DefaultTenant {
 				return &problem{http.StatusConflict, "The default tenant cannot be deleted."}
 			}
-			return c.Store.DeleteTenant(c.ctx(), t.ID, t.UUID)
+			if err := c.Store.DeleteTenant(c.ctx(), t.ID, t.UUID); err != nil {
+				return err
+			}
+			return media.Vacate(c.ctx(), c.Files, t.ID)
 		},
 		fresh: func(*call) *core.Tenant { return &core.Tenant{} },
 		read: func(f *fields, t *core.Tenant) {

@@ -89,6 +89,9 @@ func (v *callView) curl(address string) string {
 	if v.body != "" {
 		out.WriteString("\\\n  -H 'Content-Type: application/json' \\\n  --data '" + strings.ReplaceAll(v.body, "'", `'\''`) + "' ")
 	}
+	if v.form {
+		out.WriteString("-F file=@picture.png ")
+	}
 	out.WriteString("\\\n  '" + strings.ReplaceAll(address, "'", "%27") + "'")
 	return out.String()
 }

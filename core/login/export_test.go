@@ -85,4 +85,6 @@ func (h *Handler) InQueue() (n int) {
 }
 
 // SheetOf is sheetOf: what it returns is the same while it is not made anew.
-func (h *Handler) SheetOf(t core.TenantID, b *core.Brand) any { return h.sheetOf(t, b) }
+func (h *Handler) SheetOf(t core.TenantID, b *core.Brand) any {
+	return h.sheetOf(&core.Tenant{ID: t}, b)
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/cache"
 	"github.com/postern-sso/postern/core/keys"
+	"github.com/postern-sso/postern/core/media"
 	"github.com/postern-sso/postern/core/policy"
 	"github.com/postern-sso/postern/core/session"
 )
@@ -27,6 +28,8 @@ type Handler struct {
 	Master       *keys.Master
 	Policy       *policy.Engine
 	Events       core.Events
+	// Signer makes the URLs of pictures that are files. Nil: they are not shown.
+	Signer *media.Signer
 	// Passwords is shared with all else that hashes passwords, so that its bound
 	// holds for the process. Nil: one of this Handler's own.
 	Passwords *Hasher

@@ -54,12 +54,12 @@ type view struct {
 func (h *Handler) view(r *http.Request, title string) *view {
 	info := core.Request(r.Context())
 	look := info.Look(r.Context())
-	v := &view{Title: title, Brand: look.Title, Logo: picture(look.Brand.Logo), Favicon: picture(look.Brand.Favicon), Links: look.Settings.FooterLinks}
+	v := &view{Title: title, Brand: look.Title, Logo: h.picture(info.Tenant, look.Brand.Logo), Favicon: h.picture(info.Tenant, look.Brand.Favicon), Links: look.Settings.FooterLinks}
 	if theme := look.Brand.Theme(); theme != "automatic" {
 		v.Theme = theme
 	}
-	v.Sheet = h.sheetOf(info.Tenant.ID, look.Brand).path
-	v.images = append(v.images, picture(look.Brand.Background))
+	v.Sheet = h.sheetOf(info.Tenant, look.Brand).path
+	v.images = append(v.images, h.picture(info.Tenant, look.Brand.Background))
 	if v.Favicon == "" {
 		v.Favicon = template.URL(h.assets.path("favicon.svg")) //nolint:gosec // our own
 	}

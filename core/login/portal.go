@@ -72,7 +72,7 @@ func (h *Handler) servePortal(w http.ResponseWriter, r *http.Request) {
 		Search: clip(strings.TrimSpace(r.URL.Query().Get("search")), 200),
 	}
 	page.Searching = page.Search != "" || len(apps) >= searchFrom
-	page.Groups = groupTiles(searchApps(apps, page.Search))
+	page.Groups = h.groupTiles(core.Request(ctx).Tenant, searchApps(apps, page.Search))
 	v := h.view(r, "My applications")
 	v.Wide, v.Token, v.Data = true, h.formToken(w, r, formLogout, s.ID), page
 	for _, g := range page.Groups {
@@ -146,7 +146,7 @@ func searchApps(apps []launchable, search string) []launchable {
 }
 
 // groupTiles sorts by heading, those without one first.
-func groupTiles(apps []launchable) []tileGroup {
+func (h *Handler) groupTiles(of *core.Tenant, apps []launchable) []tileGroup {
 	var groups []tileGroup
 	for _, a := range apps {
 		i := slices.IndexFunc(groups, func(g tileGroup) bool { return g.Name == a.Group })
@@ -156,7 +156,7 @@ func groupTiles(apps []launchable) []tileGroup {
 		}
 		groups[i].Tiles = append(groups[i].Tiles, tile{
 			Name: a.Name, Description: a.Description, Publisher: a.Publisher, URL: a.to, NewTab: a.OpenInNewTab,
-			Icon: safeImage(a.Icon), Initials: initials(a.Name), Tone: tone(a.Name),
+			Icon: h.picture(of, a.Icon), Initials: initials(a.Name), Tone: tone(a.Name),
 		})
 	}
 	slices.SortStableFunc(groups, func(a, b tileGroup) int { return cmp.Compare(core.Fold(a.Name), core.Fold(b.Name)) })

@@ -29,18 +29,20 @@ const (
 
 // sheet is a brand's stylesheet, and the path that it has while it is so.
 type sheet struct {
-	of         *core.Brand // a changed brand is another
-	text, path string      // "": the brand has none
+	of         *core.Brand  // a changed brand is another
+	background template.URL // that of a file changes with its signature
+	text, path string       // "": the brand has none
 }
 
 // sheetOf is the stylesheet of a brand, made once: a long one takes milliseconds to check,
 // and anybody may ask for any page.
-func (h *Handler) sheetOf(t core.TenantID, b *core.Brand) *sheet {
-	k := cache.Key{Tenant: t, ID: string(b.ID)}
-	if s, ok := h.sheets.Get(k); ok && s.of == b {
+func (h *Handler) sheetOf(t *core.Tenant, b *core.Brand) *sheet {
+	k := cache.Key{Tenant: t.ID, ID: string(b.ID)}
+	background := h.picture(t, b.Background)
+	if s, ok := h.sheets.Get(k); ok && s.of == b && s.background == background {
 		return s
 	}
-	s := &sheet{of: b, text: brandSheet(b)}
+	s := &sheet{of: b, background: background, text: brandSheet(b, background)}
 	if s.text != "" {
 		s.path = sheetPath(s.text)
 	}
@@ -48,13 +50,16 @@ func (h *Handler) sheetOf(t core.TenantID, b *core.Brand) *sheet {
 	return s
 }
 
-// picture is an image of a brand, "" for one that is brought along.
-func picture(s string) template.URL { return safeImage(core.Picture(s)) }
+// picture is an image of a brand or an application, "" for one that is brought along. That of a file
+// is its signed URL.
+func (h *Handler) picture(t *core.Tenant, s string) template.URL {
+	return safeImage(h.Signer.Resolve(t, core.Picture(s)))
+}
 
 // brandSheet is the stylesheet of a brand: its colour, its background, and what it was given.
 // It is a file of this origin and not within the page, so pages go on without inline style in
 // their policy.
-func brandSheet(b *core.Brand) string {
+func brandSheet(b *core.Brand, background template.URL) string {
 	var out strings.Builder
 	if c, ok := core.ParseColour(b.Primary()); ok {
 		theme := b.Theme()
@@ -68,7 +73,7 @@ func brandSheet(b *core.Brand) string {
 			out.WriteString("@media (prefers-color-scheme: dark) { :root:not([data-theme]) {" + primary(c, darkGrounds) + "} }\n")
 		}
 	}
-	if image := string(picture(b.Background)); image != "" {
+	if image := string(background); image != "" {
 		image = strings.NewReplacer(`"`, "%22", `\`, "%5C", "\n", "", "\r", "", "\f", "").Replace(image)
 		out.WriteString(`body.narrow { background: url("` + image + `") center / cover fixed; }` + "\n")
 	}
@@ -112,7 +117,7 @@ func sheetPath(text string) string {
 // page is from before a change then, or from a node that has not heard of it.
 func (h *Handler) serveSheet(w http.ResponseWriter, r *http.Request, name string) {
 	info := core.Request(r.Context())
-	sheet := h.sheetOf(info.Tenant.ID, info.Look(r.Context()).Brand)
+	sheet := h.sheetOf(info.Tenant, info.Look(r.Context()).Brand)
 	if sheet.text == "" {
 		h.notFound(w, r)
 		return

@@ -18,15 +18,15 @@ const typeSVG = "image/svg+xml"
 // TypeOf is the media type of a file with the name that begins so: that of a picture, where the name
 // and the content agree, and application/octet-stream for all else.
 func TypeOf(name string, begin []byte) string {
-	named := typeByName(name)
+	named := NamedType(name)
 	if named != octets && named == typeByContent(begin) {
 		return named
 	}
 	return octets
 }
 
-// typeByName is the type that a name promises.
-func typeByName(name string) string {
+// NamedType is the type that a name promises: application/octet-stream where that is no picture.
+func NamedType(name string) string {
 	switch strings.ToLower(path.Ext(name)) {
 	case ".png":
 		return "image/png"

@@ -37,7 +37,7 @@ func clean(to io.Writer, name string, content io.Reader) error {
 		return err
 	}
 	kind := TypeOf(name, begin)
-	switch promised := typeByName(name); {
+	switch promised := NamedType(name); {
 	case promised == octets:
 		return wrongFile("A picture has a name that ends in .png, .jpg, .jpeg, .gif, .webp, .ico or .svg.")
 	case kind == octets:

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"path"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/postern-sso/postern/core/media"
+)
+
+const (
+	formType = "multipart/form-data"
+	// maxForm bounds a form, in bytes: a file, and what is beside it.
+	maxForm = media.MaxUpload + 1<<20
+	// formMemory is how much of a form is in memory, in bytes. The rest is in a file meanwhile.
+	formMemory = 1 << 20
+	fileField  = "file"
+)
+
+// uploads says that the body is a form with a file.
+func (o operation) uploads(name string, read func(*fields)) operation {
+	o = o.takes(name, read)
+	for i := range o.body.members {
+		m := &o.body.members[i]
+		if m.name == fileField {
+			m.shape = shape{kind: "string", format: "binary", text: m.shape.text}
+		}
+	}
+	o.form = true
+	return o
+}
+
+// bodyType is the media type of the body.
+func (o *operation) bodyType() string {
+	if o.form {
+		return formType
+	}
+	return jsonType
+}
+
+// readForm reads a form as readBody reads JSON: c.body has its fields, and of the file the name it was
+// sent with. c.upload is the file itself.
+func (c *call) readForm(w http.ResponseWriter) error {
+	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != formType {
+		return &problem{http.StatusUnsupportedMediaType, "Unsupported media type " + strconv.QuoteToASCII(cutText(c.r.Header.Get("Content-Type"), 80)) + " in request: a file is sent as " + formType + "."}
+	}
+	c.r.Body = http.MaxBytesReader(w, c.r.Body, maxForm)
+	err := c.r.ParseMultipartForm(formMemory)
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) || errors.Is(err, multipart.ErrMessageTooLarge) {
+		return errFileTooLarge
+	}
+	if err != nil {
+		return &problem{http.StatusBadRequest, "The form cannot be read, or broke off."}
+	}
+	c.body = &fields{errs: invalid{}, raw: map[string]json.RawMessage{}}
+	set := func(name, value string) error {
+		if !utf8.ValidString(value) {
+			return invalid{name: {"Not a valid string."}}
+		}
+		raw, err := json.Marshal(value)
+		c.body.raw[name] = raw
+		return err
+	}
+	for name, values := range c.r.MultipartForm.Value {
+		if err := set(name, values[len(values)-1]); err != nil {
+			return err
+		}
+	}
+	delete(c.body.raw, fileField)
+	if sent := c.r.MultipartForm.File[fileField]; len(sent) > 0 {
+		c.upload = sent[len(sent)-1]
+		return set(fileField, path.Base(c.upload.Filename))
+	}
+	return nil
+}
+
+// forgetForm removes what of a form was kept meanwhile.
+func (c *call) forgetForm() {
+	if f := c.r.MultipartForm; f != nil {
+		if err := f.RemoveAll(); err != nil {
+			c.Log.WarnContext(c.ctx(), "a file that was sent is left behind", "error", err)
+		}
+	}
+}
+
+func cutText(s string, most int) string { return s[:min(len(s), most)] }
