@@ -88,7 +88,7 @@ func (s *S3) allow(ctx context.Context, origins []string) error {
 // roundTrip tries what the keys have to be allowed.
 func (s *S3) roundTrip(ctx context.Context, tell func(string)) (err error) {
 	content := core.RandomToken(24)
-	key := rootFolder + "postern-setup-" + core.RandomAlphanumeric(12) // of no tenant
+	key := rootFolder + "postern-setup-" + core.RandomAlphanumeric(24) // of no tenant
 	put := &call{method: http.MethodPut, key: key, header: s.headers.Clone()}
 	put.body([]byte(content))
 	if err := s.do(ctx, put, nothing); err != nil {

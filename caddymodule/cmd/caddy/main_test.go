@@ -71,7 +71,7 @@ func TestScripts(t *testing.T) {
 			for file, title := range map[string]string{
 				"people": "People and groups", "keys": "Signing keys and the master secret", "helpdesk": "A helpdesk that sets passwords", "programs": "Programs, and applications with a login of their own",
 				"minio": "MinIO", "bindings": "Who may open an application", "backup": "Back up, and move to another machine",
-				"tenants": "Tenants", "brands": "Brands and settings",
+				"tenants": "Tenants", "brands": "Brands and settings", "pictures": "Icons and other pictures",
 			} {
 				blocks := shell(string(readme), title)
 				if len(blocks) == 0 {
