@@ -48,7 +48,7 @@ func edge(t testing.TB, m *storagetest.MinIO, secure bool) *http.Client {
 	}}
 }
 
-// MinIO takes the URLs at a host of ours, with the bucket in the path and in the host, by http and
+// M-11: MinIO takes the URLs at a host of ours, with the bucket in the path and in the host, by http and
 // https, and refuses them changed in anything, at another host and afterwards.
 func TestPresign(t *testing.T) {
 	m := storagetest.StartMinIO(t, "MINIO_DOMAIN=s3.provider")

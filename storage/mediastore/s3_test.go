@@ -45,7 +45,7 @@ func TestS3(t *testing.T) {
 	storagetest.TestMedia(t, func(t *testing.T) media.Store { return s3Of(t, m, nil) })
 }
 
-// Keys are those that `aws s3 sync /media s3://bucket/media` makes, and what an object is said to be
+// M-10: keys are those that `aws s3 sync /media s3://bucket/media` makes, and what an object is said to be
 // is what it is.
 func TestS3Layout(t *testing.T) {
 	m := storagetest.StartMinIO(t)
