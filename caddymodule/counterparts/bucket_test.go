@@ -1,12 +1,21 @@
 package counterparts_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"image"
+	"image/png"
+	"io"
 	"io/fs"
+	"mime/multipart"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // guide is the README's .env of S3, where https://s3.provider is a MinIO.
@@ -138,5 +147,159 @@ func TestBucketCommands(t *testing.T) {
 	p.env = append(p.env, "AUTHENTIK_STORAGE__MEDIA__BACKEND=file")
 	if out, err := p.media(t, "setup"); err == nil || !strings.Contains(out, "the configuration keeps media in a directory") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// picture asks the API for the URL of a file, and whoever has it for the file.
+func (p *postern) picture(t *testing.T, name string) (url string, status int, content string) {
+	t.Helper()
+	var all []struct{ Name, URL string }
+	if status, text := p.call(t, http.MethodGet, "/admin/file/?search="+name, "", nil); status != http.StatusOK || json.Unmarshal([]byte(text), &all) != nil || len(all) != 1 {
+		t.Fatalf("the list of %s: %d %s", name, status, text)
+	}
+	r, err := http.Get(all[0].URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all[0].URL, r.StatusCode, string(b)
+}
+
+func (p *postern) call(t *testing.T, method, path, kind string, body io.Reader) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, p.url()+"/api/v3"+path, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+bootstrapToken)
+	if kind != "" {
+		r.Header.Set("Content-Type", kind)
+	}
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	b, err := io.ReadAll(a.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.StatusCode, string(b)
+}
+
+func (p *postern) uploads(t *testing.T, name string) int {
+	t.Helper()
+	var body bytes.Buffer
+	form := multipart.NewWriter(&body)
+	part, err := form.CreateFormFile("file", name)
+	if err == nil {
+		err = png.Encode(part, image.NewGray(image.Rect(0, 0, 2, 2)))
+	}
+	if err := errors.Join(err, form.WriteField("name", name), form.Close()); err != nil {
+		t.Fatal(err)
+	}
+	status, text := p.call(t, http.MethodPost, "/admin/file/", form.FormDataContentType(), &body)
+	if status != http.StatusOK {
+		t.Logf("upload of %s: %d %s", name, status, text)
+	}
+	return status
+}
+
+// What is uploaded is shown by URLs of the bucket's domain, or of ours, while the store is away as far as it
+// was fetched (L-11), and after `aws s3 sync` by a server that has a directory.
+func TestBucketServes(t *testing.T) {
+	m := startMinIO(t, nil)
+	ran(t, "caddy")
+	there := startPostern(t, append(bootstrapped(), m.guide(t)...)...)
+	if out, err := there.media(t, "setup"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, name := range []string{"application-icons/a.png", "application-icons/b.png"} {
+		if status := there.uploads(t, name); status != http.StatusOK {
+			t.Fatal("it is not kept")
+		}
+	}
+	url, status, content := there.picture(t, "a.png")
+	if !strings.HasPrefix(url, "http://"+m.address+"/authentik-media/media/public/application-icons/a.png?X-Amz-Algorithm=") || status != http.StatusOK || !strings.HasPrefix(content, "\x89PNG") {
+		t.Errorf("%s: %d %q", url, status, tail(content, 300))
+	}
+	if r, err := http.Get(strings.Split(url, "?")[0]); err != nil || r.StatusCode != http.StatusForbidden {
+		t.Errorf("without its signature: %v, %v", r.Status, err)
+	} else {
+		r.Body.Close()
+	}
+	brand, _ := there.first(t, "/core/brands/")["brand_uuid"].(string)
+	there.api(t, http.MethodPatch, "/core/brands/"+brand+"/", `{"branding_logo":"application-icons/a.png"}`, http.StatusOK)
+	page, err := http.Get(there.url() + "/if/flow/default-authentication-flow/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(page.Body)
+	page.Body.Close()
+	if policy := page.Header.Get("Content-Security-Policy"); err != nil || !strings.Contains(string(text), m.address+"/authentik-media/media/public/application-icons/a.png?X-Amz-") || !strings.Contains(policy, "http://"+m.address) {
+		t.Errorf("the page does not show it: %s, %v\n%s", policy, err, tail(string(text), 2000))
+	}
+
+	here := startPostern(t, append(append(bootstrapped(), m.guide(t)...), "AUTHENTIK_STORAGE__MEDIA__S3__CUSTOM_DOMAIN=")...)
+	if url, status, same := here.picture(t, "a.png"); !strings.HasPrefix(url, here.url()+"/files/media/public/application-icons/a.png?token=") || status != http.StatusOK || same != content {
+		t.Errorf("%s: %d %q", url, status, tail(same, 300))
+	}
+	pictures := map[string]string{}
+	for _, name := range []string{"a.png", "b.png"} {
+		var all []struct{ URL string }
+		_, text := here.call(t, http.MethodGet, "/admin/file/?search="+name, "", nil)
+		if err := json.Unmarshal([]byte(text), &all); err != nil || len(all) != 1 {
+			t.Fatalf("%s: %v", text, err)
+		}
+		pictures[name] = all[0].URL
+	}
+	m.stop(t)
+	for _, c := range []struct {
+		url  string
+		want int
+	}{
+		{pictures["a.png"], http.StatusOK},
+		{pictures["b.png"], http.StatusServiceUnavailable},
+		{here.url() + "/if/flow/default-authentication-flow/", http.StatusOK},
+		{here.url() + "/-/health/ready/", http.StatusOK},
+		{there.url() + "/if/flow/default-authentication-flow/", http.StatusOK},
+	} {
+		r, err := http.Get(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != c.want {
+			t.Errorf("without S3, %s: %s, want %d", c.url, r.Status, c.want)
+		}
+	}
+	if status := here.uploads(t, "application-icons/c.png"); status != http.StatusServiceUnavailable {
+		t.Errorf("without S3, an upload: %d", status)
+	}
+	startMinIO(t, m)
+	for end := time.Now().Add(30 * time.Second); here.uploads(t, "application-icons/c.png") != http.StatusOK; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("S3 is back, and uploads are not")
+		}
+	}
+
+	media := filepath.Join(t.TempDir(), "media")
+	m.aws(t, "s3", "sync", "s3://authentik-media/media", media)
+	file := startPostern(t, append(bootstrapped(), "AUTHENTIK_STORAGE__MEDIA__FILE__PATH="+media)...)
+	for _, name := range []string{"a.png", "b.png", "c.png"} {
+		if url, status, same := file.picture(t, name); !strings.HasPrefix(url, file.url()+"/files/") || status != http.StatusOK || same != content {
+			t.Errorf("%s: %d %q", url, status, tail(same, 300))
+		}
+	}
+	if status := file.uploads(t, "application-icons/d.png"); status != http.StatusOK {
+		t.Error("the directory takes nothing")
+	}
+	m.aws(t, "s3", "sync", media, "s3://authentik-media/media")
+	if url, status, _ := there.picture(t, "d.png"); status != http.StatusOK {
+		t.Errorf("%s: %d", url, status)
 	}
 }
