@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-sso/postern/core"
@@ -111,6 +112,46 @@ func TestStrictHosts(t *testing.T) {
 		var wrong *edgeError
 		if (err == nil) != known || !known && (!errors.As(err, &wrong) || wrong.status != http.StatusMisdirectedRequest) {
 			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
+// Health is the server's and tells of no tenant: it answers whoever knows the server by an address only. The control is
+// another path of the same Host.
+func TestHealthHost(t *testing.T) {
+	a := openApp(t, func(a *App) { a.settings.strictHosts = true })
+	a.core.started.Store(true)
+	portal := site{"http", "", "80"}
+	here, elsewhere := &Guard{app: a}, &Guard{app: a}
+	a.sites.portal = []site{portal}
+	a.sites.guards = []guardSite{{portal, here}, {site{"http", "*.apps.test", "80"}, elsewhere}}
+	ask := func(h caddyhttp.MiddlewareHandler, host, path string) int {
+		t.Helper()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://auth.test"+path, nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+		if err := h.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error { return nil })); err != nil {
+			t.Fatal(err)
+		}
+		return w.Code
+	}
+	for _, host := range []string{"127.0.0.1:8080", "10.2.3.4:8080", "[fd00::1]:8080", "postern", "under_score", ""} {
+		for _, path := range []string{"/-/health/live/", "/-/health/ready/", "/-/health/live", "/-/health/ready"} {
+			if got := ask(&Provider{a}, host, path); got != http.StatusOK {
+				t.Errorf("%s at %q: %d", path, host, got)
+			}
+			if got := ask(here, host, path); got != http.StatusOK {
+				t.Errorf("%s at %q, where guard and portal share a site: %d", path, host, got)
+			}
+			if got := ask(elsewhere, host, path); got == http.StatusOK {
+				t.Errorf("%s at %q is a guarded application's: %d", path, host, got)
+			}
+		}
+	}
+	for _, path := range []string{"/-/health/", "/if/user/"} {
+		if got := ask(&Provider{a}, "127.0.0.1:8080", path); got != http.StatusMisdirectedRequest {
+			t.Errorf("control: %s: %d", path, got)
 		}
 	}
 }

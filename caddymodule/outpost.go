@@ -108,6 +108,10 @@ func (g *Guard) check() error {
 
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	outpost.Strip(r)
+	if isHealth(r.URL.Path) && g.app.open() == nil && g.app.sites.hasPortal(g) {
+		g.app.probe(w, r)
+		return nil
+	}
 	return g.app.handler(w, r, core.TenantID(g.Tenant), func(r *http.Request) (err error) {
 		g.once.Do(g.init)
 		keepCookies(r)

@@ -35,6 +35,10 @@ func (p *Provider) Provision(ctx caddy.Context) (err error) {
 }
 
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if isHealth(r.URL.Path) {
+		p.app.probe(w, r)
+		return nil
+	}
 	return p.app.handler(w, r, "", func(r *http.Request) error {
 		restoreCookies(r)
 		if h := p.app.core.route(r.URL.Path); h != nil {
@@ -80,14 +84,31 @@ func (w *writeWatch) Write(p []byte) (int, error) {
 	return w.ResponseWriterWrapper.Write(p)
 }
 
+const later = "Not available right now. Try again in a few seconds."
+
+// opened reports whether the core is open, and answers the request where it is not.
+func (a *App) opened(w http.ResponseWriter, r *http.Request) bool {
+	err := a.open()
+	if err != nil {
+		a.log.ErrorContext(r.Context(), "the identity provider could not be opened", "error", err)
+		plainError(w, http.StatusServiceUnavailable, later)
+	}
+	return err == nil
+}
+
+// probe answers what is asked about this server's health, whatever Host it was asked on: load balancers and
+// kubelets know the server by an address, which is no tenant's.
+func (a *App) probe(w http.ResponseWriter, r *http.Request) {
+	if a.opened(w, r) {
+		a.core.route(r.URL.Path).ServeHTTP(w, r)
+	}
+}
+
 // handler runs serve once the core is open and the edge has stated what is known
 // about the request. What goes wrong before that is answered here, and Caddy's error
 // handlers never hear of it. guarded is the tenant that a guard names; empty: none.
 func (a *App) handler(w http.ResponseWriter, r *http.Request, guarded core.TenantID, serve func(r *http.Request) error) error {
-	const later = "Not available right now. Try again in a few seconds."
-	if err := a.open(); err != nil {
-		a.log.ErrorContext(r.Context(), "the identity provider could not be opened", "error", err)
-		plainError(w, http.StatusServiceUnavailable, later)
+	if !a.opened(w, r) {
 		return nil
 	}
 	info, err := a.core.state(r, guarded)

@@ -61,9 +61,9 @@ func (s *system) route(path string) http.Handler {
 		return s.api
 	case media.Handles(path):
 		return http.HandlerFunc(s.serveMedia)
-	case path == "/-/health/live/" || path == "/-/health/live":
+	case isHealth(path) && strings.HasPrefix(path, "/-/health/live"):
 		return http.HandlerFunc(serveAlive)
-	case path == "/-/health/ready/" || path == "/-/health/ready":
+	case isHealth(path):
 		return http.HandlerFunc(s.serveReady)
 	case path == "/outpost.goauthentik.io/ping":
 		return http.HandlerFunc(servePing)
@@ -76,6 +76,15 @@ func (s *system) route(path string) http.Handler {
 // fallback reports whether a path is one that applications have, too.
 func fallback(path string) bool {
 	return path == "/" || path == "" || path == "/robots.txt" || path == "/favicon.ico"
+}
+
+// isHealth reports whether a path asks about the server, and so about no tenant.
+func isHealth(path string) bool {
+	switch path {
+	case "/-/health/live/", "/-/health/live", "/-/health/ready/", "/-/health/ready":
+		return true
+	}
+	return false
 }
 
 func serveAlive(w http.ResponseWriter, _ *http.Request) {
