@@ -246,17 +246,24 @@ func (db *DB) DeleteTenant(ctx context.Context, id core.TenantID, uuid string) e
 	// What was begun is ended, even if the caller goes away now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), foundWait)
 	defer cancel()
+	hosts, err := db.hostsOf(ctx, id)
+	if err != nil {
+		return err
+	}
 	switch e := db.engine.(type) {
 	case *sqliteEngine:
-		return db.dropFiles(ctx, e, id, uuid)
+		return db.dropFiles(ctx, e, id, uuid, hosts)
 	case *postgresEngine:
-		return db.dropSchema(ctx, e, id, uuid)
+		return db.dropSchema(ctx, e, id, uuid, hosts)
 	}
 	return errors.ErrUnsupported
 }
 
-// unregister takes a tenant out of the registry, its domains with it.
-func (x *tx) unregister(ctx context.Context, id core.TenantID, uuid string) error {
+// unregister takes a tenant out of the registry, its domains with it, and the certificates of its hosts.
+func (x *tx) unregister(ctx context.Context, id core.TenantID, uuid string, hosts map[string]bool) error {
 	x.changed("tenant", string(id), "delete")
-	return x.must(ctx, `DELETE FROM tenants WHERE id = $1 AND uuid = $2`, id, uuid)
+	if err := x.must(ctx, `DELETE FROM tenants WHERE id = $1 AND uuid = $2`, id, uuid); err != nil {
+		return err
+	}
+	return x.dropCertificates(ctx, hosts)
 }

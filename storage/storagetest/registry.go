@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -130,15 +131,55 @@ func notReady(b *bench) {
 	b.ok(second(b.UserByName(b.ctx, tenantB, "kept")))
 }
 
+// certificates keeps some as Caddy does, and gives what tells whether those of a tenant's own hosts are there; those
+// of others, above, below or beside its domain, always are.
+func (b *bench) certificates(t core.TenantID, domain string) func(there bool) {
+	b.Helper()
+	files := b.files()
+	for i, host := range []string{"wiki." + domain, "elsewhere.test"} {
+		p := &core.ProxyProvider{ClientID: fmt.Sprint("certified-", i), Mode: core.ProxyAuthSingle, ExternalHost: "https://" + host}
+		p.Name = p.ClientID
+		b.ok(b.CreateProxyProvider(b.ctx, t, p))
+		b.ok(b.CreateApplication(b.ctx, t, &core.Application{Name: p.Name, Slug: p.Name, Provider: p.ID}))
+	}
+	of := func(host, ending string) string { return "certificates/local/" + host + "/" + host + ending }
+	own, others := []string{domain, "wiki." + domain}, []string{"x." + domain, "x" + domain, "elsewhere.test", "test"}
+	for _, host := range slices.Concat(own, others) {
+		b.ok(files.StoreFile(b.ctx, of(host, ".key"), []byte("key")))
+		b.ok(files.StoreFile(b.ctx, of(host, ".crt"), []byte("chain")))
+	}
+	b.ok(files.StoreFile(b.ctx, "acme/"+domain+"/users/x.key", []byte("an account")))
+	return func(there bool) {
+		b.Helper()
+		for _, host := range own {
+			for _, ending := range []string{".key", ".crt"} {
+				_, err := files.LoadFile(b.ctx, of(host, ending))
+				if there {
+					b.ok(err)
+				} else {
+					b.is(err, fs.ErrNotExist)
+				}
+			}
+		}
+		for _, host := range others {
+			b.ok(second(files.LoadFile(b.ctx, of(host, ".key"))))
+		}
+		b.ok(second(files.LoadFile(b.ctx, "acme/"+domain+"/users/x.key")))
+	}
+}
+
 func deleteTenant(b *bench) {
 	b.made(tenantB, "t_other")
 	b.ok(b.CreateDomain(b.ctx, &core.Domain{Tenant: tenantB, Name: "b.test"}))
 	b.ok(b.CreateUser(b.ctx, "t_other", &core.User{UserName: "kept"}))
 	was, err := b.Tenant(b.ctx, tenantB)
 	b.ok(err)
+	certificates := b.certificates(tenantB, "b.test")
 	b.is(b.DeleteTenant(b.ctx, tenantB, "of another one"), core.ErrNotFound)
+	certificates(true)
 	b.ok(second(b.UserByName(b.ctx, tenantB, "akadmin")))
 	b.ok(b.DeleteTenant(b.ctx, tenantB, was.UUID))
+	certificates(false)
 	b.is(b.DeleteTenant(b.ctx, tenantB, was.UUID), core.ErrNotFound)
 	b.is(second(b.Tenant(b.ctx, tenantB)), core.ErrNotFound)
 	b.is(second(b.RegisteredTenant(b.ctx, was.UUID)), core.ErrNotFound)
