@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -21,14 +22,14 @@ import (
 // breaking is a store that fails after some files.
 type breaking struct {
 	mediastore.Tenanted
-	left   int
+	left   atomic.Int32
 	change bool
 }
 
 var errLine = errors.New("the line went dead")
 
 func (b *breaking) Put(ctx context.Context, t core.TenantID, name string, content io.Reader) error {
-	if b.left--; b.left < 0 {
+	if b.left.Add(-1) < 0 {
 		content = iotest.ErrReader(errLine)
 	} else if b.change {
 		all, err := io.ReadAll(content)
@@ -60,10 +61,15 @@ func TestCopy(t *testing.T) {
 		}
 	}
 	nobody := func(core.TenantID) {}
-	if done, err := mediastore.Copy(t.Context(), dir, &breaking{bucket, 9, false}, nobody); !errors.Is(err, errLine) || !strings.Contains(err.Error(), "t_a") {
+	breaks := func(after int32, change bool) *breaking {
+		b := &breaking{Tenanted: bucket, change: change}
+		b.left.Store(after)
+		return b
+	}
+	if done, err := mediastore.Copy(t.Context(), dir, breaks(9, false), nobody); !errors.Is(err, errLine) || !strings.Contains(err.Error(), "t_a") {
 		t.Errorf("interrupted: %+v, %v", done, err)
 	}
-	if _, err := mediastore.Copy(t.Context(), dir, &breaking{bucket, 100, true}, nobody); err == nil {
+	if _, err := mediastore.Copy(t.Context(), dir, breaks(100, true), nobody); err == nil {
 		t.Error("files that arrived as others are taken for copied")
 	}
 	bad := 0 // of the last one
