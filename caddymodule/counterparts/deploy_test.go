@@ -1,6 +1,8 @@
 package counterparts_test
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -48,7 +50,7 @@ func TestDeployAgrees(t *testing.T) {
 		files = append(files, m[1])
 	}
 	slices.Sort(files)
-	if fmt.Sprint(files) != "[database secret sessions]" || !known["POSTERN_ORIGIN"] || known["POSTERN_PORT"] {
+	if fmt.Sprint(files) != "[database s3_access_key s3_secret_key secret sessions]" || !known["POSTERN_S3_ENDPOINT"] || !known["POSTERN_ORIGIN"] || known["POSTERN_PORT"] {
 		t.Fatalf("read wrongly: %v, %v", files, known)
 	}
 	sets := func(where string, given []string) {
@@ -73,8 +75,24 @@ func TestDeployAgrees(t *testing.T) {
 		given = append(given, name)
 	}
 	sets("compose.yaml", given)
-	if c.Services["edge"].Image != "caddy:"+base || p.Image != image {
-		t.Errorf("the images are %s and %s", c.Services["edge"].Image, p.Image)
+	edge, store := c.Services["edge"], c.Services["media"]
+	if edge.Image != image || p.Image != image || !strings.HasSuffix(docker, "FROM caddy:"+strings.TrimSuffix(base, "-builder")+"\nCOPY --from=builder /usr/bin/caddy /usr/bin/caddy\n") {
+		t.Errorf("the images are %s and %s", edge.Image, p.Image)
+	}
+	var keys []string
+	for _, m := range credentialFile.FindAllStringSubmatch(readText(t, deployed+"compose/edge.Caddyfile"), -1) {
+		keys = append(keys, m[1])
+	}
+	if slices.Sort(keys); !slices.Equal(keys, slices.Sorted(slices.Values(edge.Secrets))) || edge.Environment["POSTERN_HOST"] == "" {
+		t.Errorf("the edge reads %v and is given %v", keys, edge.Secrets)
+	}
+	for _, name := range []string{"MINIO_ROOT_USER_FILE", "MINIO_ROOT_PASSWORD_FILE"} {
+		if !slices.Contains(store.Secrets, store.Environment[name]) || !slices.Contains(p.Secrets, store.Environment[name]) {
+			t.Errorf("the store's %s is %q, of %v", name, store.Environment[name], store.Secrets)
+		}
+	}
+	if !strings.Contains(p.Environment["POSTERN_S3_ENDPOINT"], "http://media:9000") {
+		t.Errorf("pictures are at %s", p.Environment["POSTERN_S3_ENDPOINT"])
 	}
 	if _, err := os.Stat(filepath.Join(deployed, "compose", p.Build.Context, "Dockerfile")); err != nil {
 		t.Error(err)
@@ -198,7 +216,7 @@ func TestDeployUnit(t *testing.T) {
 	for name, want := range map[string]string{
 		"[Service]Type": "[notify]", "[Service]DynamicUser": "[yes]", "[Service]ProtectSystem": "[strict]", "[Service]StateDirectory": "[postern]",
 		"[Service]NoNewPrivileges": "[yes]", "[Service]CapabilityBoundingSet": "[]", "[Service]Restart": "[on-failure]",
-		"[Service]LoadCredential": "[secret:/etc/postern/credentials/secret database:/etc/postern/credentials/database sessions:/etc/postern/credentials/sessions]",
+		"[Service]LoadCredential": "[secret:/etc/postern/credentials/secret database:/etc/postern/credentials/database sessions:/etc/postern/credentials/sessions s3_access_key:/etc/postern/credentials/s3_access_key s3_secret_key:/etc/postern/credentials/s3_secret_key]",
 		"[Service]Environment":    "[POSTERN_CREDENTIALS=%d POSTERN_DATA=%S/postern HOME=%S/postern]",
 	} {
 		if got := fmt.Sprint(set[name]); got != want {
@@ -230,15 +248,15 @@ func TestDeployUnit(t *testing.T) {
 }
 
 // Two nodes as deploy/ starts them, behind the Caddy of deploy/compose: with the very files, the real binary, a real
-// PostgreSQL and a real Redis. The probes answer what they should, systemd is told when a node is ready, and a node
-// that is gone is nobody's trouble.
+// PostgreSQL, a real Redis and a real MinIO. The probes answer what they should, systemd is told when a node is ready, a picture
+// and a brand of one node are the other's, a tenant's domain has a certificate at the edge, and a node that is gone is nobody's trouble.
 func TestDeployedNodes(t *testing.T) {
 	caddy := counterpart(t, "POSTERN_TEST_CADDY")
 	database := newDatabase(t)
 	redis, _ := recipeRedis(t)
 	sessions := url.URL{Scheme: "redis", User: url.UserPassword("postern", redisPassword), Host: redis.Addr}
-	credentials := t.TempDir()
-	for name, value := range map[string]string{"secret": fleetSecret, "database": database.String(), "sessions": sessions.String()} {
+	credentials, store := t.TempDir(), startMinIO(t, nil)
+	for name, value := range map[string]string{"secret": fleetSecret, "database": database.String(), "sessions": sessions.String(), "s3_access_key": minioUser, "s3_secret_key": minioPassword} {
 		if err := os.WriteFile(filepath.Join(credentials, name), []byte(value+"\n"), 0o400); err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +278,7 @@ func TestDeployedNodes(t *testing.T) {
 	var nodes []*postern
 	for range 2 {
 		p := &postern{port: porttest.Free(t), admin: porttest.Free(t), data: t.TempDir(), caddyfile: deployed + "Caddyfile"}
-		p.env = append(bootstrapped(), "POSTERN_CREDENTIALS="+credentials, "POSTERN_ORIGIN=https://auth.example.com", "POSTERN_PORT="+p.port, "POSTERN_ADMIN_PORT="+p.admin,
+		p.env = append(bootstrapped(), "POSTERN_CREDENTIALS="+credentials, "POSTERN_S3_ENDPOINT=http://"+store.address, "POSTERN_ORIGIN=https://auth.example.com", "POSTERN_PORT="+p.port, "POSTERN_ADMIN_PORT="+p.admin,
 			"POSTERN_DATA="+p.data, "HOME="+t.TempDir(), "NOTIFY_SOCKET="+ready)
 		p.start(t)
 		nodes = append(nodes, p)
@@ -309,10 +327,25 @@ func TestDeployedNodes(t *testing.T) {
 	nodes[0].api(t, http.MethodPost, "/core/brands/", `{"domain": "localhost", "branding_title": "Seen by all"}`, http.StatusCreated)
 	t.Log("the brand was at the other node after", eventually(t, "the other node shows the brand", func() bool { return named("Seen by all") }))
 
+	// So is a picture, in the bucket that the README's command makes.
+	if status := nodes[0].uploads(t, "icon.png"); status != http.StatusServiceUnavailable {
+		t.Errorf("control: without a bucket an upload is answered %d", status)
+	}
+	if out, err := nodes[0].media(t, "setup"); err != nil {
+		t.Fatalf("media setup: %v\n%s", err, out)
+	}
+	eventually(t, "a picture is taken", func() bool { return nodes[0].uploads(t, "icon.png") == http.StatusOK })
+	if _, status, content := nodes[1].picture(t, "icon.png"); status != http.StatusOK || !strings.HasPrefix(content, "\x89PNG") {
+		t.Errorf("the picture at the other node: %d %q", status, tail(content, 200))
+	}
+	nodes[0].online(t, "tenant", "create", "t_acme", "--domain", "login.acme.example")
+
 	// The edge, at a port of ours, and with addresses where compose has names.
 	edge := readText(t, deployed+"compose/edge.Caddyfile")
-	at := porttest.Free(t)
-	moved := strings.Replace(edge, "{$POSTERN_HOST}", "http://auth.example.com:"+at, 1)
+	at, secure := porttest.Free(t), porttest.Free(t)
+	moved := strings.Replace(edge, "\n{$POSTERN_HOST} {", "\nhttp://auth.example.com:"+at+" {", 1)
+	moved = strings.Replace(moved, "admin off\n", "admin off\n\tskip_install_trust\n\thttp_port "+at+"\n\thttps_port "+secure+"\n", 1)
+	moved = strings.Replace(moved, "on_demand\n", "issuer internal\n\t\ton_demand\n", 1)
 	names := regexp.MustCompile(`(?s)dynamic a postern 8080 \{.*?\}`)
 	if moved = names.ReplaceAllString(moved, "to 127.0.0.1:"+nodes[0].port+" 127.0.0.1:"+nodes[1].port); moved == edge || !strings.Contains(moved, "to 127.0.0.1") {
 		t.Fatalf("the edge was moved nowhere: %s", moved)
@@ -321,7 +354,8 @@ func TestDeployedNodes(t *testing.T) {
 	if err := os.WriteFile(file, []byte(moved), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, []string{"HOME=" + t.TempDir()}, caddy, "run", "--config", file, "--adapter", "caddyfile")
+	front := []string{"HOME=" + t.TempDir(), "POSTERN_HOST=auth.example.com", "POSTERN_DATA=" + t.TempDir(), "POSTERN_CREDENTIALS=" + credentials}
+	run(t, front, caddy, "run", "--config", file, "--adapter", "caddyfile")
 	ask := func() (int, string) {
 		r, _ := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+at+"/application/o/none/", nil)
 		r.URL.Path, r.Host = "/api/v3/root/config/", "auth.example.com"
@@ -333,6 +367,25 @@ func TestDeployedNodes(t *testing.T) {
 		return resp.StatusCode, resp.Header.Get("Via")
 	}
 	eventually(t, "the edge answers", func() bool { status, _ := ask(); return status == http.StatusOK })
+	secured := func(host string) (int, error) {
+		transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} // the name is looked at below
+		transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+secure)
+		}
+		resp, err := (&http.Client{Transport: transport}).Get("https://" + host + "/api/v3/root/config/")
+		if err != nil {
+			return 0, err
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode, resp.TLS.PeerCertificates[0].VerifyHostname(host)
+	}
+	eventually(t, "a tenant's domain has a certificate", func() bool {
+		status, err := secured("login.acme.example")
+		return status == http.StatusOK && err == nil
+	})
+	if status, err := secured("stranger.example"); err == nil {
+		t.Errorf("control: nobody's host has a certificate, too: %d", status)
+	}
 	nodes[1].stop(t)
 	for range 20 {
 		if status, why := ask(); status != http.StatusOK {
@@ -341,9 +394,9 @@ func TestDeployedNodes(t *testing.T) {
 	}
 
 	// As it stands, the edge is one that Caddy takes.
-	for path, env := range map[string]string{"Caddyfile": "POSTERN_ORIGIN=https://auth.example.com", "compose/edge.Caddyfile": "POSTERN_HOST=auth.example.com"} {
+	for path, env := range map[string]string{"Caddyfile": "POSTERN_ORIGIN=https://auth.example.com POSTERN_S3_ENDPOINT=http://media:9000", "compose/edge.Caddyfile": "POSTERN_HOST=auth.example.com"} {
 		cmd := exec.Command(caddy, "adapt", "--config", deployed+path, "--adapter", "caddyfile")
-		cmd.Env = append(os.Environ(), env)
+		cmd.Env = append(os.Environ(), strings.Fields(env)...)
 		if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), "warn") {
 			t.Errorf("%s: %v\n%s", path, err, out)
 		}
