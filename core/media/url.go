@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"sync"
 	"time"
 
@@ -41,7 +42,7 @@ type Signer struct {
 	Now  func() time.Time
 
 	once sync.Once
-	keys *cache.Cache[[][32]byte] // of tenants, the one that signs first
+	keys *cache.Cache[[]*key] // of tenants, the one that signs first
 }
 
 // A token is these bytes in URL-safe base64, of which 39 need no padding, so that each has one
@@ -64,7 +65,7 @@ func (s *Signer) URL(t *core.Tenant, name string, o Options) string {
 	}
 	var token [headLength + sha256.Size]byte
 	head(&token, o, until)
-	sum := mac(&s.derived(t)[0], t.ID, name, token[:headLength])
+	sum := s.derived(t)[0].mac(t.ID, name, token[:headLength])
 	copy(token[headLength:], sum[:])
 	out := make([]byte, 0, 200)
 	out = append(out, PathPrefix...)
@@ -111,7 +112,7 @@ func (s *Signer) Verify(t *core.Tenant, name, token string) (o Options, until ti
 	}
 	good := false
 	for _, key := range s.derived(t) {
-		sum := mac(&key, t.ID, name, given[:headLength])
+		sum := key.mac(t.ID, name, given[:headLength])
 		good = hmac.Equal(sum[:], given[headLength:]) || good
 	}
 	var seconds [8]byte
@@ -132,9 +133,15 @@ func head(token *[headLength + sha256.Size]byte, o Options, until time.Time) {
 	}
 }
 
+// key is a key, and what has read it: that is half of the work.
+type key struct {
+	secret [32]byte
+	idle   sync.Pool
+}
+
 // mac covers what a URL allows: to read, of whom, which file, until when and how. No part can hold
 // the byte that is between them, and the last has one length.
-func mac(key *[32]byte, t core.TenantID, name string, head []byte) (sum [sha256.Size]byte) {
+func (k *key) mac(t core.TenantID, name string, head []byte) (sum [sha256.Size]byte) {
 	var room [256]byte
 	text := append(room[:0], "read\x00"...)
 	text = append(text, t...)
@@ -142,20 +149,27 @@ func mac(key *[32]byte, t core.TenantID, name string, head []byte) (sum [sha256.
 	text = append(text, name...)
 	text = append(text, 0)
 	text = append(text, head...)
-	h := hmac.New(sha256.New, key[:])
+	h, ok := k.idle.Get().(hash.Hash)
+	if !ok {
+		h = hmac.New(sha256.New, k.secret[:])
+	}
 	h.Write(text)
 	h.Sum(sum[:0])
+	h.Reset()
+	k.idle.Put(h)
 	return sum
 }
 
 // derived are a tenant's keys. One of the same name and another UUID has others, so that what was
 // signed for a tenant that is gone opens nothing of the one that has its name now.
-func (s *Signer) derived(t *core.Tenant) [][32]byte {
-	s.once.Do(func() { s.keys = cache.New[[][32]byte](maxKeys) })
+func (s *Signer) derived(t *core.Tenant) []*key {
+	s.once.Do(func() { s.keys = cache.New[[]*key](maxKeys) })
 	k := cache.Key{Tenant: t.ID, ID: t.UUID}
 	all, ok := s.keys.Get(k)
 	if !ok {
-		all = s.Master.DeriveAll(t.ID, "media/"+t.UUID)
+		for _, secret := range s.Master.DeriveAll(t.ID, "media/"+t.UUID) {
+			all = append(all, &key{secret: secret})
+		}
 		s.keys.Set(k, all)
 	}
 	return all
