@@ -72,10 +72,15 @@ func benchmarkNeighbour(b *testing.B, env ...string) {
 	loud := &postern{process: p.process, port: p.port, host: "loud.localhost", token: token}
 	other := loud.seedApplication(b, "other", callback, bomb)
 
-	turns := []string{"quiet", "passwords", "tokens", "bombs"}
+	for i := range 500 { // a list has no more rows
+		loud.api(b, http.MethodPost, "/core/users/", fmt.Sprintf(`{"username": "user-%d", "name": "User %[1]d"}`, i), http.StatusCreated)
+	}
+	turns := []string{"quiet", "passwords", "tokens", "bombs", "lists", "bodies"}
 	at := map[string]string{
 		"passwords": loud.url() + "/if/flow/default-authentication-flow/",
 		"tokens":    loud.url() + "/application/o/token/",
+		"lists":     loud.url() + "/api/v3/core/users/?page_size=500",
+		"bodies":    loud.url() + "/api/v3/core/users/",
 		"bombs":     fmt.Sprintf("%s/api/v3/providers/oauth2/%d/preview_user/", loud.url(), other.provider),
 	}
 	took := map[string]map[string][]time.Duration{}
@@ -228,7 +233,10 @@ func floodOnce(client *http.Client, what, at, token string) (int, error) {
 	case "tokens":
 		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"a guess"}, "client_id": {"other"}, "client_secret": {"other-secret-0123456789"}}
 		resp, _, err = send(http.MethodPost, form.Encode())
-	case "bombs":
+	case "bodies": // as long as may be, and of many parts
+		body := `{"username": "x", "attributes": {` + strings.Repeat(`"a":[[[[]]]],`, 70_000) + `"z": 0}}`
+		resp, _, err = send(http.MethodPost, body, "Authorization", "Bearer "+token, "Content-Type", "application/json")
+	case "bombs", "lists":
 		resp, _, err = send(http.MethodGet, "", "Authorization", "Bearer "+token)
 	}
 	if err != nil {

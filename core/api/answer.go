@@ -28,7 +28,21 @@ func ok(body any) (reply, error)      { return reply{status: http.StatusOK, body
 func created(body any) (reply, error) { return reply{status: http.StatusCreated, body: body}, nil }
 func done() (reply, error)            { return reply{status: http.StatusNoContent}, nil }
 
+// encode makes the bytes of a body.
+func (a *reply) encode() {
+	if a.media != "" || a.body == nil {
+		return
+	}
+	data, err := json.Marshal(a.body)
+	if err != nil {
+		// Every body is built here of plain values.
+		panic(fmt.Sprintf("api: encode answer: %v", err))
+	}
+	a.body, a.raw, a.media = nil, data, "application/json"
+}
+
 func (a reply) write(w http.ResponseWriter, r *http.Request) {
+	a.encode()
 	header := w.Header()
 	for name, value := range a.header {
 		header.Set(name, value)
@@ -36,24 +50,15 @@ func (a reply) write(w http.ResponseWriter, r *http.Request) {
 	if a.fileName != "" {
 		header.Set("Content-Disposition", "attachment; filename="+strconv.Quote(a.fileName))
 	}
-	data := a.raw
-	switch {
-	case a.media != "":
+	if a.media != "" {
 		header.Set("Content-Type", a.media)
-	case a.body != nil:
-		header.Set("Content-Type", "application/json")
-		var err error
-		if data, err = json.Marshal(a.body); err != nil {
-			// Every body is built here of plain values.
-			panic(fmt.Sprintf("api: encode answer: %v", err))
-		}
 	}
-	if data != nil {
-		header.Set("Content-Length", strconv.Itoa(len(data)))
+	if a.raw != nil {
+		header.Set("Content-Length", strconv.Itoa(len(a.raw)))
 	}
 	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {
-		w.Write(data) //nolint:errcheck,gosec // the client went away; nobody is left to tell
+		w.Write(a.raw) //nolint:errcheck,gosec // the client went away; nobody is left to tell
 	}
 }
 

@@ -22,9 +22,15 @@ func (h *Handler) Operations() []Operation {
 	return out
 }
 
+// Turns are those of what takes long.
+func (h *Handler) Turns() *core.Turns {
+	h.build.Do(h.init)
+	return h.turns
+}
+
 // Document is the published document, as JSON.
 func (h *Handler) Document() []byte {
-	h.build.Do(func() { h.table = newTable(h.routes()) })
+	h.build.Do(h.init)
 	return h.published().json
 }
 

@@ -55,6 +55,11 @@ func (c *call) readBody(w http.ResponseWriter) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil
 	}
+	if len(data) > longBody {
+		if err := c.long(); err != nil {
+			return err
+		}
+	}
 	if !utf8.Valid(data) {
 		return &problem{http.StatusBadRequest, "JSON parse error - the body is not UTF-8."}
 	}

@@ -109,6 +109,7 @@ type Handler struct {
 
 	build  sync.Once
 	table  table
+	turns  *core.Turns // of what takes long
 	schema published
 }
 
@@ -116,7 +117,7 @@ type Handler struct {
 const Prefix = "/api/v3/"
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.build.Do(func() { h.table = newTable(h.routes()) })
+	h.build.Do(h.init)
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -130,7 +131,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.write(w, r)
 }
 
-// answer does all but write.
+func (h *Handler) init() { h.table, h.turns = newTable(h.routes()), newTurns() }
+
+// answer does all but write: who reads slowly keeps nobody waiting.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
 	info := core.Request(r.Context())
 	if info == nil || info.Tenant == nil {
@@ -154,6 +157,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 		return reply{}, &problem{status: http.StatusMethodNotAllowed, detail: "Method " + quoteMethod(r.Method) + " not allowed."}
 	}
 	c := &call{Handler: h, r: r, info: info, t: info.Tenant.ID, key: key, route: &rt}
+	defer c.leave()
 	if err := c.authenticate(); err != nil {
 		return reply{}, err
 	}
@@ -177,6 +181,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 	answer, err := rt.serve(c)
 	if err == nil {
 		answer.body = rt.answer.keep(answer.body, false)
+		answer.encode()
 	}
 	return answer, err
 }
@@ -204,6 +209,7 @@ type call struct {
 	body    *fields
 	upload  *multipart.FileHeader // the file of a form, if any
 	partial bool                  // PATCH
+	hasTurn bool                  // see long
 	// looked are what was looked up for this answer.
 	looked struct {
 		users     looked[core.UserID, core.User]

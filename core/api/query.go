@@ -155,6 +155,11 @@ func (c *call) query() (Query, page, error) {
 	if n, err := strconv.Atoi(values.Get("page_size")); err == nil && n > 0 {
 		p.size = min(n, most)
 	}
+	if p.size > pageSize {
+		if err := c.long(); err != nil {
+			return q, p, err
+		}
+	}
 	if s := values.Get("page"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 1 || n > 1<<30 {

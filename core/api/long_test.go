@@ -1,0 +1,70 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/postern-sso/postern/core"
+)
+
+// What takes the processor for long waits for its tenant's turn, and gives it back whatever comes of it: long bodies,
+// and lists of more than a hundred rows. Nothing else does, and another tenant waits for one at most (core.Turns).
+func TestLongRequestsTakeTurns(t *testing.T) {
+	e := open(t)
+	e.lenient = true // members that nobody knows
+	turns := e.api.Turns()
+	places := max(1, runtime.GOMAXPROCS(0)/2)
+	long := map[string]any{"username": "x", "name": strings.Repeat("long ", 4000)}
+	ask := func(method, path string, body any) int { return e.send(e.root, method, path, body).status }
+
+	for range places {
+		e.must(turns.Take(t.Context(), e.tenant.ID))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	const crowd = 32
+	for range crowd {
+		go func() { gone <- turns.Take(ctx, e.tenant.ID) }()
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	for !errors.Is(turns.Take(over, e.tenant.ID), core.ErrBusy) { // until all wait
+		runtime.Gosched()
+	}
+	if a := e.send(e.root, http.MethodPost, "core/users/", long); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("a long body that nobody has time for: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+	if got := ask(http.MethodGet, "core/users/?page_size=101", nil); got != http.StatusServiceUnavailable {
+		t.Errorf("a long list that nobody has time for: %d", got)
+	}
+	if got := ask(http.MethodGet, "core/users/?page_size=100", nil); got != http.StatusOK {
+		t.Errorf("control: a short list: %d", got)
+	}
+	if got := ask(http.MethodPost, "core/users/", map[string]any{"username": "short", "name": "Short"}); got != http.StatusCreated {
+		t.Errorf("control: a short body: %d", got)
+	}
+	cancel()
+	for range crowd {
+		if err := <-gone; err == nil {
+			t.Error("it did not wait")
+		}
+	}
+	for range places {
+		turns.Leave(e.tenant.ID)
+	}
+	for range 2 * places { // one that kept its turn would have none left
+		if got := ask(http.MethodPost, "core/users/", long); got != http.StatusBadRequest {
+			t.Errorf("a long body, too long for a name: %d", got)
+		}
+		if got := ask(http.MethodGet, "core/users/?page_size=500", nil); got != http.StatusOK {
+			t.Errorf("a long list: %d", got)
+		}
+	}
+	if got := ask(http.MethodPatch, "core/users/"+itoa(e.plainPK)+"/", map[string]any{"attributes": map[string]any{"long": strings.Repeat("x", 20_000)}}); got != http.StatusOK {
+		t.Errorf("a long body that is right: %d", got)
+	}
+}
