@@ -290,6 +290,9 @@ func (db *DB) Clone(ctx context.Context, schema string, change func(text string)
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "test", func(x *tx) error { return e.clone(ctx, x.q, schema) })
 }
 
+// Indexed makes every search ask the index, however few users there are.
+func (db *DB) Indexed() { db.fewPeople = -1 }
+
 // Doubt tells that the lines of the outbox may be others than those that were read.
 func (db *DB) Doubt(ctx context.Context, t core.TenantID) {
 	db.heard(ctx, t, []core.Change{{Kind: core.ChangedAny, Op: "update"}})

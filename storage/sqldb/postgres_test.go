@@ -43,6 +43,7 @@ func postgresThrough(t *testing.T, s *storagetest.Postgres, through func(address
 		if err != nil {
 			sub.Fatal(err)
 		}
+		db.Indexed()
 		sub.Cleanup(func() {
 			if err := db.Close(); err != nil {
 				sub.Errorf("close: %v", err)

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// maxFound is how many may have a search's trigrams for those to be read one by one. Where
+	// maxFound is how many users a directory may have for a search to read all of them; in a larger
+	// one, how many may have a search's trigrams for those to be read one by one. Where
 	// more have them, all users are read in the order that is asked for: a page is full soon.
 	maxFound = 5000
 	// maxTrigrams bounds those of one search: more would hardly narrow it.
@@ -37,16 +38,19 @@ func trigrams(words []string, plain bool) (out []string) {
 }
 
 // fewFound is the condition by which a list of users is narrowed before its search looks at
-// them, and its argument, $1. It is empty where the search finds too many for that to be of
-// use; none is true where it finds nobody.
+// them, and its argument, $1. It is empty where users are few, or the search finds too many for
+// that to be of use; none is true where it finds nobody.
 func (c *conn) fewFound(ctx context.Context, search string) (always string, args []any, none bool, err error) {
 	e := c.db.engine
 	grams := trigrams(strings.Fields(core.Fold(search)), e.bytewise())
 	if len(grams) == 0 { // only all users themselves tell
 		return "", nil, false, nil
 	}
+	n, _, err := c.countPeople(ctx, c.db.people(c.tenant))
+	if err != nil || n <= c.db.fewPeople {
+		return "", nil, false, err
+	}
 	query, arg := e.having(grams)
-	var n int
 	err = c.row(ctx, `SELECT count(*) FROM (`+query+` LIMIT $2) f`, arg, maxFound+1).Scan(&n)
 	if err != nil || n > maxFound {
 		return "", nil, false, err

@@ -37,7 +37,9 @@ func open(t testing.TB, opt sqldb.Options) *sqldb.DB {
 }
 
 func openSQLite(t *testing.T, now func() time.Time) storagetest.Store {
-	return open(t, sqldb.Options{Dir: t.TempDir(), Now: now})
+	db := open(t, sqldb.Options{Dir: t.TempDir(), Now: now})
+	db.Indexed()
+	return db
 }
 
 func TestSQLiteDirectory(t *testing.T)      { storagetest.TestDirectory(t, openSQLite) }

@@ -325,6 +325,7 @@ func TestReleasedSchemas(t *testing.T) {
 				same(t, withoutSeed(dump(t, started)), want)
 				for _, opt := range []sqldb.Options{restored, started} {
 					again(t, opt, func(db *sqldb.DB) {
+						db.Indexed()
 						must(t, db.Exec(t.Context(), "public", `UPDATE users SET attributes = '{}'`)) // theirs are no JSON
 						for _, by := range []string{"username_fold", "name_fold", "email_fold"} {
 							text, err := db.Text(t.Context(), "public", `SELECT `+by+` FROM users WHERE username <> 'akadmin' ORDER BY pk LIMIT 1`)
