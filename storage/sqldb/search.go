@@ -17,18 +17,17 @@ const (
 	maxTrigrams = 64
 )
 
-// trigrams cut words into pieces of three characters, which a text that holds all of the words
-// has. They leave out those across two pieces: it is the rare one that narrows a search, and each
-// frequent one costs. Words of fewer characters have none. Where plain is set, they are of ASCII alone.
+// trigrams are what a text that holds all of the words has, each of three characters: all of them,
+// as the more and the rarer there are, the more of the frequent ones' lists is skipped. Words of
+// fewer characters have none. Where plain is set, they are of ASCII alone.
 func trigrams(words []string, plain bool) (out []string) {
 	for _, w := range words {
 		if !validText(w) {
 			continue // no row holds it, which the search's own condition says
 		}
 		r := []rune(w)
-		for i := 0; i < len(r) && len(r) >= 3 && len(out) < maxTrigrams; i += 3 {
-			from := min(i, len(r)-3)
-			g := string(r[from : from+3])
+		for i := 0; i+3 <= len(r) && len(out) < maxTrigrams; i++ {
+			g := string(r[i : i+3])
 			if !slices.Contains(out, g) && (!plain || len(g) == 3) {
 				out = append(out, g)
 			}
