@@ -45,6 +45,7 @@ type link struct {
 	away   atomic.Bool
 	probes []string      // the keys that the probe writes
 	wait   time.Duration // callWait, but in tests
+	asks   bool          // even while Redis is away: the control of a test
 	wake   chan error    // why Redis is away
 	end    context.CancelFunc
 	ended  chan struct{}
@@ -101,9 +102,12 @@ func (l *link) close() {
 	_ = l.disconnect() // nothing is written that could be lost
 }
 
+// out reports whether Redis is away, and so is not to be asked.
+func (l *link) out() bool { return l.away.Load() && !l.asks }
+
 // do calls f, for callWait at most, unless Redis is away. A caller who gives up does not make it so.
 func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error {
-	if l.away.Load() {
+	if l.out() {
 		return errAway
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.wait)

@@ -36,10 +36,11 @@ type Sessions struct {
 
 	link atomic.Pointer[link]
 
-	// For tests: how long a call may take (zero: callWait), and that copies are believed whatever
-	// has ended.
+	// For tests: how long a call may take (zero: callWait), that copies are believed whatever
+	// has ended, and that Redis is asked even while it is away.
 	wait      time.Duration
 	credulous bool
+	asks      bool
 }
 
 var _ session.Store = (*Sessions)(nil)
@@ -62,6 +63,7 @@ func (s *Sessions) Connect(url string) error {
 		if next, err = newLink(url, wait, s.Log); err != nil {
 			return err
 		}
+		next.asks = s.asks
 	}
 	if before = s.link.Swap(next); before != nil {
 		before.close()
@@ -103,7 +105,7 @@ type view struct {
 // view is nil where Redis is not to be asked.
 func (s *Sessions) view(ctx context.Context, t core.TenantID) *view {
 	l := s.link.Load()
-	if l == nil || l.away.Load() {
+	if l == nil || l.out() {
 		return nil
 	}
 	tenant, err := s.Tenant(ctx, t)
