@@ -236,6 +236,10 @@ func (p *person) socket(n *fleetNode) (net.Conn, *bufio.Reader) {
 	return conn, r
 }
 
+// soon is far more than the second in which nodes hear of each other: a machine that has other things to do is given
+// that, an interval of a dozen seconds is not.
+const soon = 6 * time.Second
+
 // eventually waits until something holds, and returns how long that took.
 func eventually(t *testing.T, what string, holds func() bool) time.Duration {
 	t.Helper()

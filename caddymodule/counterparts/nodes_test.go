@@ -430,8 +430,11 @@ func TestRevocationOnBothNodes(t *testing.T) {
 			for _, n := range f.nodes {
 				took := eventually(t, n.address+" refuses", func() bool { ok, _ := p.let(n); return !ok })
 				t.Logf("%s refused after %s", n.address, took)
+				if took > soon {
+					t.Errorf("%s refused after %s only", n.address, took)
+				}
 			}
-			_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+			_ = conn.SetReadDeadline(time.Now().Add(soon))
 			_, err := r.ReadByte()
 			if e, timeout := err.(interface{ Timeout() bool }); err == nil || timeout && e.Timeout() {
 				t.Errorf("the websocket on the other node stays open: %v", err)

@@ -72,7 +72,7 @@ func TestPostgresFollow(t *testing.T) {
 			writer := open(t, sqldb.Options{URL: address})
 			_, h := node(t, address, c.every, c.deaf, c.blind)
 			u := &core.User{UserName: "alice"}
-			wait := 20 * time.Second
+			wait := 6 * time.Second // a look is due twice a second, and within a second is what is promised
 			if !c.want {
 				wait = 2 * time.Second // four looks
 			}
