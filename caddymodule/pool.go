@@ -73,7 +73,7 @@ type shared struct {
 // acquire opens a data directory, or counts one more user of an open one.
 func acquire(ctx context.Context, s settings, log *slog.Logger) (*shared, error) {
 	value, _, err := pool.LoadOrNew(s.poolKey(), func() (caddy.Destructor, error) {
-		return openShared(context.WithoutCancel(ctx), s, core.MachineTime(), log)
+		return openShared(context.WithoutCancel(ctx), s, machineTime(), log)
 	})
 	if errors.Is(err, sqldb.ErrLocked) && s.openHere() {
 		return nil, fmt.Errorf("secret: this server has %s open with another one, which a reload cannot change: stop it, change the secret with `caddy postern key rewrap`, start it again", s.data)
@@ -96,6 +96,9 @@ func release(key string) error {
 	_, err := pool.Delete(key)
 	return err
 }
+
+// machineTime makes the clock of a directory; tests have another.
+var machineTime = core.MachineTime //nolint:gochecknoglobals // tests only change it
 
 func openShared(ctx context.Context, s settings, read core.Reading, logger *slog.Logger) (*shared, error) {
 	master, made, err := masterKeys(s)

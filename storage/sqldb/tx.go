@@ -223,6 +223,7 @@ func (db *DB) readOnce(ctx context.Context, t core.TenantID, p part, f func(*con
 	if err != nil {
 		return err
 	}
+	defer func() { _ = x.Rollback() }() // where f panics: to give the connection back waits for the transaction
 	if err := db.engine.enter(ctx, x, t); err != nil {
 		return rollback(x, err)
 	}
@@ -280,6 +281,7 @@ func (db *DB) alone(ctx context.Context, t core.TenantID, p part, f func(*tx) er
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = t2.Rollback() }() // where f panics: to give the connection back waits for the transaction
 	if db.engine.pooled() {
 		if err := db.engine.enter(ctx, t2, t); err != nil {
 			return nil, rollback(t2, err)
