@@ -116,8 +116,8 @@ func (s *sites) tenant(host string) (core.TenantID, bool) {
 }
 
 // keeps reports whether a site that names the host, itself or by a pattern, says that it is the default
-// tenant's: a guard that has rules of this configuration and names no tenant, or `postern` at this very host
-// where no guard stands, which might be a tenant's.
+// tenant's: a guard that names it, or that has rules of this configuration and names none, or, at this
+// very host, `postern_media`, or `postern` where no guard stands, which might be a tenant's.
 func (s *sites) keeps(host string) bool {
 	names := func(x site) bool { return x.host != "" && hostMatches(x.host, host) }
 	guarded := false
@@ -125,12 +125,14 @@ func (s *sites) keeps(host string) bool {
 		if !names(g.site) {
 			continue
 		}
-		if g.guard.Tenant == "" && (g.guard.Application != "" || len(g.guard.AllowGroups) > 0) {
+		declared := g.guard.Application != "" || len(g.guard.AllowGroups) > 0
+		if t := core.TenantID(g.guard.Tenant); t == core.DefaultTenant || t == "" && declared {
 			return true
 		}
 		guarded = true
 	}
-	return !guarded && slices.ContainsFunc(s.portal, func(p site) bool { return p.exact() && p.host == host })
+	is := func(x site) bool { return x.exact() && x.host == host }
+	return slices.ContainsFunc(s.media, is) || !guarded && slices.ContainsFunc(s.portal, is)
 }
 
 // naming are the tenants that guards name which a request to the host may meet.

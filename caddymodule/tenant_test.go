@@ -78,7 +78,9 @@ func TestTenantOfHost(t *testing.T) {
 			{site{"https", "*.staff.acme.test", "443"}, &Guard{Application: "own"}},
 			{site{"https", "plain.acme.test", "443"}, &Guard{}},
 			{site{"https", "both.acme.test", "443"}, &Guard{}},
+			{site{"https", "mixed.acme.test", "443"}, &Guard{}}, {site{"https", "mixed.acme.test", "443"}, &Guard{Tenant: "public"}},
 		}
+		a.sites.media = []site{{"https", "pictures.acme.test", "443"}}
 		a.sites.portal = []site{{"https", "login2.acme.test", "443"}, {"https", "both.acme.test", "443"}}
 		a.sites.index()
 	})
@@ -116,7 +118,7 @@ func TestTenantOfHost(t *testing.T) {
 	domain(core.DefaultTenant, "wide", "https://auth.wide.test", "wide.test") // above what t_gamma was given
 	addTenant(t, s, "t_gamma", "g.wide.test")
 	addProxy(t, s, "t_gamma", "x", "https://x.g.wide.test")
-	for i, host := range []string{"staff", "x.staff", "plain", "both", "login2", "inner", "a.zone"} {
+	for i, host := range []string{"staff", "x.staff", "plain", "both", "login2", "inner", "a.zone", "mixed", "pictures"} {
 		addProxy(t, s, "t_acme", fmt.Sprintf("taker-%d", i), "https://"+host+".acme.test")
 	}
 	for host, want := range map[string]core.TenantID{
@@ -124,7 +126,7 @@ func TestTenantOfHost(t *testing.T) {
 		"beta.test": "t_beta", "deep.acme.test": "t_beta",
 		"wiki.acme.test": "t_acme", "wiki.acme.test:9000": "t_acme", "www.www.acme.test": "", "other.acme.test": "", "mail.acme.test": "",
 		"app.test": "", "x.deep.acme.test": "", "acme.test.evil.test": "", "xacme.test": "", "test": "", "[::1]": "", "127.0.0.1": "", "localhost": "", "own.test": "",
-		"staff.acme.test": "", "x.staff.acme.test": "", "login2.acme.test": "", "inner.acme.test": "", "a.zone.acme.test": "",
+		"staff.acme.test": "", "x.staff.acme.test": "", "login2.acme.test": "", "inner.acme.test": "", "a.zone.acme.test": "", "mixed.acme.test": "", "pictures.acme.test": "",
 		"x.g.wide.test": "t_gamma", "y.wide.test": "",
 		"plain.acme.test": "t_acme", "both.acme.test": "t_acme", // it has registered them, and nobody else says whose they are
 		"given.test": "t_acme", "a.given.test": "t_beta", "a.b.given.test": "", "unclear.test": "", "auth.test": "",
@@ -133,7 +135,7 @@ func TestTenantOfHost(t *testing.T) {
 			s.settings.strictHosts = strict
 			info, err := s.state(asked(host, nil), "")
 			var wrong *edgeError
-			named := slices.Contains([]string{"auth.test", "own.test", "unclear.test", "staff.acme.test", "x.staff.acme.test", "login2.acme.test", "inner.acme.test", "a.zone.acme.test", "y.wide.test"}, host)
+			named := slices.Contains([]string{"auth.test", "own.test", "unclear.test", "staff.acme.test", "x.staff.acme.test", "login2.acme.test", "inner.acme.test", "a.zone.acme.test", "mixed.acme.test", "pictures.acme.test", "y.wide.test"}, host)
 			switch {
 			case want != "":
 				if err != nil || info.Tenant.ID != want {

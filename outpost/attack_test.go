@@ -206,6 +206,20 @@ func TestNeighboursCookies(t *testing.T) {
 		if as != 302 {
 			t.Errorf("a cookie that another host may have set: %d", as)
 		}
+		for _, space := range []string{"\u2000", "\u00a0", "\u0085", "\u3000", "\v", "\f"} { // to a browser, of no protected name
+			if got := asked(space + name + "=" + value); got != 302 {
+				t.Errorf("a cookie behind %+q: %d", space, got)
+			}
+			w.do("GET", scheme+"://app.a.test/", http.Header{"Cookie": {name + "=" + value + "; " + space + name + "=x"}})
+			if w.got == nil || strings.Contains(w.got.Header.Get("Cookie"), "authentik") {
+				t.Errorf("the application is sent %v", w.got)
+			}
+		}
+		for _, space := range []string{" ", "\t", " \t "} { // control
+			if got := asked("a=b;" + space + name + space + "=" + space + value + space); got != 200 {
+				t.Errorf("behind %+q: %d", space, got)
+			}
+		}
 		if out != 200 {
 			t.Errorf("behind %d cookies of another host: %d", maxJunk, out)
 		}

@@ -35,6 +35,10 @@ func (tg *target) cookieFor(info *core.RequestInfo) string {
 	return tg.cookie
 }
 
+// blanks are what may stand around names and values (RFC 6265 §5.2). To browsers any other space is
+// part of a name, which then has no prefix that binds it to its host.
+const blanks = " \t"
+
 // eachCookie calls f for each name and value until it returns false. It does not
 // refuse what RFC 6265 would: what f does not know is no one's.
 func eachCookie(h http.Header, f func(name, value string) bool) {
@@ -42,8 +46,8 @@ func eachCookie(h http.Header, f func(name, value string) bool) {
 		for line != "" {
 			var pair string
 			pair, line, _ = strings.Cut(line, ";")
-			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			if !f(strings.TrimSpace(name), strings.TrimSpace(value)) {
+			name, value, _ := strings.Cut(pair, "=")
+			if !f(strings.Trim(name, blanks), strings.Trim(value, blanks)) {
 				return
 			}
 		}
@@ -54,6 +58,7 @@ func eachCookie(h http.Header, f func(name, value string) bool) {
 // guards: an application has no business with any of them.
 func ownCookie(name string) bool {
 	const own = "authentik_"
+	name = strings.TrimSpace(name) // of every space: an application may be as generous
 	for _, prefix := range []string{"__host-", "__secure-"} {
 		if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
 			name = name[len(prefix):]
@@ -78,7 +83,7 @@ func stripCookies(h http.Header) {
 		var pairs []string
 		for pair := range strings.SplitSeq(line, ";") {
 			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
-			if !ownCookie(strings.TrimSpace(name)) && strings.TrimSpace(pair) != "" {
+			if !ownCookie(name) && strings.TrimSpace(pair) != "" {
 				pairs = append(pairs, strings.TrimSpace(pair))
 			}
 		}

@@ -33,7 +33,7 @@ func (w *responseWriter) clean() {
 	for _, line := range set {
 		name, _, _ := strings.Cut(line, "=")
 		name, _, _ = strings.Cut(name, ";")
-		if !ownCookie(strings.TrimSpace(name)) {
+		if !ownCookie(name) {
 			kept = append(kept, line)
 		}
 	}

@@ -3,7 +3,6 @@ package sqldb
 import (
 	"context"
 	"errors"
-	"net/url"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
@@ -12,39 +11,16 @@ import (
 // certificatesFolder is where Caddy keeps them: certificates/<issuer>/<host>/, with their private keys.
 const certificatesFolder = "certificates/"
 
-// hostsOf are the hosts that are a tenant's alone: its domains, and those below them at which it has
-// registered applications. A tenant whose tables cannot be read has its domains.
-func (db *DB) hostsOf(ctx context.Context, t core.TenantID) (map[string]bool, error) {
+// domainsOf are a tenant's own. Whose a host below one of them is, is not for the tables to say: it may be the operator's.
+func (x *tx) domainsOf(ctx context.Context, t core.TenantID) (map[string]bool, error) {
 	hosts := map[string]bool{}
-	err := db.read(ctx, core.DefaultTenant, directory, "list domains", func(q *conn) error {
-		return q.each(ctx, func(s scanner) error {
-			var name string
-			err := s.Scan(&name)
-			hosts[name] = true
-			return err
-		}, `SELECT domain FROM domains WHERE tenant_id = $1`, t)
-	})
-	if err != nil || len(hosts) == 0 {
-		return hosts, err
-	}
-	apps, err := db.ProxyApplications(ctx, t)
-	if err != nil {
-		return hosts, nil //nolint:nilerr // it may be damaged, and is deleted all the same
-	}
-	for i := range apps {
-		u, err := url.Parse(apps[i].Provider.ExternalHost)
-		if err != nil {
-			continue
-		}
-		name, _, err := core.NormalizeHost(u.Host)
-		for above := name; err == nil && above != ""; _, above, _ = strings.Cut(above, ".") {
-			if hosts[above] {
-				hosts[name] = true
-				break
-			}
-		}
-	}
-	return hosts, nil
+	err := x.each(ctx, func(s scanner) error {
+		var name string
+		err := s.Scan(&name)
+		hosts[name] = true
+		return err
+	}, `SELECT domain FROM domains WHERE tenant_id = $1`, t)
+	return hosts, err
 }
 
 // dropCertificates deletes what Caddy keeps of hosts. A node that still has one in memory serves it until

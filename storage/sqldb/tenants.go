@@ -246,22 +246,22 @@ func (db *DB) DeleteTenant(ctx context.Context, id core.TenantID, uuid string) e
 	// What was begun is ended, even if the caller goes away now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), foundWait)
 	defer cancel()
-	hosts, err := db.hostsOf(ctx, id)
-	if err != nil {
-		return err
-	}
 	switch e := db.engine.(type) {
 	case *sqliteEngine:
-		return db.dropFiles(ctx, e, id, uuid, hosts)
+		return db.dropFiles(ctx, e, id, uuid)
 	case *postgresEngine:
-		return db.dropSchema(ctx, e, id, uuid, hosts)
+		return db.dropSchema(ctx, e, id, uuid)
 	}
 	return errors.ErrUnsupported
 }
 
-// unregister takes a tenant out of the registry, its domains with it, and the certificates of its hosts.
-func (x *tx) unregister(ctx context.Context, id core.TenantID, uuid string, hosts map[string]bool) error {
+// unregister takes a tenant out of the registry, its domains with it, and their certificates.
+func (x *tx) unregister(ctx context.Context, id core.TenantID, uuid string) error {
 	x.changed("tenant", string(id), "delete")
+	hosts, err := x.domainsOf(ctx, id)
+	if err != nil {
+		return err
+	}
 	if err := x.must(ctx, `DELETE FROM tenants WHERE id = $1 AND uuid = $2`, id, uuid); err != nil {
 		return err
 	}

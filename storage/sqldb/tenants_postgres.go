@@ -99,9 +99,9 @@ func literal(s string) string { return `'` + strings.ReplaceAll(s, `'`, `''`) + 
 
 // dropSchema removes the tenant's tables and its line in the registry in one transaction.
 // Who is at work in them ends first, or finds none.
-func (db *DB) dropSchema(ctx context.Context, e *postgresEngine, id core.TenantID, uuid string, hosts map[string]bool) error {
+func (db *DB) dropSchema(ctx context.Context, e *postgresEngine, id core.TenantID, uuid string) error {
 	err := db.write(ctx, core.DefaultTenant, directory, "delete tenant", func(x *tx) error {
-		if err := x.unregister(ctx, id, uuid, hosts); err != nil {
+		if err := x.unregister(ctx, id, uuid); err != nil {
 			return err
 		}
 		// In the order in which nodes that follow the outbox lock them, so that neither

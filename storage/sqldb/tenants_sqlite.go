@@ -68,9 +68,9 @@ func (db *DB) foundFiles(ctx context.Context, e *sqliteEngine, t *core.Tenant, p
 
 // dropFiles takes the tenant out of the registry before its files go: a crash between
 // leaves a note, by which the next start removes them.
-func (db *DB) dropFiles(ctx context.Context, e *sqliteEngine, id core.TenantID, uuid string, hosts map[string]bool) error {
+func (db *DB) dropFiles(ctx context.Context, e *sqliteEngine, id core.TenantID, uuid string) error {
 	err := db.write(ctx, core.DefaultTenant, directory, "delete tenant", func(x *tx) error {
-		if err := x.unregister(ctx, id, uuid, hosts); err != nil {
+		if err := x.unregister(ctx, id, uuid); err != nil {
 			return err
 		}
 		return x.exec(ctx, `INSERT INTO meta (name, value) VALUES ($1, '') ON CONFLICT (name) DO NOTHING`, scrapMark+string(id))
