@@ -46,6 +46,7 @@ type cachedFile struct {
 	info    media.Info
 	checked time.Time
 	used    uint64
+	flight  *flight // that brought it or saw that it is the same
 }
 
 // flight is one fetch, and those who wait for it.
@@ -65,7 +66,7 @@ type fetcher func(ctx context.Context, key, tag string, into *os.File) (media.In
 // open gives a file that is its caller's alone.
 func (c *fileCache) open(ctx context.Context, key string, fetch fetcher) (*os.File, media.Info, error) {
 	var err error
-	for range 3 { // a file may be pushed out before it is opened
+	for range 3 { // somebody may remove a file before it is opened
 		var f *os.File
 		var i media.Info
 		if f, i, err = c.attempt(ctx, key, fetch); !errors.Is(err, fs.ErrNotExist) {
@@ -118,7 +119,7 @@ func (c *fileCache) attempt(ctx context.Context, key string, fetch fetcher) (*os
 		return f, fl.info, err
 	case errors.Is(err, core.ErrNotFound):
 		return nil, media.Info{}, err
-	case c.files[key] != nil: // the same still, or the store is away
+	case c.files[key] != nil: // the store is away
 		return c.reopen(key, c.files[key])
 	case errors.Is(err, errSame): // it was pushed out meanwhile
 		return nil, media.Info{}, fs.ErrNotExist
@@ -167,11 +168,13 @@ func (c *fileCache) fly(ctx context.Context, key, tag string, fl *flight, fetch 
 	have := c.files[key]
 	switch {
 	case errors.Is(err, errSame) && have != nil:
-		have.checked = time.Now()
+		_ = os.Remove(fl.path) // as in leave
+		have.checked, have.flight = time.Now(), fl
+		fl.path, fl.info, fl.err, fl.kept = have.path, have.info, nil, true
 	case errors.Is(err, core.ErrNotFound):
 		c.forget(key)
 	case err == nil && !fl.stale:
-		c.keep(key, &cachedFile{path: fl.path, info: i, checked: time.Now()})
+		c.keep(key, &cachedFile{path: fl.path, info: i, checked: time.Now(), flight: fl})
 		fl.kept = true
 	}
 	fl.waiting++
@@ -200,6 +203,10 @@ func (c *fileCache) forget(key string) {
 	if e := c.files[key]; e != nil {
 		delete(c.files, key)
 		c.size -= e.info.Size
+		if e.flight.waiting > 0 { // the last of them takes it
+			e.flight.kept = false
+			return
+		}
 		_ = os.Remove(e.path) // as in leave
 	}
 }
@@ -233,5 +240,9 @@ func (c *fileCache) temporary() (*os.File, error) {
 
 // discard closes and removes what temporary made.
 func discard(f *os.File) error {
-	return errors.Join(f.Close(), os.Remove(f.Name()))
+	err := os.Remove(f.Name())
+	if errors.Is(err, fs.ErrNotExist) { // another cache began in the same directory, and swept it
+		err = nil
+	}
+	return errors.Join(f.Close(), err)
 }

@@ -3,6 +3,7 @@ package mediastore
 import (
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 )
@@ -15,6 +16,12 @@ func Age(s *S3) {
 		f.checked = f.checked.Add(-believed)
 	}
 }
+
+// LocalWriter is what a fetch writes with.
+func LocalWriter(f *os.File) io.Writer { return &localWriter{f} }
+
+// Passing reports whether an error is taken for the store's.
+func Passing(err error) bool { return passing(err) }
 
 // Page has lists come so many keys at a time.
 func Page(s *S3, keys string) { s.page = keys }

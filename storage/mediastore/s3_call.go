@@ -212,11 +212,12 @@ type localError struct{ error }
 
 func (e *localError) Unwrap() error { return e.error }
 
-// localWriter tells apart what could not be written from what could not be read.
-type localWriter struct{ *os.File }
+// localWriter tells apart what could not be written from what could not be read. It has nothing else of a
+// file: io.Copy prefers ReadFrom to Write.
+type localWriter struct{ f *os.File }
 
 func (w *localWriter) Write(p []byte) (int, error) {
-	n, err := w.File.Write(p)
+	n, err := w.f.Write(p)
 	if err != nil {
 		err = &localError{err}
 	}
