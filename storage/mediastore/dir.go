@@ -29,38 +29,32 @@ const (
 // file is put, for this user alone.
 type Dir struct {
 	Path string
+
+	folders folders
 }
 
 // Open opens a regular file.
 func (d *Dir) Open(_ context.Context, t core.TenantID, name string) (*media.File, error) {
-	root, err := d.tenant(t)
+	root, err := d.folder(t)
 	if err != nil {
 		return nil, failed("open a media file", err)
 	}
-	defer root.Close()
 	if media.CheckName(name) != nil {
 		return nil, failed("open a media file", core.ErrNotFound)
 	}
 	// A pipe would keep whoever opens it waiting.
-	if s, err := root.Stat(name); err != nil || !s.Mode().IsRegular() {
-		return nil, failed("open a media file", errors.Join(err, irregular(s)))
-	}
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, failed("open a media file", err)
 	}
 	s, err := f.Stat()
+	if err == nil && !s.Mode().IsRegular() {
+		err = core.ErrNotFound
+	}
 	if err != nil {
 		return nil, errors.Join(failed("open a media file", err), f.Close())
 	}
 	return &media.File{ReadSeekCloser: f, Info: info(name, s)}, nil
-}
-
-func irregular(s fs.FileInfo) error {
-	if s != nil {
-		return core.ErrNotFound
-	}
-	return nil
 }
 
 func info(name string, s fs.FileInfo) media.Info {
@@ -302,7 +296,7 @@ func failed(doing string, err error) error {
 		if strings.Contains(err.Error(), "escapes") {
 			return fmt.Errorf("%s: %w: %w", doing, core.ErrNotFound, err)
 		}
-	case errno == syscall.ENOTDIR, errno == syscall.ELOOP, errno == syscall.ENAMETOOLONG:
+	case errno == syscall.ENOTDIR, errno == syscall.ELOOP, errno == syscall.ENAMETOOLONG, errno == syscall.ENXIO: // the last is of sockets
 		return fmt.Errorf("%s: %w: %w", doing, core.ErrNotFound, err)
 	}
 	return fmt.Errorf("%s: %w: %w", doing, core.ErrUnavailable, err)

@@ -2,6 +2,7 @@ package mediastore_test
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -177,5 +178,49 @@ func TestDirUnavailable(t *testing.T) {
 	}
 	if err := d.DeleteAll(t.Context(), "t_a"); !errors.Is(err, core.ErrUnavailable) {
 		t.Errorf("delete all: %v", err)
+	}
+}
+
+// A folder that another takes the place of, or a link, or nothing, is read no more, although it was kept open.
+func TestDirReplaced(t *testing.T) {
+	dir := t.TempDir()
+	d := &mediastore.Dir{Path: dir}
+	read := func() string {
+		t.Helper()
+		f, err := d.Open(t.Context(), "t_a", "x")
+		if errors.Is(err, core.ErrNotFound) {
+			return "nothing"
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, content := range []string{"first", "second"} {
+		if err := d.Put(t.Context(), "t_a", "x", strings.NewReader(content)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := read(); got != content {
+				t.Errorf("%q, want %q", got, content)
+			}
+		}
+		if err := os.Rename(filepath.Join(dir, "t_a"), filepath.Join(dir, content)); err != nil {
+			t.Fatal(err)
+		}
+		if got := read(); got != "nothing" {
+			t.Errorf("the folder is elsewhere, and there is %q", got)
+		}
+	}
+	if err := os.Symlink("second", filepath.Join(dir, "t_a")); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(); got != "nothing" {
+		t.Errorf("a link leads to %q", got)
 	}
 }
