@@ -19,7 +19,7 @@ import (
 )
 
 // guide is the README's .env of S3, where https://s3.provider is a MinIO.
-func (m *minioServer) guide(t *testing.T) []string {
+func (m *minioServer) guide(t testing.TB) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {

@@ -29,7 +29,7 @@ type minioServer struct {
 	dir              string
 }
 
-func startMinIO(t *testing.T, m *minioServer, env ...string) *minioServer {
+func startMinIO(t testing.TB, m *minioServer, env ...string) *minioServer {
 	t.Helper()
 	if m == nil {
 		m = &minioServer{address: "127.0.0.1:" + porttest.Free(t), console: "127.0.0.1:" + porttest.Free(t), dir: t.TempDir()}
@@ -52,7 +52,7 @@ func openID(a *application) []string {
 }
 
 // root is a client with all rights.
-func (m *minioServer) root(t *testing.T) *minio.Client {
+func (m *minioServer) root(t testing.TB) *minio.Client {
 	t.Helper()
 	c, err := minio.New(m.address, &minio.Options{Creds: credentials.NewStaticV4(minioUser, minioPassword, "")})
 	if err != nil {

@@ -1,0 +1,245 @@
+package counterparts_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/postern-sso/postern/caddymodule/porttest"
+)
+
+const (
+	pictureSmall, pictureLarge = 16 << 10, 1 << 20 // bytes
+	// pictureSites are the same at two ports, the second one without Caddy's write_idle.
+	pictureSites = `
+{
+	admin {$POSTERN_ADMIN}
+	servers :{$LIFTED_PORT} {
+		timeouts {
+			write_idle -1s
+		}
+	}
+	postern {
+		data {$POSTERN_DATA}
+	}
+}
+http://plain.localhost:{$POSTERN_PORT}, http://plain.localhost:{$LIFTED_PORT} {
+	root {$POSTERN_DATA}/media/public
+	file_server
+}
+http://:{$POSTERN_PORT}, http://:{$LIFTED_PORT} {
+	postern
+}
+`
+)
+
+// aPicture begins as a PNG does.
+func aPicture(size int) []byte {
+	b := append([]byte("\x89PNG\r\n\x1a\n"), make([]byte, size-8)...)
+	_, _ = rand.Read(b[8:])
+	return b
+}
+
+// signed is the path of a file's signed URL.
+func (p *postern) signed(b *testing.B, name string) string {
+	b.Helper()
+	r, err := http.NewRequest(http.MethodGet, p.url()+"/api/v3/admin/file/?search="+name, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+bootstrapToken)
+	a, err := http.DefaultClient.Do(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer a.Body.Close()
+	var all []struct{ URL string }
+	if err := json.NewDecoder(a.Body).Decode(&all); err != nil || len(all) != 1 {
+		b.Fatalf("the list of %s: %s, %v", name, a.Status, err)
+	}
+	u, err := url.Parse(all[0].URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return u.RequestURI()
+}
+
+// beside loads each target in turn, b.N times over, and reports each beside its ceiling: in rate, and
+// in the server's processor time.
+func beside(b *testing.B, targets []*target, of map[string]string) {
+	b.Helper()
+	byName := map[string]*target{}
+	for _, t := range targets {
+		t.open(b)
+		defer t.close()
+		byName[t.name] = t
+	}
+	b.ResetTimer()
+	for range b.N {
+		for _, t := range targets {
+			t.slice(b, 200*time.Millisecond)
+		}
+	}
+	b.StopTimer()
+	cpu := func(t *target) float64 { return t.used.Seconds() * 1e6 / float64(t.answered) }
+	for _, t := range targets {
+		b.ReportMetric(t.median(), t.name+"/s")
+		b.ReportMetric(cpu(t), t.name+"-cpu-µs")
+		if c := byName[of[t.name]]; c != nil {
+			b.ReportMetric(100*t.median()/c.median(), t.name+"-%of-"+c.name)
+			b.ReportMetric(100*cpu(c)/cpu(t), t.name+"-cpu-%of-"+c.name)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func startPictures(b *testing.B) (p *postern, lifted string) {
+	b.Helper()
+	needBinary(b)
+	lifted = porttest.Free(b)
+	p = startConfig(b, pictureSites, "/-/health/ready/", append(bootstrapped(), "LIFTED_PORT="+lifted, "AUTHENTIK_STORAGE__MEDIA__FILE__URL_EXPIRY=hours=24")...)
+	return p, lifted
+}
+
+func (p *postern) keepPicture(b *testing.B, name string, size int) {
+	b.Helper()
+	dir := filepath.Join(p.data, "media", "public")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), aPicture(size), 0o600); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkPictures is signed files of a directory beside Caddy's file_server on the same files, both as
+// Caddy is by default and without its write_idle, which keeps the kernel from sending files.
+func BenchmarkPictures(b *testing.B) {
+	p, lifted := startPictures(b)
+	var targets []*target
+	of := map[string]string{}
+	for _, f := range []struct {
+		name string
+		size int
+	}{{"16K", pictureSmall}, {"1M", pictureLarge}} {
+		p.keepPicture(b, f.name+".png", f.size)
+		path := p.signed(b, f.name+".png")
+		targets = append(targets,
+			&target{name: "file_server-" + f.name, of: p.process, port: p.port, host: "plain.localhost", path: "/" + f.name + ".png"},
+			&target{name: "signed-" + f.name, of: p.process, port: p.port, host: "localhost", path: path},
+			&target{name: "file_server-lifted-" + f.name, of: p.process, port: lifted, host: "plain.localhost", path: "/" + f.name + ".png"},
+			&target{name: "signed-lifted-" + f.name, of: p.process, port: lifted, host: "localhost", path: path},
+		)
+		of["signed-"+f.name], of["signed-lifted-"+f.name] = "file_server-"+f.name, "file_server-"+f.name
+	}
+	beside(b, targets, of)
+}
+
+// BenchmarkBucketPictures is files of a MinIO that this server gives from its cache, beside the presigned
+// URLs of MinIO itself.
+func BenchmarkBucketPictures(b *testing.B) {
+	needBinary(b)
+	program := os.Getenv("POSTERN_TEST_MINIO")
+	if program == "" {
+		b.Skip("did not run: set POSTERN_TEST_MINIO to the path of minio")
+	}
+	m := startMinIO(b, nil)
+	p := startPostern(b, append(bootstrapped(), append(m.guide(b), "AUTHENTIK_STORAGE__MEDIA__S3__CUSTOM_DOMAIN=", "AUTHENTIK_STORAGE__MEDIA__S3__URL_EXPIRY=hours=24")...)...)
+	ctx := context.Background()
+	if err := m.root(b).MakeBucket(ctx, "authentik-media", minio.MakeBucketOptions{}); err != nil {
+		b.Fatal(err)
+	}
+	var targets []*target
+	of := map[string]string{}
+	for _, f := range []struct {
+		name string
+		size int
+	}{{"16K", pictureSmall}, {"1M", pictureLarge}} {
+		key := "media/public/" + f.name + ".png"
+		if _, err := m.root(b).PutObject(ctx, "authentik-media", key, bytes.NewReader(aPicture(f.size)), int64(f.size), minio.PutObjectOptions{ContentType: "image/png"}); err != nil {
+			b.Fatal(err)
+		}
+		u, err := m.root(b).PresignedGetObject(ctx, "authentik-media", key, 24*time.Hour, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		host, port, err := net.SplitHostPort(m.address)
+		if err != nil {
+			b.Fatal(err)
+		}
+		targets = append(targets,
+			&target{name: "minio-" + f.name, of: m.process, port: port, host: host, path: u.RequestURI()},
+			&target{name: "cached-" + f.name, of: p.process, port: p.port, host: "localhost", path: p.signed(b, f.name+".png")},
+		)
+		of["cached-"+f.name] = "minio-" + f.name
+	}
+	beside(b, targets, of)
+}
+
+// BenchmarkDownloads is the memory of the process while 1,000 clients are in the middle of a file of 8 MiB, and do
+// not go on: none of it may hold files.
+func BenchmarkDownloads(b *testing.B) {
+	for _, name := range []string{"default", "lifted"} {
+		b.Run(name, func(b *testing.B) {
+			p, port := startPictures(b)
+			p.keepPicture(b, "8M.png", 8<<20)
+			path := p.signed(b, "8M.png")
+			if name == "default" {
+				port = p.port
+			}
+			pid := p.cmd.Process.Pid
+			var before, most float64
+			for range b.N {
+				before = resident(b, pid)
+				var all []net.Conn
+				for range 1000 {
+					c, err := net.Dial("tcp", "127.0.0.1:"+port)
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer c.Close()
+					// What the kernel holds of all of them is not to be all that it has.
+					if tcp, ok := c.(*net.TCPConn); !ok || tcp.SetReadBuffer(16<<10) != nil {
+						b.Fatal("no buffer")
+					}
+					if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: localhost:"+port+"\r\n\r\n"); err != nil {
+						b.Fatal(err)
+					}
+					all = append(all, c)
+				}
+				for _, c := range all { // past the header, all of them
+					if begin := make([]byte, 16<<10); !answersWhole(c, begin) {
+						b.Fatalf("%q", tail(string(begin), 300))
+					}
+				}
+				most = max(most, resident(b, pid))
+				for _, c := range all {
+					c.Close()
+				}
+			}
+			if each := most - before; each > 1000 { // kB, as there are 1,000
+				b.Errorf("a download takes %.0f kB", each)
+			}
+			b.ReportMetric(before, "MB-before")
+			b.ReportMetric(most, "MB-meanwhile")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// answersWhole reads so much of an answer that is a 200.
+func answersWhole(c net.Conn, begin []byte) bool {
+	_, err := io.ReadFull(c, begin)
+	return err == nil && bytes.HasPrefix(begin, []byte("HTTP/1.1 200 "))
+}
