@@ -115,6 +115,7 @@ type App struct {
 	once   sync.Once
 	failed error
 	core   *system
+	access accessLog // set before core and failed
 	sites  sites
 	pooled atomic.Bool
 }
@@ -213,6 +214,7 @@ func (a *App) Cleanup() error {
 // start before this one: the first to ask opens, and the others wait.
 func (a *App) open() error {
 	a.once.Do(func() {
+		a.access = a.accessLog()
 		if a.failed = a.newCore(); a.failed == nil {
 			a.failed = a.core.firstStart(a.ctx, os.Stderr)
 		}
@@ -257,7 +259,7 @@ func (a *App) newCore() error {
 		Cache: sh.guards, Fresh: sh.fresh, Now: sh.clock.Now, Log: a.log, Observe: a.counters.observe,
 	}
 	s.pages, s.op, s.api, s.guard = pages, op, rest, guard
-	s.access = a.accessLog()
+	s.access = a.access
 	a.core = s
 	return nil
 }

@@ -75,7 +75,7 @@ func runMediaSetup(cmd *cobra.Command, _ []string) error {
 	}
 	if err == nil && len(origins) == 0 {
 		if origins, err = tenantOrigins(cmd, s); err != nil {
-			fmt.Fprintf(out, "The tenants' hosts are not known (%v): run this again when the server runs, or say --origin.\n", err)
+			fmt.Fprintf(out, "WARNING: the tenants' hosts are not known (%v): whose pages may read from the bucket (CORS) stays as it is. Run this again when the server runs, or say --origin.\n", err)
 			err = nil
 		}
 	}
@@ -85,7 +85,7 @@ func runMediaSetup(cmd *cobra.Command, _ []string) error {
 	return errors.Join(err, end())
 }
 
-// tenantOrigins are the hosts of all tenants, as the running server knows them.
+// tenantOrigins are the hosts of all tenants, as the running server knows them: all, or none and an error.
 func tenantOrigins(cmd *cobra.Command, s settings) ([]string, error) {
 	var origins []string
 	if s.origin != "" {
@@ -93,19 +93,19 @@ func tenantOrigins(cmd *cobra.Command, s settings) ([]string, error) {
 	}
 	ctx, loaded, address, err := commandConfig(cmd)
 	if err != nil {
-		return origins, err
+		return nil, err
 	}
 	address, nobody, err := loaded.server(ctx, address, "the configuration")
 	if err := errors.Join(err, nobody); err != nil {
-		return origins, err
+		return nil, err
 	}
 	text, err := askServer(address, "", "tenants/list", nil)
 	if err != nil {
-		return origins, err
+		return nil, err
 	}
 	var all []tenantInfo
 	if err := json.Unmarshal(text, &all); err != nil {
-		return origins, fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("read the answer: %w", err)
 	}
 	for _, t := range all {
 		for _, host := range t.Domains {

@@ -28,14 +28,16 @@ func (sh *shared) store(s mediaSettings) (media.Store, error) {
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.bucket == nil || sh.bucketOf != s.s3 {
-		made, err := mediastore.NewS3(s.s3)
-		if err != nil {
-			return nil, fmt.Errorf("media s3: %w", err)
-		}
-		sh.bucket, sh.bucketOf = made, s.s3
+	if b := sh.bucket.Load(); b != nil && sh.bucketOf == s.s3 {
+		return b, nil
 	}
-	return sh.bucket, nil
+	made, err := mediastore.NewS3(s.s3)
+	if err != nil {
+		return nil, fmt.Errorf("media s3: %w", err)
+	}
+	sh.bucket.Store(made)
+	sh.bucketOf = s.s3
+	return made, nil
 }
 
 // check refuses what is wrong as it is written.

@@ -127,9 +127,9 @@ func (g *Guard) init() {
 	g.guard = &outpost.Guard{Application: g.Application, AllowGroups: g.AllowGroups, SkipPath: g.skip, Headers: outpost.HeaderSet(g.Headers)}
 	if g.app.sites.hasPortal(g) { // portal, guard and application share a site
 		s := g.app.core
-		g.guard.Own = func(path string) bool { return s.route(path) != nil }
+		g.guard.Own = func(path, query string) bool { return s.route(path, query) != nil }
 		g.guard.Portal = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if h := s.route(r.URL.Path); h != nil {
+			if h := s.route(r.URL.Path, r.URL.RawQuery); h != nil {
 				h.ServeHTTP(w, r)
 				return
 			}

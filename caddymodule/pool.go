@@ -65,8 +65,8 @@ type shared struct {
 	requests atomic.Uint64
 
 	mu       sync.Mutex
-	greeted  bool // the first start's work is done by this process
-	bucket   *mediastore.S3
+	greeted  bool                          // the first start's work is done by this process
+	bucket   atomic.Pointer[mediastore.S3] // nil: files are in a directory
 	bucketOf mediastore.S3Options
 }
 
@@ -224,6 +224,9 @@ func (sh *shared) changed(t core.TenantID, changes []core.Change) {
 			sh.recent.InvalidateAll(t)
 			sh.ring.Drop(t, "")
 			sh.sessions.DropAll(t)
+			if b := sh.bucket.Load(); b != nil && c.Op == "delete" { // another node deletes them
+				b.Forget(t)
+			}
 		case c.Kind == "keypair":
 			sh.ring.Drop(t, core.KeyPairID(c.ID))
 		case c.Kind == "former_key":

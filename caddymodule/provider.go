@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/media"
 )
 
 func init() {
@@ -41,7 +42,7 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 	}
 	return p.app.handler(w, r, "", func(r *http.Request) error {
 		restoreCookies(r)
-		if h := p.app.core.route(r.URL.Path); h != nil {
+		if h := p.app.core.route(r.URL.Path, r.URL.RawQuery); h != nil {
 			h.ServeHTTP(w, r)
 			return nil
 		}
@@ -91,7 +92,7 @@ func (a *App) opened(w http.ResponseWriter, r *http.Request) bool {
 	err := a.open()
 	if err != nil {
 		a.log.ErrorContext(r.Context(), "the identity provider could not be opened", "error", err)
-		plainError(w, http.StatusServiceUnavailable, later)
+		a.turnAway(w, r, http.StatusServiceUnavailable, later)
 	}
 	return err == nil
 }
@@ -100,7 +101,7 @@ func (a *App) opened(w http.ResponseWriter, r *http.Request) bool {
 // kubelets know the server by an address, which is no tenant's.
 func (a *App) probe(w http.ResponseWriter, r *http.Request) {
 	if a.opened(w, r) {
-		a.core.route(r.URL.Path).ServeHTTP(w, r)
+		a.core.route(r.URL.Path, "").ServeHTTP(w, r)
 	}
 }
 
@@ -115,17 +116,28 @@ func (a *App) handler(w http.ResponseWriter, r *http.Request, guarded core.Tenan
 	if err != nil {
 		var wrong *edgeError
 		if errors.As(err, &wrong) {
-			plainError(w, wrong.status, wrong.message)
+			a.turnAway(w, r, wrong.status, wrong.message)
 			return nil
 		}
 		a.log.ErrorContext(r.Context(), "find the tenant", "error", err)
-		plainError(w, http.StatusServiceUnavailable, later)
+		a.turnAway(w, r, http.StatusServiceUnavailable, later)
 		return nil
 	}
 	if core.Request(r.Context()) != info {
 		r = r.WithContext(core.WithRequest(r.Context(), info))
 	}
 	return serve(r)
+}
+
+// turnAway answers what nobody gets to see. The access log does not get a file's URL here, either.
+func (a *App) turnAway(w http.ResponseWriter, r *http.Request, status int, message string) {
+	if !media.Handles(r.URL.Path, r.URL.RawQuery) || r.URL.RawQuery == "" {
+		plainError(w, status, message)
+		return
+	}
+	logged := a.access.instead(w, r)
+	plainError(logged, status, message)
+	logged.done()
 }
 
 // plainError answers where no page can be made.

@@ -51,15 +51,15 @@ func (s *system) actions(t *core.Tenant) map[string]action {
 	return all
 }
 
-// route finds who answers a path. Paths that an application may have too are
+// route finds who answers a path with its query. Paths that an application may have too are
 // answered by fallback, where nothing follows.
-func (s *system) route(path string) http.Handler {
+func (s *system) route(path, query string) http.Handler {
 	switch {
 	case strings.HasPrefix(path, "/application/o/"):
 		return s.op
 	case strings.HasPrefix(path, api.Prefix) || path == strings.TrimSuffix(api.Prefix, "/"):
 		return s.api
-	case media.Handles(path):
+	case media.Handles(path, query):
 		return http.HandlerFunc(s.serveMedia)
 	case isHealth(path) && strings.HasPrefix(path, "/-/health/live"):
 		return http.HandlerFunc(serveAlive)

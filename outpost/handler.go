@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"strings"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -25,7 +26,8 @@ func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next f
 		return
 	}
 	if g.Own != nil && g.Portal != nil {
-		if p, ok := plainPath(info.URI); ok && g.Own(p) {
+		_, query, _ := strings.Cut(info.URI, "?")
+		if p, ok := plainPath(info.URI); ok && g.Own(p, query) {
 			g.Portal.ServeHTTP(w, r)
 			return
 		}

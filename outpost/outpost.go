@@ -75,9 +75,9 @@ type Guard struct {
 	SkipPath []Skip
 	// Headers says which headers carry the identity. Default: HeadersAuthentik.
 	Headers HeaderSet
-	// Own reports whether a path belongs to the identity provider on this
+	// Own reports whether a path with its query belongs to the identity provider on this
 	// host. It is answered by Portal and never by what is guarded. Nil: none does.
-	Own func(path string) bool
+	Own func(path, query string) bool
 	// Portal answers the paths that Own names.
 	Portal http.Handler
 }

@@ -109,7 +109,7 @@ func TestPortalOnTheSameSite(t *testing.T) {
 	w := newWorld(t)
 	portal := 0
 	w.guard = &outpost.Guard{
-		Own:    func(p string) bool { return strings.HasPrefix(p, "/if/") },
+		Own:    func(p, _ string) bool { return strings.HasPrefix(p, "/if/") },
 		Portal: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { portal++ }),
 	}
 	if w.do("GET", app+"/if/flow/", nil); portal != 1 || w.got != nil {

@@ -31,11 +31,15 @@ type Handler struct {
 	Log *slog.Logger
 }
 
-// Handles reports whether a path is one of files. Applications have a folder /media/ as
-// well: of that only the tenants' own folders are.
-func Handles(path string) bool {
+// Handles reports whether a path with its query is one of files. Applications have a folder /media/ as
+// well: of that only the tenants' own folders are, and of those what is signed.
+func Handles(path, query string) bool {
 	_, _, ok := split(path)
-	return ok
+	if !ok || strings.HasPrefix(path, PathPrefix) {
+		return ok
+	}
+	values, _ := url.ParseQuery(query) // ServeHTTP reads no more of it, either
+	return values.Has("token")
 }
 
 // split takes a path apart.

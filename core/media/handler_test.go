@@ -391,11 +391,13 @@ func TestServeFile(t *testing.T) {
 
 func TestHandles(t *testing.T) {
 	for path, want := range map[string]bool{
-		"/files/media/t_a/x": true, "/files/media/": true, "/media/t_a/x": true, "/media/public/x": true,
+		"/files/media/t_a/x": true, "/files/media/": true, "/media/t_a/x?token=x": true, "/media/public/x?a=b&token=": true,
+		"/media/t_a/x": false, "/media/public/x?a=b": false, "/media/photos/x?token=x": false,
 		"/media/": false, "/media/photos/x": false, "/media/t_/x": false, "/media/t_A/x": false, "/files/": false, "/filesx/media/": false, "/": false,
 	} {
-		if got := media.Handles(path); got != want {
-			t.Errorf("%s: %v", path, got)
+		path, query, _ := strings.Cut(path, "?")
+		if got := media.Handles(path, query); got != want {
+			t.Errorf("%s?%s: %v", path, query, got)
 		}
 	}
 }

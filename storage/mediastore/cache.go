@@ -222,6 +222,23 @@ func (c *fileCache) drop(key string) {
 	}
 }
 
+// dropAll forgets all that begins so.
+func (c *fileCache) dropAll(prefix string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.files {
+		if strings.HasPrefix(key, prefix) {
+			c.forget(key)
+		}
+	}
+	for key, fl := range c.flights {
+		if strings.HasPrefix(key, prefix) {
+			fl.stale = true
+			delete(c.flights, key)
+		}
+	}
+}
+
 // temporary makes a file to be filled. Before the first one, it removes what an earlier process left.
 func (c *fileCache) temporary() (*os.File, error) {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {

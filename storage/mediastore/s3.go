@@ -190,6 +190,9 @@ func (s *S3) DeleteAll(ctx context.Context, t core.TenantID) error {
 	})
 }
 
+// Forget drops a tenant's files from the cache: another one may have its name next.
+func (s *S3) Forget(t core.TenantID) { s.cache.dropAll(rootFolder + string(t) + "/") }
+
 // object is one of a list.
 type object struct {
 	Key          string
