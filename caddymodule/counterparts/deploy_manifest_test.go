@@ -134,15 +134,17 @@ type pod struct {
 			ReadOnly  bool   `yaml:"readOnly"`
 		} `yaml:"volumeMounts"`
 	}
-	Volumes []struct {
-		Name      string
-		ConfigMap struct{ Name string } `yaml:"configMap"`
-		Secret    struct {
-			SecretName  string `yaml:"secretName"`
-			DefaultMode int    `yaml:"defaultMode"`
-		}
-		EmptyDir map[string]any `yaml:"emptyDir"`
+	Volumes []volume
+}
+
+type volume struct {
+	Name      string
+	ConfigMap struct{ Name string } `yaml:"configMap"`
+	Secret    struct {
+		SecretName  string `yaml:"secretName"`
+		DefaultMode int    `yaml:"defaultMode"`
 	}
+	EmptyDir map[string]any `yaml:"emptyDir"`
 }
 
 // strictly reads all documents of a YAML file. What a document says that T does not know is an error, and so is what

@@ -104,6 +104,11 @@ func TestDeployAgrees(t *testing.T) {
 		t.Errorf("compose: %+v, %v", c.Networks, p.Healthcheck.Test)
 	}
 	for name, s := range c.Services {
+		if s.ReadOnly && !slices.ContainsFunc(s.Tmpfs, func(at string) bool {
+			return strings.HasPrefix(at, "/tmp:size=") && strings.HasSuffix(at, ",mode=1777")
+		}) {
+			t.Errorf("%s has a read-only root, and no bounded /tmp that anybody may write to: %v", name, s.Tmpfs)
+		}
 		for _, used := range s.Secrets {
 			if f := c.Secrets[used].File; f != "./secrets/"+used {
 				t.Errorf("the secret %s of %s is in %q", used, name, f)
@@ -181,6 +186,18 @@ func TestDeployAgrees(t *testing.T) {
 		t.Errorf("the pod may do more than it needs: %+v", spec)
 	}
 
+	mounted := ""
+	for _, m := range one.VolumeMounts {
+		if m.MountPath == "/tmp" && !m.ReadOnly {
+			mounted = m.Name
+		}
+	}
+	if !slices.ContainsFunc(spec.Volumes, func(v volume) bool {
+		return v.Name == mounted && v.EmptyDir["sizeLimit"] != nil && v.EmptyDir["medium"] == "Memory"
+	}) {
+		t.Errorf("the pod has a read-only root, and no bounded /tmp: %v, %v", one.VolumeMounts, spec.Volumes)
+	}
+
 	// Nothing that is secret stands in any of the files.
 	err := filepath.WalkDir(deployed, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -214,7 +231,7 @@ func TestDeployUnit(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]string{
-		"[Service]Type": "[notify]", "[Service]DynamicUser": "[yes]", "[Service]ProtectSystem": "[strict]", "[Service]StateDirectory": "[postern]",
+		"[Service]Type": "[notify]", "[Service]DynamicUser": "[yes]", "[Service]ProtectSystem": "[strict]", "[Service]PrivateTmp": "[yes]", "[Service]StateDirectory": "[postern]",
 		"[Service]NoNewPrivileges": "[yes]", "[Service]CapabilityBoundingSet": "[]", "[Service]Restart": "[on-failure]",
 		"[Service]LoadCredential": "[secret:/etc/postern/credentials/secret database:/etc/postern/credentials/database sessions:/etc/postern/credentials/sessions s3_access_key:/etc/postern/credentials/s3_access_key s3_secret_key:/etc/postern/credentials/s3_secret_key]",
 		"[Service]Environment":    "[POSTERN_CREDENTIALS=%d POSTERN_DATA=%S/postern HOME=%S/postern]",

@@ -175,6 +175,21 @@ func TestM12Uploads(t *testing.T) {
 	}
 }
 
+// What this server cannot keep meanwhile is not the sender's fault.
+func TestUploadWithoutTemporaryDirectory(t *testing.T) {
+	e := open(t)
+	large := png + strings.Repeat("\x00", 2<<20)
+	t.Setenv("TMPDIR", t.TempDir()+"/none")
+	a := e.sendForm(e.root, "admin/file/", "x.png", large)
+	if a.status != 503 || a.header.Get("Retry-After") == "" || strings.Contains(string(a.body), "none") || !strings.Contains(e.log.String(), "keep a form meanwhile") {
+		t.Errorf("%d %v %s, and the log has %s", a.status, a.header, a.body, e.log)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	if a := e.sendForm(e.root, "admin/file/", "x.png", large); a.status != 200 {
+		t.Errorf("control: %d %s", a.status, a.body)
+	}
+}
+
 func TestApplicationIcon(t *testing.T) {
 	e := open(t)
 	e.want(201, "POST", "core/applications/", map[string]any{"name": "App", "slug": "app"})

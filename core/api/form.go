@@ -3,6 +3,8 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"mime"
 	"mime/multipart"
 	"net/http"
@@ -10,6 +12,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/media"
 )
 
@@ -53,6 +56,9 @@ func (c *call) readForm(w http.ResponseWriter) error {
 	err := c.r.ParseMultipartForm(formMemory)
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) || errors.Is(err, multipart.ErrMessageTooLarge) {
 		return errFileTooLarge
+	}
+	if here := (*fs.PathError)(nil); errors.As(err, &here) { // the directory of temporary files
+		return fmt.Errorf("%w: keep a form meanwhile: %w", core.ErrUnavailable, err)
 	}
 	if err != nil {
 		return &problem{http.StatusBadRequest, "The form cannot be read, or broke off."}
