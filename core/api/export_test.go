@@ -1,6 +1,11 @@
 package api
 
-import "github.com/postern-sso/postern/core"
+import (
+	"context"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/media"
+)
 
 // Operation is one line of the route table.
 type Operation struct {
@@ -26,6 +31,11 @@ func (h *Handler) Operations() []Operation {
 func (h *Handler) Turns() *core.Turns {
 	h.build.Do(h.init)
 	return h.turns
+}
+
+// Room refuses an upload of so many bytes that is beyond what a tenant may keep.
+func Room(store media.Store, t core.TenantID, size int64) error {
+	return room(context.Background(), store, t, size)
 }
 
 // Document is the published document, as JSON.

@@ -3,8 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
-	"path"
 	"slices"
 	"strings"
 
@@ -17,8 +17,8 @@ const (
 	usageMedia = "media"
 	// maxFiles is how many a list has at most.
 	maxFiles = 5000
-	// iconFolder is where icons of applications are kept.
-	iconFolder = "application-icons/"
+	// maxKept is how much a tenant keeps, in bytes, in maxFiles files at most.
+	maxKept = 1 << 30
 )
 
 func fileRoutes() []route {
@@ -145,8 +145,26 @@ func (c *call) needUpload() {
 	}
 }
 
+// room refuses a file where the tenant has as many as it may, or as large ones. Uploads at the same moment may be over
+// by what each of them brings. The default tenant is the operator's own.
+func room(ctx context.Context, store media.Store, t core.TenantID, size int64) error {
+	if t == core.DefaultTenant {
+		return nil
+	}
+	files := 1
+	return store.List(ctx, t, func(i media.Info) error {
+		if files, size = files+1, size+i.Size; files > maxFiles || size > maxKept {
+			return invalid{fileField: {fmt.Sprintf("A tenant keeps at most %d files, of %d MiB in all: delete some first.", maxFiles, maxKept>>20)}}
+		}
+		return nil
+	})
+}
+
 // keep puts the file that was sent under a name.
 func (c *call) keep(store media.Store, name string) error {
+	if err := room(c.ctx(), store, c.t, c.upload.Size); err != nil {
+		return err
+	}
 	sent, err := c.upload.Open()
 	if err != nil {
 		return err
@@ -176,59 +194,4 @@ func deleteFile(c *call) (reply, error) {
 	}
 	c.record(core.EventModelDeleted, "authentik_admin_files", "File", name, name)
 	return reply{status: http.StatusOK}, nil
-}
-
-// iconUpload is what set_icon/ is told.
-type iconUpload struct {
-	file  string
-	clear bool
-}
-
-func (u *iconUpload) read(f *fields) {
-	text(f, fileField, rule{about: "A PNG, JPEG, GIF, WebP, SVG or ICO of at most 25 MB."}, &u.file)
-	boolean(f, "clear", &u.clear)
-}
-
-// setIcon keeps an icon under a name that nobody can guess or has, and whose end is all of the sender's
-// that stays. The icon before it stays, too: something else may show it.
-func setIcon(c *call) (reply, error) {
-	s := applications()
-	store, err := c.files()
-	if err != nil {
-		return reply{}, err
-	}
-	var u iconUpload
-	u.read(c.body)
-	if !u.clear {
-		c.needUpload()
-	}
-	if err := c.body.err(); err != nil {
-		return reply{}, err
-	}
-	old, err := s.one(c)
-	if err != nil {
-		return reply{}, err
-	}
-	name := ""
-	if !u.clear {
-		name = iconFolder + cutText(old.Slug, 100) + "_" + core.RandomAlphanumeric(22) + strings.ToLower(path.Ext(u.file))
-		if media.NamedType(u.file) == media.NamedType("") {
-			name = iconFolder + "none" // which is refused for its end
-		}
-		if err := c.keep(store, name); err != nil {
-			return reply{}, err
-		}
-	}
-	a, err := c.Store.UpdateApplication(c.ctx(), c.t, c.key, func(a *core.Application) error {
-		a.Icon = name
-		return nil
-	})
-	if err != nil {
-		if name != "" { // nothing shows it
-			err = errors.Join(err, store.Delete(context.WithoutCancel(c.ctx()), c.t, name))
-		}
-		return reply{}, found(err, s.model)
-	}
-	s.record(c, core.EventModelUpdated, a)
-	return reply{status: http.StatusOK, body: object{}}, nil
 }

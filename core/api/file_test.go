@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/media"
 )
 
@@ -187,6 +188,91 @@ func TestUploadWithoutTemporaryDirectory(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	if a := e.sendForm(e.root, "admin/file/", "x.png", large); a.status != 200 {
 		t.Errorf("control: %d %s", a.status, a.body)
+	}
+}
+
+// kept is a store that has so many files already.
+type kept struct {
+	media.Store
+	files int
+	size  int64 // of each, in bytes
+}
+
+func (s *kept) List(_ context.Context, _ core.TenantID, each func(media.Info) error) error {
+	for n := range s.files {
+		if err := each(media.Info{Name: fmt.Sprint(n), Size: s.size}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What a tenant keeps is bounded, in files and in bytes, and so is each field of a form. The controls are one file
+// less, the default tenant, and a field that the route does not have, which is left out.
+func TestUploadsAreBounded(t *testing.T) {
+	e := open(t)
+	e.want(201, "POST", "core/applications/", map[string]any{"name": "App", "slug": "app"})
+	first := e.tenant.ID
+	for i, c := range []struct {
+		kept
+		tenant core.TenantID
+		want   int
+	}{
+		{kept{files: 4999, size: 1}, "t_acme", 200},
+		{kept{files: 5000, size: 1}, "t_acme", 400},
+		{kept{files: 1, size: 1<<30 - 100}, "t_acme", 200},
+		{kept{files: 1, size: 1 << 30}, "t_acme", 400},
+		{kept{files: 5000, size: 1}, first, 200},
+	} {
+		c.Store = e.files
+		err := api.Room(&c.kept, c.tenant, 50)
+		if (err == nil) != (c.want == 200) || err != nil && !strings.Contains(fmt.Sprintf("%#v", err), `"file":[]string{"A tenant keeps at most 5000 files, of 1024 MiB in all: delete some first."}`) {
+			t.Errorf("%d: %#v, want %d", i, err, c.want)
+		}
+	}
+	e.lenient = true
+	if a := e.sendForm(e.root, "admin/file/", "x.png", png, "name", strings.Repeat("x", 64<<10+1)); a.status != 400 || !strings.Contains(string(a.body), `"name":["Ensure this field has no more than 65536 bytes."]`) {
+		t.Errorf("a long field: %d %.200s", a.status, a.body)
+	}
+	if a := e.sendForm(e.root, "admin/file/", "x.png", png, "other", strings.Repeat("x", 1<<20)); a.status != 200 {
+		t.Errorf("control: %d %.200s", a.status, a.body)
+	}
+}
+
+// An icon goes when another takes its place, and stays where something else shows it, or somebody else brought it.
+func TestIconsDoNotPileUp(t *testing.T) {
+	e := open(t)
+	for _, slug := range []string{"app", "other"} {
+		e.want(201, "POST", "core/applications/", map[string]any{"name": slug, "slug": slug})
+	}
+	set := func(fields ...string) string {
+		t.Helper()
+		if a := e.sendForm(e.root, "core/applications/app/set_icon/", "x.png", png, fields...); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		return e.want(200, "GET", "core/applications/app/", nil)["meta_icon"].(string)
+	}
+	set()
+	first := set()
+	if got := e.stored(e.tenant.ID); len(got) != 1 || got[0] != first {
+		t.Errorf("stored are %v, not %s alone", got, first)
+	}
+	e.want(200, "PATCH", "core/applications/other/", map[string]any{"meta_icon": first})
+	second := set()
+	brand := e.want(200, "GET", "core/brands/?default=true", nil)["results"].([]any)[0].(map[string]any)["brand_uuid"].(string)
+	e.want(200, "PATCH", "core/brands/"+brand+"/", map[string]any{"branding_logo": second})
+	third := set()
+	if got := e.stored(e.tenant.ID); len(got) != 3 {
+		t.Errorf("shown elsewhere, and gone: %v of %s, %s, %s", got, first, second, third)
+	}
+	if a := e.sendForm(e.root, "admin/file/", "own.png", png); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	e.want(200, "PATCH", "core/applications/app/", map[string]any{"meta_icon": "own.png"})
+	set()
+	set("clear", "true")
+	if got := strings.Join(e.stored(e.tenant.ID), " "); !strings.Contains(got, "own.png") || strings.Count(got, " ") != 3 {
+		t.Errorf("stored are %s", got) // own.png, and the first three
 	}
 }
 

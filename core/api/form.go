@@ -22,7 +22,9 @@ const (
 	maxForm = media.MaxUpload + 1<<20
 	// formMemory is how much of a form is in memory, in bytes. The rest is in a file meanwhile.
 	formMemory = 1 << 20
-	fileField  = "file"
+	// maxFormField bounds each field beside the file, in bytes.
+	maxFormField = 64 << 10
+	fileField    = "file"
 )
 
 // uploads says that the body is a form with a file.
@@ -63,21 +65,28 @@ func (c *call) readForm(w http.ResponseWriter) error {
 	if err != nil {
 		return &problem{http.StatusBadRequest, "The form cannot be read, or broke off."}
 	}
+	if err := c.long(); err != nil { // not before: the sender's line may be slow
+		return err
+	}
 	c.body = &fields{errs: invalid{}, raw: map[string]json.RawMessage{}}
 	set := func(name, value string) error {
-		if !utf8.ValidString(value) {
+		switch {
+		case len(value) > maxFormField:
+			return invalid{name: {fmt.Sprintf("Ensure this field has no more than %d bytes.", maxFormField)}}
+		case !utf8.ValidString(value):
 			return invalid{name: {"Not a valid string."}}
 		}
 		raw, err := json.Marshal(value)
 		c.body.raw[name] = raw
 		return err
 	}
-	for name, values := range c.r.MultipartForm.Value {
-		if err := set(name, values[len(values)-1]); err != nil {
-			return err
+	for _, m := range c.route.body.members { // what the route does not know is left out, as of JSON
+		if values := c.r.MultipartForm.Value[m.name]; len(values) > 0 && m.name != fileField {
+			if err := set(m.name, values[len(values)-1]); err != nil {
+				return err
+			}
 		}
 	}
-	delete(c.body.raw, fileField)
 	if sent := c.r.MultipartForm.File[fileField]; len(sent) > 0 {
 		c.upload = sent[len(sent)-1]
 		return set(fileField, path.Base(c.upload.Filename))

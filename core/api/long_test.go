@@ -38,6 +38,9 @@ func TestLongRequestsTakeTurns(t *testing.T) {
 	if a := e.send(e.root, http.MethodPost, "core/users/", long); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("a long body that nobody has time for: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
 	}
+	if got := e.sendForm(e.root, "admin/file/", "busy.png", png).status; got != http.StatusServiceUnavailable {
+		t.Errorf("a picture that nobody has time for: %d", got)
+	}
 	if got := ask(http.MethodGet, "core/users/?page_size=101", nil); got != http.StatusServiceUnavailable {
 		t.Errorf("a long list that nobody has time for: %d", got)
 	}
@@ -62,6 +65,9 @@ func TestLongRequestsTakeTurns(t *testing.T) {
 		}
 		if got := ask(http.MethodGet, "core/users/?page_size=500", nil); got != http.StatusOK {
 			t.Errorf("a long list: %d", got)
+		}
+		if got := e.sendForm(e.root, "admin/file/", "", "").status; got != http.StatusBadRequest {
+			t.Errorf("a form without a picture: %d", got)
 		}
 	}
 	if got := ask(http.MethodPatch, "core/users/"+itoa(e.plainPK)+"/", map[string]any{"attributes": map[string]any{"long": strings.Repeat("x", 20_000)}}); got != http.StatusOK {
