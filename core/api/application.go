@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/media"
 	"github.com/postern-sso/postern/core/policy"
 )
 
@@ -115,7 +116,20 @@ func readIcon(f *fields, name string, into *string) {
 	*into = icon
 }
 
+// checkPicture refuses to name a media file that is not there already, without the right to see media files: a picture
+// that is named is shown, whatever file of the tenant it is.
+func (c *call) checkPicture(f *fields, name, picture, before string) {
+	if f.has(name) && picture != before && media.CheckName(picture) == nil && !c.may(viewMedia) {
+		f.fail(name, "To name a media file needs the right "+viewMedia+".")
+	}
+}
+
 func checkApplication(c *call, f *fields, a, old *core.Application) error {
+	before := ""
+	if old != nil {
+		before = old.Icon
+	}
+	c.checkPicture(f, "meta_icon", a.Icon, before)
 	if f.has("provider") && a.Provider != 0 && len(f.errs["provider"]) == 0 {
 		number := strconv.FormatInt(int64(a.Provider), 10)
 		if _, err := c.Store.Provider(c.ctx(), c.t, a.Provider); errors.Is(err, core.ErrNotFound) {
@@ -293,7 +307,12 @@ func setIconURL(c *call) (reply, error) {
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
-	if _, err := s.one(c); err != nil {
+	old, err := s.one(c)
+	if err != nil {
+		return reply{}, err
+	}
+	c.checkPicture(c.body, "url", url, old.Icon)
+	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
 	a, err := c.Store.UpdateApplication(c.ctx(), c.t, c.key, func(a *core.Application) error {

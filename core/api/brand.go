@@ -118,6 +118,9 @@ func checkBrand(c *call, f *fields, b, old *core.Brand) error {
 	if old == nil {
 		was = &core.Brand{}
 	}
+	c.checkPicture(f, "branding_logo", b.Logo, was.Logo)
+	c.checkPicture(f, "branding_favicon", b.Favicon, was.Favicon)
+	c.checkPicture(f, "branding_default_flow_background", b.Background, was.Background)
 	if b.CSS != was.CSS && !c.super {
 		f.fail("branding_custom_css", "Only a superuser can change it: it decides what people see of every page.")
 	}

@@ -13,6 +13,7 @@ import (
 )
 
 const (
+	viewMedia = "authentik_rbac.view_media_files"
 	// usageMedia are the files that pages show, the only kind that there is. authentik has others.
 	usageMedia = "media"
 	// maxFiles is how many a list has at most.
@@ -22,7 +23,7 @@ const (
 )
 
 func fileRoutes() []route {
-	const path, view, manage = "admin/file/", "authentik_rbac.view_media_files", "authentik_rbac.manage_media_files"
+	const path, manage = "admin/file/", "authentik_rbac.manage_media_files"
 	usage := parameter{name: "usage", kind: byText, preset: usageMedia, choices: []string{usageMedia, "reports"}, text: "What files are for; those of reports are none."}
 	list := about("List files, at most 5000").by(usage,
 		parameter{name: "search", kind: byText, text: "What names have in them."},
@@ -34,7 +35,7 @@ func fileRoutes() []route {
 	up := about("Upload a picture").uploads("FileUploadRequest", new(upload).read)
 	up.status = http.StatusOK
 	return []route{
-		{http.MethodGet, path, view, listFiles, list},
+		{http.MethodGet, path, viewMedia, listFiles, list},
 		{http.MethodPost, path, manage, uploadFile, up},
 		{http.MethodDelete, path, manage, deleteFile, drop},
 		{http.MethodPost, "core/applications/{slug}/set_icon/", "authentik_core.change_application", setIcon,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -352,6 +353,60 @@ func TestApplicationIconRights(t *testing.T) {
 	}
 	if got := e.stored(e.tenant.ID); len(got) != 1 {
 		t.Errorf("stored are %v", got)
+	}
+}
+
+// Who may change an application, and not see media files, names none: it would be shown to them. What is there already
+// stays, and the control has the right.
+func TestNamingAFileNeedsTheRightToSeeIt(t *testing.T) {
+	e := open(t)
+	e.want(201, "POST", "core/applications/", map[string]any{"name": "App", "slug": "app", "meta_icon": "mine.png"})
+	brand := "core/brands/" + e.want(200, "GET", "core/brands/?default=true", nil)["results"].([]any)[0].(map[string]any)["brand_uuid"].(string) + "/"
+	r := &core.Role{Name: "designers"}
+	e.must(e.db.CreateRole(t.Context(), e.tenant.ID, r))
+	_, token := e.person("designer", e.groupWith("designers", r))
+	rights := []core.RolePermission{{Permission: "authentik_core.change_application"}, {Permission: "authentik_core.add_application"}, {Permission: "authentik_brands.change_brand"}}
+	grant := func(more ...core.RolePermission) {
+		_, err := e.db.UpdateRole(t.Context(), e.tenant.ID, r.ID, func(r *core.Role) error {
+			r.Permissions = append(rights, more...)
+			return nil
+		})
+		e.must(err)
+	}
+	tries := []struct {
+		method, path, field string
+		rest                map[string]any
+		done                int
+	}{
+		{"PATCH", "core/applications/app/", "meta_icon", nil, 200},
+		{"POST", "core/applications/", "meta_icon", map[string]any{"name": "New", "slug": "new"}, 201},
+		{"POST", "core/applications/app/set_icon_url/", "url", nil, 200},
+		{"PATCH", brand, "branding_logo", nil, 200},
+		{"PATCH", brand, "branding_favicon", nil, 200},
+		{"PATCH", brand, "branding_default_flow_background", nil, 200},
+	}
+	ask := func(n int, picture string) answer {
+		body := map[string]any{tries[n].field: picture}
+		maps.Copy(body, tries[n].rest)
+		return e.send(token, tries[n].method, tries[n].path, body)
+	}
+	grant()
+	if a := ask(0, "mine.png"); a.status != 200 {
+		t.Errorf("what is there already: %d %s", a.status, a.body)
+	}
+	for n, c := range tries {
+		if a := ask(n, "board/minutes.png"); a.status != 400 || !strings.Contains(string(a.body), `{"`+c.field+`":["To name a media file needs the right authentik_rbac.view_media_files."]}`) {
+			t.Errorf("%s %s %s: %d %s", c.method, c.path, c.field, a.status, a.body)
+		}
+	}
+	if a := ask(2, "https://cdn.test/x.png"); a.status != 200 {
+		t.Errorf("a URL: %d %s", a.status, a.body)
+	}
+	grant(core.RolePermission{Permission: "authentik_rbac.view_media_files"})
+	for n, c := range tries {
+		if a := ask(n, "board/minutes.png"); a.status != c.done {
+			t.Errorf("control: %s %s %s: %d %s", c.method, c.path, c.field, a.status, a.body)
+		}
 	}
 }
 
