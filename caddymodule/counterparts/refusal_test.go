@@ -158,7 +158,7 @@ func TestRefusedReloads(t *testing.T) {
 		{"short secret", option("secret short"), false, []string{"secret has 5 bytes", "openssl rand", "Caddyfile:6"}, "short secret"},
 		{"database of another kind", option("database mysql://a:hunter2@db/x"), false, []string{"database mysql", "write sqlite, or a postgres:// URL", "Caddyfile:6"}, "hunter2"},
 		{"network", option("outbound_private 10.0.0.1"), false, []string{`outbound_private "10.0.0.1"`, "10.0.0.0/8", "Caddyfile:6"}, ""},
-		{"media", option("media ftp"), false, []string{"media: write", "media file <directory>", "Caddyfile:6"}, ""},
+		{"media", option("media ftp"), false, []string{`media "ftp" is not known`, "media file <directory>", "Caddyfile:6"}, ""},
 		{"guard's option", guard("allow_users alice"), false, []string{`no option "allow_users"`, "allow_groups", "Caddyfile:11"}, ""},
 		{"guard's headers", guard("headers x-forwarded"), false, []string{`headers "x-forwarded"`, "authentik, remote or none", "Caddyfile:11"}, ""},
 		{"guard's path", guard("skip_path ^/(public"), false, []string{`skip_path "^/(public"`, "missing closing )", "Caddyfile:11"}, ""},
