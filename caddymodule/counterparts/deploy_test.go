@@ -91,6 +91,9 @@ func TestDeployAgrees(t *testing.T) {
 			t.Errorf("the store's %s is %q, of %v", name, store.Environment[name], store.Secrets)
 		}
 	}
+	if len(store.Ports) > 0 || !slices.Equal(store.Networks, []string{"back"}) {
+		t.Errorf("browsers may reach the store: %v, %v", store.Ports, store.Networks)
+	}
 	if !strings.Contains(p.Environment["POSTERN_S3_ENDPOINT"], "http://media:9000") {
 		t.Errorf("pictures are at %s", p.Environment["POSTERN_S3_ENDPOINT"])
 	}

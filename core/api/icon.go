@@ -11,14 +11,10 @@ import (
 	"github.com/postern-sso/postern/core/media"
 )
 
-const (
-	// iconFolder is where icons of applications are kept.
-	iconFolder = "application-icons/"
-	// iconRandom is how many random characters are in an icon's name.
-	iconRandom = 22
-)
+// iconFolder is where icons of applications are kept.
+const iconFolder = "application-icons/"
 
-// iconStem is what the names of an application's icons begin with.
+// iconStem is what the names of an application's icons begin with; 22 random characters and the end follow.
 func iconStem(slug string) string { return iconFolder + cutText(slug, 100) + "_" }
 
 // iconUpload is what set_icon/ is told.
@@ -54,7 +50,7 @@ func setIcon(c *call) (reply, error) {
 	}
 	name, before := "", ""
 	if !u.clear {
-		name = iconStem(old.Slug) + core.RandomAlphanumeric(iconRandom) + strings.ToLower(path.Ext(u.file))
+		name = iconStem(old.Slug) + core.RandomAlphanumeric(22) + strings.ToLower(path.Ext(u.file))
 		if media.NamedType(u.file) == media.NamedType("") {
 			name = iconFolder + "none" // which is refused for its end
 		}
@@ -82,7 +78,7 @@ func setIcon(c *call) (reply, error) {
 // dropIcon deletes an icon that setIcon kept for the application of that slug, unless an application or a brand shows it.
 func (c *call) dropIcon(store media.Store, slug, name string) error {
 	rest, ours := strings.CutPrefix(name, iconStem(slug))
-	if random, _, _ := strings.Cut(rest, "."); !ours || len(random) != iconRandom || strings.Contains(rest, "/") {
+	if random, _, _ := strings.Cut(rest, "."); !ours || len(random) != 22 || strings.Contains(rest, "/") {
 		return nil
 	}
 	apps, err := every(Query{}, func(q Query) ([]core.Application, int, error) { return c.Store.ListApplications(c.ctx(), c.t, q) })
