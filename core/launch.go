@@ -116,7 +116,8 @@ func LinkTarget(raw string) (string, bool) {
 		}
 		return u.String(), true
 	case "":
-		if u.Host == "" && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") && !strings.Contains(raw, `\`) {
+		// The path is looked at decoded: one that is written anew may begin with // although raw does not.
+		if u.Host == "" && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") && !strings.HasPrefix(u.Path, "//") && !strings.Contains(raw, `\`) {
 			return u.String(), true
 		}
 	}

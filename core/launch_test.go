@@ -97,6 +97,7 @@ func FuzzLaunchURL(f *testing.F) {
 	f.Add("%(username)s", "javascript:alert(1)")
 	f.Add("/%(name)s", "/evil.test")
 	f.Add("https://%(username)s", "evil.test/")
+	f.Add("/%(name)s\"", "/") // was //%22
 	f.Fuzz(func(t *testing.T, raw, name string) {
 		to := core.LaunchURL(&core.Application{LaunchURL: raw}, nil, launchTenant, &core.User{UserName: name, DisplayName: name, Email: name})
 		if to == "" {
