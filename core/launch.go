@@ -116,9 +116,9 @@ func LinkTarget(raw string) (string, bool) {
 		}
 		return u.String(), true
 	case "":
-		// The path is looked at decoded: one that is written anew may begin with // although raw does not.
-		if u.Host == "" && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") && !strings.HasPrefix(u.Path, "//") && !strings.Contains(raw, `\`) {
-			return u.String(), true
+		// What is written anew may begin with // although raw does not.
+		if to := u.String(); u.Host == "" && strings.HasPrefix(raw, "/") && !strings.HasPrefix(raw, "//") && !strings.HasPrefix(to, "//") && !strings.Contains(raw, `\`) {
+			return to, true
 		}
 	}
 	return "", false
