@@ -147,6 +147,9 @@ func openShared(ctx context.Context, s settings, read core.Reading, logger *slog
 	sh.expressions = &expression.Evaluator{Directory: sh.recent, Policies: sh.db, Log: log, Now: sh.clock.Wall, Events: sh.db, HashUser: sh.hashUser}
 	sh.policies = &policy.Engine{Store: sh.db, Expressions: sh.expressions, Events: sh.db, Now: sh.clock.Now, Log: log}
 	sh.expressions.Entitlements = sh.policies.Entitlements
+	if s.database != databaseSQLite { // there, nobody else can write
+		sh.copies.Hint, sh.db.Publish = sh.db.Hint, sh.copies.Publish
+	}
 	sh.db.OnChange = sh.changed
 	sh.unfollow = sh.db.Follow(ctx)
 	ctx, sh.sweeping = context.WithCancel(ctx)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-sso/postern/storage/storagetest"
 )
@@ -158,7 +159,17 @@ func TestRedis(t *testing.T) {
 			t.Errorf("a key is %q", key)
 		}
 	}
+	const hints = "public:outbox:{0}"
+	eventually(t, "both nodes listen", func() bool { return r.Client().PubSubNumSub(t.Context(), hints).Val()[hints] == 2 })
+	told := r.Client().Subscribe(t.Context(), hints)
+	defer told.Close()
+	if _, err := told.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	leave(leaves, one)
+	if m, err := told.ReceiveTimeout(t.Context(), 20*time.Second); err != nil || !strings.HasPrefix(fmt.Sprint(m), "Message<"+hints+": public ") {
+		t.Errorf("of the logout redis carries %v, %v", m, err)
+	}
 	out("logged out", leaves)
 	c := newCrowd(t, one.postern, f.app())
 	code, err := c.code(follow(stays.through(one).browser))

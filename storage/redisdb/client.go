@@ -14,15 +14,16 @@ type client struct {
 	pipelined func(ctx context.Context, add func(redis.Pipeliner) error) ([]redis.Cmder, error)
 	// pingMasters asks each server that takes writes.
 	pingMasters func(ctx context.Context) error
+	subscribe   func(ctx context.Context, channels ...string) *redis.PubSub
 	disconnect  func() error
 }
 
 func server(c *redis.Client) client {
-	return client{c.Process, c.Pipelined, func(ctx context.Context) error { return c.Ping(ctx).Err() }, c.Close}
+	return client{c.Process, c.Pipelined, func(ctx context.Context) error { return c.Ping(ctx).Err() }, c.Subscribe, c.Close}
 }
 
 func cluster(c *redis.ClusterClient) client {
 	return client{c.Process, c.Pipelined, func(ctx context.Context) error {
 		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return c.Ping(ctx).Err() })
-	}, c.Close}
+	}, c.Subscribe, c.Close}
 }

@@ -14,6 +14,7 @@
 //	<tenant>:session:{<session ID>}  a hash: "copy", sealed; "seen" and "step", see touch.go
 //	<tenant>:key:{<hash of the cookie's key>}  the session's ID
 //	public:probe:{<random>}  written to see whether Redis takes writes
+//	public:outbox:{<number of the database>}  a channel: "<tenant> <line of the outbox>", see hints.go
 //
 // Every script has one key. Keys expire in an hour, for the space; what counts is the session's
 // own end, and the copy's own age.
@@ -27,9 +28,8 @@
 // read, and a node believes it only where it knows every session that has ended since that line, and
 // this one is not among them (ledger). It does not matter then whether the end of a
 // session reached Redis: what was ended is refused on this node at once, and on others when they
-// hear of it, as from their own memory; a node that starts reads the last lines first. The
-// database tells nodes of one another's changes already (sqldb.DB.Follow), so nothing is published in
-// Redis: a second way would have to be checked against the first, and saves nothing.
+// hear of it, as from their own memory; a node that starts reads the last lines first. What they hear
+// is the database's outbox (sqldb.DB.Follow); what is published in Redis only makes them read it at once.
 //
 // # When Redis is away
 //

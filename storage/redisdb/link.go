@@ -48,14 +48,18 @@ type link struct {
 	asks   bool          // even while Redis is away: the control of a test
 	wake   chan error    // why Redis is away
 	end    context.CancelFunc
-	ended  chan struct{}
+	ended  sync.WaitGroup
+
+	channel string // of hints
+	hint    func(core.TenantID, int64)
+	denied  sync.Once // hints may not be published, or not be heard
 
 	mu      sync.Mutex
 	ledgers map[core.TenantID]*ledger
 	strange time.Time // when a value that is not ours was last told of
 }
 
-func newLink(url string, wait time.Duration, log *slog.Logger) (*link, error) {
+func newLink(url string, wait time.Duration, log *slog.Logger, hint func(core.TenantID, int64)) (*link, error) {
 	a, err := parse(url)
 	if err != nil {
 		return nil, err
@@ -70,7 +74,7 @@ func newLink(url string, wait time.Duration, log *slog.Logger) (*link, error) {
 	a.PoolSize = connections
 	a.DisableIdentity = true
 	a.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	l := &link{url: url, log: log, wait: wait, wake: make(chan error, 1), ended: make(chan struct{}), ledgers: map[core.TenantID]*ledger{}}
+	l := &link{url: url, log: log, wait: wait, wake: make(chan error, 1), channel: channelOf(a.DB), hint: hint, ledgers: map[core.TenantID]*ledger{}}
 	probes := 1
 	switch {
 	case a.IsClusterMode:
@@ -90,14 +94,17 @@ func newLink(url string, wait time.Duration, log *slog.Logger) (*link, error) {
 	l.end = cancel
 	l.away.Store(true) // until it has answered
 	l.wake <- nil
-	go l.watch(ctx)
+	l.ended.Go(func() { l.watch(ctx) })
+	if hint != nil {
+		l.ended.Go(func() { l.listen(ctx) })
+	}
 	return l, nil
 }
 
-// close waits for the watcher only: a call that is under way ends with an error.
+// close waits for what is in the background only: a call that is under way ends with an error.
 func (l *link) close() {
 	l.end()
-	<-l.ended
+	l.ended.Wait()
 	l.away.Store(true)
 	_ = l.disconnect() // nothing is written that could be lost
 }
@@ -125,7 +132,6 @@ func (l *link) do(ctx context.Context, f func(ctx context.Context) error) error 
 // watch waits until Redis is away, and then asks until it is back. Of one that comes and goes
 // it tells now and then.
 func (l *link) watch(ctx context.Context) {
-	defer close(l.ended)
 	var lately time.Time
 	for {
 		var err error

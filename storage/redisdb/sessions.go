@@ -33,6 +33,7 @@ type Sessions struct {
 	Master *keys.Master
 	Now    func() time.Time
 	Log    *slog.Logger
+	Hint   func(t core.TenantID, seq int64) // told what Publish on another node was; nil: nobody listens
 
 	link atomic.Pointer[link]
 
@@ -60,7 +61,7 @@ func (s *Sessions) Connect(url string) error {
 		if wait == 0 {
 			wait = callWait
 		}
-		if next, err = newLink(url, wait, s.Log); err != nil {
+		if next, err = newLink(url, wait, s.Log, s.Hint); err != nil {
 			return err
 		}
 		next.asks = s.asks

@@ -102,6 +102,16 @@ func (db *DB) FollowBy(every time.Duration, deaf, blind bool) {
 	db.follower.every, db.follower.deaf, db.follower.blind = every, deaf, blind
 }
 
+// HintedBy says, before Follow, how far apart the looks are that hints ask for.
+func (db *DB) HintedBy(gap time.Duration) { db.follower.hints.gap = gap }
+
+// Hinted counts the looks that hints asked for.
+func (db *DB) Hinted() int {
+	db.follower.mu.Lock()
+	defer db.follower.mu.Unlock()
+	return db.follower.hints.seen
+}
+
 // FollowedOn says, before Follow, on which timeline the server was that was followed before.
 func (db *DB) FollowedOn(timeline string) { db.follower.on.now = timeline }
 

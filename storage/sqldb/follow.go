@@ -44,6 +44,7 @@ type follower struct {
 	began  bool
 	heard  time.Time // when the last look that went well began
 	on     timeline
+	hints  hints
 
 	// For tests: how often it looks (zero: pollEvery), and what is switched off.
 	every       time.Duration
@@ -63,7 +64,7 @@ func (f *follower) pollEvery() time.Duration {
 // nothing.
 //
 // The outbox is the truth, read each half second; a notification only makes it read at
-// once. Its lines become visible in the order of their numbers, so none is missed.
+// once, and so does a Hint. Its lines become visible in the order of their numbers, so none is missed.
 // Where the lines that were read, or that this node wrote, are no longer there, as after
 // a failover that lost transactions, a change of kind core.ChangedAny is told.
 func (db *DB) Follow(ctx context.Context) (stop func()) {
@@ -114,6 +115,7 @@ func (db *DB) follow(ctx context.Context, e *postgresEngine) {
 	defer closeConn()
 	for ctx.Err() == nil {
 		fresh, began := c == nil, time.Now()
+		db.follower.looks(began)
 		err := db.look(ctx, e, &c)
 		if err != nil && !fresh && ctx.Err() == nil {
 			closeConn()
@@ -138,16 +140,17 @@ func (db *DB) follow(ctx context.Context, e *postgresEngine) {
 			}
 			db.follower.on.tell(ctx, db)
 		}
-		if c == nil || db.follower.deaf || e.pooled() {
+		if c == nil {
 			pause(ctx, min(db.follower.pollEvery(), pollEvery))
 			continue
 		}
-		wait, cancel := context.WithTimeout(ctx, db.follower.pollEvery())
-		_, err = c.WaitForNotification(wait) // one, of maybe many: the look reads what all of them are about
-		cancel()
-		if err != nil && wait.Err() == nil {
+		wait, cancel := db.follower.untilDue(ctx)
+		if db.follower.deaf || e.pooled() {
+			<-wait.Done()
+		} else if _, err = c.WaitForNotification(wait); err != nil && wait.Err() == nil { // one, of maybe many: the look reads what all of them are about
 			closeConn() // the next look tells whether there is another to be had
 		}
+		cancel()
 	}
 }
 

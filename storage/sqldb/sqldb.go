@@ -75,6 +75,9 @@ type DB struct {
 	// OnChange, where set before the first use, is called after each commit with
 	// what changed, in the goroutine of the caller: it must be quick.
 	OnChange func(core.TenantID, []core.Change)
+	// Publish, where set before the first use, is called after OnChange for what this
+	// node itself changed, with the last line: other nodes may be given Hints by it.
+	Publish func(t core.TenantID, seq int64)
 
 	opt        Options
 	now        func() time.Time

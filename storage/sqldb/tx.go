@@ -239,6 +239,9 @@ func (db *DB) rawWrite(ctx context.Context, t core.TenantID, p part, what string
 		changes, err := db.watched(ctx, t, p, f)
 		if err == nil {
 			db.notify(t, changes)
+			if len(changes) > 0 && db.Publish != nil {
+				db.Publish(t, changes[len(changes)-1].Seq)
+			}
 			return nil
 		}
 		var own unwrapped

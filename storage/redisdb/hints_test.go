@@ -1,0 +1,59 @@
+package redisdb_test
+
+import (
+	"testing"
+
+	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/redisdb"
+	"github.com/postern-sso/postern/storage/sqldb"
+	"github.com/postern-sso/postern/storage/storagetest"
+)
+
+// The user of the README may publish and listen. One who may not still has everything else: Redis is no less there,
+// and the log says what is missing.
+func TestHintsOfAUser(t *testing.T) {
+	r := storagetest.StartRedis(t)
+	r.Do("ACL", "SETUSER", "admin", "on", "nopass", "+@all", "allkeys", "allchannels")
+	makeUser(t, r)
+	as := func(args ...any) any {
+		t.Helper()
+		p := r.Client().Pipeline()
+		p.Do(t.Context(), "AUTH", "admin", "any")
+		answer := p.Do(t.Context(), args...)
+		if _, err := p.Exec(t.Context()); err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		return answer.Val()
+	}
+	heard := make(chan int64, 100)
+	d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir()}, "redis://postern:p%40ss%3Aw%2Ford@"+r.Addr, func(s *redisdb.Sessions) {
+		s.Hint = func(id core.TenantID, seq int64) {
+			if id == "t_example" {
+				heard <- seq
+			}
+		}
+	})
+	answers(t, d)
+	storagetest.EventuallyRedis(t, "what is published is heard", func() bool {
+		d.sessions.Publish("t_example", 42)
+		select {
+		case seq := <-heard:
+			return seq == 42
+		default:
+			return false
+		}
+	})
+	as("ACL", "SETUSER", "postern", "resetchannels")
+	d.sessions.Publish("t_example", 43)
+	storagetest.EventuallyRedis(t, "it is told", func() bool { return said.has("does not let its user publish or subscribe") })
+	if _, ok := d.sessions.Connected(); !ok {
+		t.Error("redis counts as away")
+	}
+	as("ACL", "SETUSER", "postern", "-get", "-set")
+	if _, err := d.FindSession(t.Context(), tenant, core.Hash("none")); err == nil {
+		t.Error("a session out of nothing")
+	}
+	if _, ok := d.sessions.Connected(); ok {
+		t.Error("control: redis does not count as away where it does not let the user read")
+	}
+}
