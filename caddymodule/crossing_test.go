@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/storage/storagetest"
 )
 
 // document is what the server publishes of its API.
@@ -266,7 +267,12 @@ func (x *crossing) snapshot() string {
 // query and in every body that makes something, the administrator of one tenant neither sees nor changes an object
 // of another. What is added to the API is tried by itself.
 func TestNoPathCrossesTenants(t *testing.T) {
-	w := newTwo(t, nil)
+	t.Run("sqlite", func(t *testing.T) { noPathCrosses(t, "") })
+	t.Run("postgres", func(t *testing.T) { noPathCrosses(t, storagetest.StartPostgres(t).Create(t)) })
+}
+
+func noPathCrosses(t *testing.T, database string) {
+	w := newTwo(t, func(a *App) { a.settings.database = core.Secret(database) })
 	x := &crossing{doc: w.b.document(), owner: w.a, canary: "canary" + strings.ToLower(core.RandomAlphanumeric(12))}
 	x.fill()
 	x.learn(w.b)
