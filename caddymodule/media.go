@@ -89,7 +89,7 @@ func (s *system) serveMedia(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	logged := s.access.instead(w, r)
-	s.media.ServeHTTP(unstalled(logged, r), r)
+	s.media.ServeHTTP(newFileWriter(logged, r), r)
 	logged.done()
 }
 
