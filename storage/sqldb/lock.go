@@ -42,5 +42,6 @@ func lockDir(dir string) (*dirLock, error) {
 }
 
 // release lets go. The file stays: removing it would let two processes each
-// lock a file of that name.
-func (l *dirLock) release() error { return l.file.Close() }
+// lock a file of that name. To close it would not be enough: a child process that was forked has all
+// files of its parent until it becomes the program that it is to be, and the lock with them.
+func (l *dirLock) release() error { return errors.Join(unlock(l.file), l.file.Close()) }

@@ -17,3 +17,6 @@ func flock(f *os.File) error {
 	}
 	return err
 }
+
+// unlock takes the lock from everybody who has the open file.
+func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/storage/sqldb"
@@ -46,6 +48,18 @@ func TestPostgresOwnSchema(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%d tables in public", n)
 	}
+}
+
+// A server that was stopped a moment ago is still seen by PostgreSQL until its connections' backends have ended. One
+// that stays is refused: TestRestoreRefuses.
+func TestPostgresRestoreAfterAStop(t *testing.T) {
+	opt := sqldb.Options{URL: storagetest.StartPostgres(t).Create(t), Dir: t.TempDir(), Master: master(t, 'k')}
+	var file bytes.Buffer
+	again(t, opt, func(db *sqldb.DB) { must(t, db.Backup(t.Context(), &file, sqldb.BackupOptions{})) })
+	c, err := pgx.Connect(t.Context(), opt.URL)
+	must(t, err)
+	time.AfterFunc(300*time.Millisecond, func() { _ = c.Close(context.Background()) })
+	must(t, restore(t.Context(), opt, file.Bytes(), sqldb.RestoreOptions{Replace: true}))
 }
 
 // many at once, on few connections, each see and write to their own tenant alone, also

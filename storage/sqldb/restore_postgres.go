@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -21,6 +22,8 @@ const (
 	// offlineName is how the connections of commands call themselves that need no server.
 	offlineName = "postern offline"
 	restoreLock = 0x706f737465726e01 // "postern", 1
+	// departWait is how long a connection that was closed may still be seen: its backend ends by itself.
+	departWait = 3 * time.Second
 )
 
 // postgresStaging loads schemas.
@@ -55,7 +58,12 @@ func (e *postgresEngine) stage(ctx context.Context) (_ staging, err error) {
 	if !locked {
 		return nil, fmt.Errorf("the database %q is %w, which restores into it; nothing was changed", e.config.Database, ErrLocked)
 	}
-	if err := s.alone(ctx, s.conn); err != nil {
+	for until := time.Now().Add(departWait); ; pause(ctx, departWait/50) {
+		if err = s.alone(ctx, s.conn); !errors.Is(err, ErrLocked) || ctx.Err() != nil || time.Now().After(until) {
+			break
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s, s.dropSchemas(ctx) // those that a crash left
