@@ -115,6 +115,10 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		reply{status: p.status, body: object{"detail": p.detail}}.write(w, r)
 	case errors.As(err, &v):
 		reply{status: http.StatusBadRequest, body: v}.write(w, r)
+	case errors.As(err, &field) && errors.Is(err, core.ErrUnavailable):
+		w.Header().Set("Retry-After", "5")
+		h.Log.ErrorContext(r.Context(), "API request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		reply{status: http.StatusServiceUnavailable, body: object{"detail": field.Error()}}.write(w, r)
 	case errors.As(err, &field):
 		reply{status: http.StatusBadRequest, body: invalid{field.Field: {field.Message}}}.write(w, r)
 	case errors.Is(err, core.ErrDenied):

@@ -58,8 +58,14 @@ func applications() *resource[core.Application] {
 		fresh:  func(*call) *core.Application { return &core.Application{PolicyMode: "any"} },
 		read:   readApplication,
 		check:  checkApplication,
-		show:   func(c *call, a *core.Application) (any, error) { return showApplication(c, a, c.user) },
-		label:  func(a *core.Application) (string, string) { return string(a.ID), a.Name },
+		after: func(c *call, old, a *core.Application) error {
+			if old != nil && (a == nil || a.Icon != old.Icon) {
+				c.dropIcons(old.Icon)
+			}
+			return nil
+		},
+		show:  func(c *call, a *core.Application) (any, error) { return showApplication(c, a, c.user) },
+		label: func(a *core.Application) (string, string) { return string(a.ID), a.Name },
 	}
 }
 
@@ -315,13 +321,15 @@ func setIconURL(c *call) (reply, error) {
 	if err := c.body.err(); err != nil {
 		return reply{}, err
 	}
+	before := ""
 	a, err := c.Store.UpdateApplication(c.ctx(), c.t, c.key, func(a *core.Application) error {
-		a.Icon = url
+		before, a.Icon = a.Icon, url
 		return nil
 	})
 	if err != nil {
 		return reply{}, found(err, s.model)
 	}
 	s.record(c, core.EventModelUpdated, a)
+	c.dropIcons(before)
 	return reply{status: http.StatusOK, body: object{}}, nil
 }

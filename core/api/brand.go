@@ -51,6 +51,12 @@ func brands() *resource[core.Brand] {
 		fresh: func(*call) *core.Brand { return &core.Brand{Attributes: object{}} },
 		read:  readBrand,
 		check: checkBrand,
+		after: func(c *call, old, b *core.Brand) error {
+			if old != nil && (b == nil || b.Logo != old.Logo || b.Favicon != old.Favicon || b.Background != old.Background) {
+				c.dropIcons(old.Logo, old.Favicon, old.Background)
+			}
+			return nil
+		},
 		show:  func(_ *call, b *core.Brand) (any, error) { return showBrand(b), nil },
 		label: func(b *core.Brand) (string, string) { return string(b.ID), b.Domain },
 	}

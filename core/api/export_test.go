@@ -33,6 +33,12 @@ func (h *Handler) Turns() *core.Turns {
 	return h.turns
 }
 
+// Forms are the turns of what is uploaded.
+func (h *Handler) Forms() *core.Turns {
+	h.build.Do(h.init)
+	return h.forms
+}
+
 // Room refuses an upload of so many bytes that is beyond what a tenant may keep.
 func Room(store media.Store, t core.TenantID, size int64) error {
 	return room(context.Background(), store, t, size)

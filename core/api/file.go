@@ -34,12 +34,16 @@ func fileRoutes() []route {
 	drop.status = http.StatusOK
 	up := about("Upload a picture").uploads("FileUploadRequest", new(upload).read)
 	up.status = http.StatusOK
+	icon := about("Upload an application's icon").uploads("ApplicationIconRequest", new(iconUpload).read).gives(dictShape()).ofObjects()
+	icon.ready = func(c *call) error {
+		_, err := applications().one(c)
+		return err
+	}
 	return []route{
 		{http.MethodGet, path, viewMedia, listFiles, list},
 		{http.MethodPost, path, manage, uploadFile, up},
 		{http.MethodDelete, path, manage, deleteFile, drop},
-		{http.MethodPost, "core/applications/{slug}/set_icon/", "authentik_core.change_application", setIcon,
-			about("Upload an application's icon").uploads("ApplicationIconRequest", new(iconUpload).read).gives(dictShape()).ofObjects()},
+		{http.MethodPost, "core/applications/{slug}/set_icon/", "authentik_core.change_application", setIcon, icon},
 	}
 }
 
@@ -125,6 +129,9 @@ func uploadFile(c *call) (reply, error) {
 	}
 	if err := media.CheckName(u.name); err != nil {
 		return reply{}, err
+	}
+	if isKeptIcon(u.name) { // it would go as soon as nothing shows it
+		return reply{}, invalid{"name": {"Names of this form are those of icons that set_icon/ keeps: choose another one."}}
 	}
 	switch there, err := store.Open(c.ctx(), c.t, u.name); {
 	case err == nil:

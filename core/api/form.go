@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/postern-sso/postern/core"
@@ -22,6 +23,9 @@ const (
 	maxForm = media.MaxUpload + 1<<20
 	// formMemory is how much of a form is in memory, in bytes. The rest is in a file meanwhile.
 	formMemory = 1 << 20
+	// maxForms is how many are read at once, and are files meanwhile; formWait how long each may take.
+	maxForms = 16
+	formWait = 10 * time.Minute
 	// maxFormField bounds each field beside the file, in bytes.
 	maxFormField = 64 << 10
 	fileField    = "file"
@@ -53,6 +57,17 @@ func (o *operation) bodyType() string {
 func (c *call) readForm(w http.ResponseWriter) error {
 	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err != nil || kind != formType {
 		return &problem{http.StatusUnsupportedMediaType, "Unsupported media type " + strconv.QuoteToASCII(cutText(c.r.Header.Get("Content-Type"), 80)) + " in request: a file is sent as " + formType + "."}
+	}
+	if err := c.readyForForm(); err != nil {
+		return err
+	}
+	if err := c.take(c.forms); err != nil {
+		return err
+	}
+	c.hasForm = true
+	// Where a connection has no deadline, the server's own timeouts are all there is.
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(formWait)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return err
 	}
 	c.r.Body = http.MaxBytesReader(w, c.r.Body, maxForm)
 	err := c.r.ParseMultipartForm(formMemory)
@@ -94,8 +109,28 @@ func (c *call) readForm(w http.ResponseWriter) error {
 	return nil
 }
 
+// readyForForm refuses what can be refused before a byte of it is read: who asks is known, and how much is announced.
+func (c *call) readyForForm() error {
+	if c.r.ContentLength > maxForm {
+		return errFileTooLarge
+	}
+	if c.route.ready != nil {
+		if err := c.route.ready(c); err != nil {
+			return err
+		}
+	}
+	store, err := c.files()
+	if err != nil || c.r.ContentLength >= 0 && c.r.ContentLength <= formMemory {
+		return err
+	}
+	return room(c.ctx(), store, c.t, max(0, c.r.ContentLength))
+}
+
 // forgetForm removes what of a form was kept meanwhile.
 func (c *call) forgetForm() {
+	if c.hasForm {
+		defer c.forms.Leave(c.t)
+	}
 	if f := c.r.MultipartForm; f != nil {
 		if err := f.RemoveAll(); err != nil {
 			c.Log.WarnContext(c.ctx(), "a file that was sent is left behind", "error", err)

@@ -110,6 +110,7 @@ type Handler struct {
 	build  sync.Once
 	table  table
 	turns  *core.Turns // of what takes long
+	forms  *core.Turns // of what is uploaded
 	schema published
 }
 
@@ -131,7 +132,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	answer.write(w, r)
 }
 
-func (h *Handler) init() { h.table, h.turns = newTable(h.routes()), newTurns() }
+func (h *Handler) init() {
+	h.table, h.turns, h.forms = newTable(h.routes()), newTurns(), core.NewTurns(maxForms, maxForms)
+}
 
 // answer does all but write: who reads slowly keeps nobody waiting.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) {
@@ -210,6 +213,7 @@ type call struct {
 	upload  *multipart.FileHeader // the file of a form, if any
 	partial bool                  // PATCH
 	hasTurn bool                  // see long
+	hasForm bool                  // see readForm
 	// looked are what was looked up for this answer.
 	looked struct {
 		users     looked[core.UserID, core.User]

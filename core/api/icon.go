@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/media"
@@ -14,8 +16,24 @@ import (
 // iconFolder is where icons of applications are kept.
 const iconFolder = "application-icons/"
 
-// iconStem is what the names of an application's icons begin with; 22 random characters and the end follow.
-func iconStem(slug string) string { return iconFolder + cutText(slug, 100) + "_" }
+const (
+	// iconRandom is how many random characters the names of icons have that setIcon keeps.
+	iconRandom = 22
+	// dropWait bounds how long a request waits for a store to delete what nothing shows any more.
+	dropWait = 3 * time.Second
+)
+
+// iconName is a name that nobody can guess or has.
+func iconName(slug, end string) string {
+	return iconFolder + cutText(slug, 100) + "_" + core.RandomAlphanumeric(iconRandom) + end
+}
+
+// isKeptIcon reports whether a name is one of iconName. No other file can be uploaded under such a name.
+func isKeptIcon(name string) bool {
+	rest, ok := strings.CutPrefix(name, iconFolder)
+	random, end, _ := strings.Cut(rest[strings.LastIndexByte(rest, '_')+1:], ".")
+	return ok && len(random) == iconRandom && len(rest) > iconRandom+len(end)+1 && !strings.Contains(rest, "/") && media.NamedType("."+end) != media.NamedType("")
+}
 
 // iconUpload is what set_icon/ is told.
 type iconUpload struct {
@@ -50,7 +68,7 @@ func setIcon(c *call) (reply, error) {
 	}
 	name, before := "", ""
 	if !u.clear {
-		name = iconStem(old.Slug) + core.RandomAlphanumeric(22) + strings.ToLower(path.Ext(u.file))
+		name = iconName(old.Slug, strings.ToLower(path.Ext(u.file)))
 		if media.NamedType(u.file) == media.NamedType("") {
 			name = iconFolder + "none" // which is refused for its end
 		}
@@ -69,38 +87,47 @@ func setIcon(c *call) (reply, error) {
 		return reply{}, found(err, s.model)
 	}
 	s.record(c, core.EventModelUpdated, a)
-	if err := c.dropIcon(store, old.Slug, before); err != nil {
-		c.Log.WarnContext(c.ctx(), "an icon that nothing shows is left behind", "icon", before, "error", err)
-	}
+	c.dropIcons(before)
 	return reply{status: http.StatusOK, body: object{}}, nil
 }
 
-// dropIcon deletes an icon that setIcon kept for the application of that slug, unless an application or a brand shows it.
-func (c *call) dropIcon(store media.Store, slug, name string) error {
-	rest, ours := strings.CutPrefix(name, iconStem(slug))
-	if random, _, _ := strings.Cut(rest, "."); !ours || len(random) != 22 || strings.Contains(rest, "/") {
-		return nil
+// dropIcons deletes those that setIcon kept and that no application and no brand shows any more. What was asked for
+// is done already, so a store that is away only leaves them behind.
+func (c *call) dropIcons(names ...string) {
+	names = slices.DeleteFunc(names, func(name string) bool { return !isKeptIcon(name) })
+	if len(names) == 0 || c.Files == nil {
+		return
 	}
-	apps, err := every(Query{}, func(q Query) ([]core.Application, int, error) { return c.Store.ListApplications(c.ctx(), c.t, q) })
-	if err != nil {
-		return err
-	}
-	for _, a := range apps {
-		if a.Icon == name {
-			return nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx()), dropWait)
+	defer cancel()
+	shown, err := c.shown(ctx)
+	for _, name := range names {
+		if err == nil && !shown[name] {
+			shown[name] = true // it may be there twice
+			err = c.Files.Delete(ctx, c.t, name)
+		}
+		if err != nil && !errors.Is(err, core.ErrNotFound) {
+			c.Log.WarnContext(ctx, "an icon that nothing shows is left behind", "icon", name, "error", err)
 		}
 	}
-	brands, err := every(Query{}, func(q Query) ([]core.Brand, int, error) { return c.Store.ListBrands(c.ctx(), c.t, q) })
+}
+
+// shown are the pictures of all applications and brands.
+func (c *call) shown(ctx context.Context) (map[string]bool, error) {
+	apps, err := every(Query{}, func(q Query) ([]core.Application, int, error) { return c.Store.ListApplications(ctx, c.t, q) })
 	if err != nil {
-		return err
+		return nil, err
+	}
+	brands, err := every(Query{}, func(q Query) ([]core.Brand, int, error) { return c.Store.ListBrands(ctx, c.t, q) })
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]bool{}
+	for _, a := range apps {
+		out[a.Icon] = true
 	}
 	for _, b := range brands {
-		if b.Logo == name || b.Favicon == name || b.Background == name {
-			return nil
-		}
+		out[b.Logo], out[b.Favicon], out[b.Background] = true, true, true
 	}
-	if err := store.Delete(c.ctx(), c.t, name); !errors.Is(err, core.ErrNotFound) {
-		return err
-	}
-	return nil
+	return out, nil
 }

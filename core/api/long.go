@@ -28,13 +28,19 @@ func (c *call) long() error {
 	if c.hasTurn {
 		return nil
 	}
+	err := c.take(c.turns)
+	c.hasTurn = err == nil
+	return err
+}
+
+// take waits for the tenant's turn, for a while.
+func (c *call) take(turns *core.Turns) error {
 	ctx, cancel := context.WithTimeout(c.ctx(), longWait)
 	defer cancel()
-	err := c.turns.Take(ctx, c.t)
+	err := turns.Take(ctx, c.t)
 	if errors.Is(err, context.DeadlineExceeded) && c.ctx().Err() == nil {
 		return core.ErrBusy
 	}
-	c.hasTurn = err == nil
 	return err
 }
 

@@ -22,6 +22,8 @@ type operation struct {
 	objects bool     // its right may be given on single objects
 	form    bool     // the body is a form with a file
 	name    string   // "": as id makes it
+	// ready refuses a form before it is read. Nil: it does not.
+	ready func(*call) error
 }
 
 // parameter is one of a query.

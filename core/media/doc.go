@@ -5,6 +5,6 @@
 //   - store.go: what is needed of a directory or a bucket.
 //   - url.go: how URLs are signed, and known again.
 //   - handler.go: how a file is served, as kind.go says what it is.
-//   - upload.go and strip.go: what is taken of what somebody sends.
+//   - upload.go and strip*.go: what is taken of what somebody sends.
 //   - tenant.go: how files go with their tenant.
 package media

@@ -72,6 +72,7 @@ const (
 	markApp0    = 0xe0 // JFIF
 	markICC     = 0xe2
 	markAdobe   = 0xee
+	markAppLast = 0xef
 	markComment = 0xfe
 )
 
@@ -103,7 +104,7 @@ func cleanJPEG(to io.Writer, from *bufio.Reader) error {
 		}
 		length := int64(binary.BigEndian.Uint16(head))
 		if length < 2 {
-			return wrongFile("The picture is damaged.")
+			return errDamaged
 		}
 		if isFrame(mark) {
 			size = true
@@ -114,7 +115,7 @@ func cleanJPEG(to io.Writer, from *bufio.Reader) error {
 		if mark == markScan && !size {
 			return wrongFile("The picture does not say how large it is.")
 		}
-		if dropsSegment(mark) {
+		if dropsSegment(mark, string(head[2:])) {
 			if _, err := io.CopyN(io.Discard, from, length); err != nil {
 				return err
 			}
@@ -156,7 +157,15 @@ func isFrame(mark byte) bool {
 	return mark >= 0xc0 && mark <= 0xcf && mark != 0xc4 && mark != 0xc8 && mark != 0xcc
 }
 
-func dropsSegment(mark byte) bool {
-	app := mark >= markApp0 && mark <= 0xef
-	return mark == markComment || app && mark != markApp0 && mark != markICC && mark != markAdobe
+// dropsSegment: of what programs note in a JPEG only what changes how it looks stays, and not a small picture of it.
+func dropsSegment(mark byte, begin string) bool {
+	switch mark {
+	case markApp0:
+		return begin != "JFIF\x00"
+	case markICC:
+		return begin != "ICC_P"
+	case markAdobe:
+		return begin != "Adobe"
+	}
+	return mark == markComment || mark > markApp0 && mark <= markAppLast
 }

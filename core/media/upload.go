@@ -22,8 +22,8 @@ const (
 )
 
 // Clean is a picture that somebody sends, as it may be kept: what its name promises, not too large,
-// and of a PNG or JPEG without what it says of where and when it was taken. What may not be kept is a *core.FieldError of
-// the field "file", which a Read gives. Who asks closes it, also where content is not read to its end.
+// and without what it says of where and when it was taken, as far as it is not an SVG or an icon file. What may not be
+// kept is a *core.FieldError of the field "file", which a Read gives. Who asks closes it, also where content is not read to its end.
 func Clean(name string, content io.Reader) io.ReadCloser {
 	out, in := io.Pipe()
 	go func() { in.CloseWithError(clean(in, name, &limited{content, MaxUpload})) }()
@@ -49,27 +49,16 @@ func clean(to io.Writer, name string, content io.Reader) error {
 	case "image/jpeg":
 		err = cleanJPEG(to, from)
 	case "image/gif":
-		err = sized(begin, 10, func() (int, int) { return le16(begin[6:]), le16(begin[8:]) })
+		err = cleanGIF(to, from)
 	case "image/webp":
-		err = sized(begin, 30, func() (int, int) { return sizeWebP(begin) })
+		err = cleanWebP(to, from)
 	default:
 		return cleanSmall(to, from, kind)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return wrongFile("The picture ends too early.")
 	}
-	if err == nil && (kind == "image/gif" || kind == "image/webp") {
-		_, err = io.Copy(to, from)
-	}
 	return err
-}
-
-// sized checks a picture's size, which its first n bytes tell.
-func sized(begin []byte, n int, size func() (width, height int)) error {
-	if len(begin) < n {
-		return io.ErrUnexpectedEOF
-	}
-	return checkSize(size())
 }
 
 func checkSize(width, height int) error {
@@ -80,19 +69,6 @@ func checkSize(width, height int) error {
 		return wrongFile("The picture has %d times %d pixels: at most %d on a side and %d in all are shown.", width, height, MaxSide, MaxPixels)
 	}
 	return nil
-}
-
-// sizeWebP reads the size of each of the three kinds (RFC 9649 §2.5 to 2.7).
-func sizeWebP(b []byte) (width, height int) {
-	switch string(b[12:16]) {
-	case "VP8X":
-		return le16(b[24:]) + int(b[26])<<16 + 1, le16(b[27:]) + int(b[29])<<16 + 1
-	case "VP8L":
-		return (le16(b[21:]) & 0x3fff) + 1, (le16(b[22:])>>6 | int(b[24])<<10&0x3c00) + 1
-	case "VP8 ":
-		return le16(b[26:]) & 0x3fff, le16(b[28:]) & 0x3fff
-	}
-	return 0, 0
 }
 
 func le16(b []byte) int { return int(b[0]) | int(b[1])<<8 }
@@ -134,6 +110,8 @@ func (l *limited) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+var errDamaged = wrongFile("The picture is damaged.")
 
 func wrongFile(format string, values ...any) error {
 	return &core.FieldError{Field: "file", Message: fmt.Sprintf(format, values...)}

@@ -87,7 +87,6 @@ func samePicture(t *testing.T, a, b []byte) {
 // M-12: what a picture says of where and when it was taken does not stay, and the picture does. The
 // control is that it was there.
 func TestM12Metadata(t *testing.T) {
-	const place = "52.5200 N 13.4050 E"
 	p := string(picture(t, "png", 60, 40))
 	ihdr := len("\x89PNG\r\n\x1a\n") + 25
 	j := string(picture(t, "jpg", 60, 40))
@@ -123,18 +122,15 @@ func TestM12Metadata(t *testing.T) {
 }
 
 func TestCleanKeeps(t *testing.T) {
-	webp := func(kind, rest string) string {
-		return "RIFF\x00\x00\x00\x00WEBP" + kind + "\x00\x00\x00\x00" + rest + strings.Repeat("\x00", 20)
-	}
 	for name, content := range map[string]string{
 		"a.gif":      string(picture(t, "gif", 60, 40)),
 		"a.GIF":      string(picture(t, "gif", 1, 1)),
 		"b.svg":      svg,
 		"c.svg":      "\xef\xbb\xbf<svg/>",
 		"a.ico":      "\x00\x00\x01\x00\x01\x00\x10\x10\x00\x00" + string(picture(t, "png", 16, 16)),
-		"x.webp":     webp("VP8X", "\x00\x00\x00\x00\xff\x00\x00\xff\x00\x00"),
-		"l.webp":     webp("VP8L", "\x2f\xff\xc0\x3f\x00"),
-		"lossy.webp": webp("VP8 ", "\x00\x00\x00\x9d\x01\x2a\x00\x01\x00\x01"),
+		"x.webp":     webp(riff("VP8X", "\x00\x00\x00\x00\xff\x00\x00\xff\x00\x00"), riff("VP8L", "\x2f\xff\xc0\x3f\x00!")),
+		"l.webp":     webp(riff("VP8L", "\x2f\xff\xc0\x3f\x00")),
+		"lossy.webp": webp(riff("VP8 ", "\x00\x00\x00\x9d\x01\x2a\x00\x01\x00\x01")),
 	} {
 		if out, err := cleaned(name, []byte(content)); err != nil || string(out) != content {
 			t.Errorf("%s: %v, %d of %d bytes", name, err, len(out), len(content))
@@ -158,7 +154,7 @@ func TestM12Refused(t *testing.T) {
 	sizeless[frame+1] = 0xfe
 	wideGIF := bytes.Clone(g)
 	binary.LittleEndian.PutUint16(wideGIF[6:], 65535)
-	const other, large, early = "not what its name says", "pixels", "ends too early"
+	const other, large, early, damaged = "not what its name says", "pixels", "ends too early", "damaged"
 	for _, c := range []struct {
 		name    string
 		content []byte
@@ -185,17 +181,31 @@ func TestM12Refused(t *testing.T) {
 		{"x.jpg", wide, large},
 		{"x.jpg", sizeless, "how large"},
 		{"x.gif", wideGIF, large},
-		{"x.webp", []byte("RIFF\x00\x00\x00\x00WEBPVP8X\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff"), large},
-		{"x.webp", []byte("RIFF\x00\x00\x00\x00WEBPVP8?\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff"), "how large"},
+		{"x.webp", []byte(webp(riff("VP8X", "\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff"))), large},
+		{"x.webp", []byte(webp(riff("VP8L", "\x2f\xff\xff\xff\xff"))), large},
+		{"x.webp", []byte(webp(riff("VP8 ", "\x00\x00\x00\x9d\x01\x2a\x00\x00\x00\x01"))), "how large"},
+		{"x.webp", []byte(webp(riff("VP8X", strings.Repeat("\x00", 10)), riff("ANMF", strings.Repeat("\xff", 16)))), large},
+		{"x.webp", []byte(webp(riff("VP8X", strings.Repeat("\x00", 10)), riff("VP8L", "\x2f\xff\xff\xff\xff"))), large},
+		{"x.webp", []byte(webp(riff("VP8?", "\x00\x00\x00\x00\xff\xff\xff\xff\xff\xff"))), damaged},
+		{"x.webp", []byte("RIFF\x00\x00\x00\x00WEBP\x00\x00\x00\x00"), other},
+		{"x.webp", []byte(webp(riff("VP8X", "\x00"))), damaged},
+		{"x.webp", []byte(webp(riff("VP8X", strings.Repeat("\x00", 10)), "EXIF\xff\xff\xff\xff")), damaged},
+		{"x.webp", []byte("RIFF\x00\x00\x00\x00WEBPVP8X\x00\x00\x00\x00"), damaged},
+		{"x.webp", []byte(webp(riff("VP8L", "\x2f\x00\x00\x00\x00"))[:24]), early},
 		{"x.ico", append([]byte("\x00\x00\x01\x00\x01\x00\x10\x10\x00\x00"), bomb(60000, 60000)...), large},
 		{"x.png", p[:len(p)-1], early},
 		{"x.png", p[:20], early},
 		{"x.jpg", j[:len(j)-2], early},
 		{"x.jpg", j[:frame+4], early},
 		{"x.gif", g[:9], early},
-		{"x.webp", []byte("RIFF\x00\x00\x00\x00WEBPVP8X"), early},
-		{"x.png", append(bytes.Clone(p[:8]), p[33:]...), "damaged"},
-		{"x.jpg", []byte("\xff\xd8\xff\xe1\x00\x00\x00\x00\x00\x00\x00\x00"), "damaged"},
+		{"x.webp", []byte("RIFF\xff\x00\x00\x00WEBPVP8X"), early},
+		{"x.gif", g[:len(g)-1], early},
+		{"x.gif", g[:len(g)-4], early},
+		{"x.gif", []byte(string(g[:len(g)-1]) + "\x2c\xff\xff\xff\xff\x01\x00\x01\x00\x00"), large},
+		{"x.gif", []byte(string(g[:len(g)-1]) + "\x00"), damaged},
+		{"x.gif", []byte("GIF89a\x01\x00\x01\x00\x00\x00\x00;"), damaged},
+		{"x.png", append(bytes.Clone(p[:8]), p[33:]...), damaged},
+		{"x.jpg", []byte("\xff\xd8\xff\xe1\x00\x00\x00\x00\x00\x00\x00\x00"), damaged},
 		{"x.svg", []byte(`<!DOCTYPE svg [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><svg>&b;</svg>`), other},
 		{"x.svg", []byte(`<svg/><!ENTITY a "aaaa">`), "entities"},
 		{"x.svg", []byte("<svg>\xff</svg>"), "UTF-8"},
@@ -221,14 +231,20 @@ func TestM12Refused(t *testing.T) {
 // M-12: a file without an end is read as far as it may go, and what its sender's line does is told.
 func TestCleanEndless(t *testing.T) {
 	read := 0
-	endless := io.MultiReader(bytes.NewReader(picture(t, "gif", 2, 2)), readerFunc(func(p []byte) (int, error) { read += len(p); return len(p), nil }))
+	endless := io.MultiReader(strings.NewReader("GIF89a\x01\x00\x01\x00\x00\x00\x00!\xff\x0bICCRGBG1012"), readerFunc(func(p []byte) (int, error) {
+		read += len(p)
+		for i := range p {
+			p[i] = 1
+		}
+		return len(p), nil
+	}))
 	r := media.Clean("x.gif", endless)
 	n, err := io.Copy(io.Discard, r)
 	if err == nil || !strings.Contains(err.Error(), "larger than 25 MB") || n > media.MaxUpload || read > media.MaxUpload+1<<20 {
 		t.Errorf("%v after %d, %d were read", err, n, read)
 	}
 	broken := errors.New("the line went dead")
-	r = media.Clean("x.gif", io.MultiReader(bytes.NewReader(picture(t, "gif", 2, 2)), iotest.ErrReader(broken)))
+	r = media.Clean("x.gif", io.MultiReader(bytes.NewReader(picture(t, "gif", 2, 2)[:20]), iotest.ErrReader(broken)))
 	if _, err := io.ReadAll(r); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
@@ -249,7 +265,8 @@ func FuzzClean(f *testing.F) {
 	f.Add("x.jpg", picture(f, "jpg", 3, 2))
 	f.Add("x.gif", picture(f, "gif", 3, 2))
 	f.Add("x.svg", []byte(svg))
-	f.Add("x.webp", []byte("RIFF\x00\x00\x00\x00WEBPVP8X\x00\x00\x00\x00\x00\x00\x00\x00\xff\x00\x00\xff\x00\x00"))
+	f.Add("x.webp", []byte(testdata(f, "lossy.webp")))
+	f.Add("x.webp", []byte(testdata(f, "animated.webp")))
 	f.Fuzz(func(t *testing.T, name string, content []byte) {
 		out, err := cleaned(name, content)
 		if err != nil {
