@@ -76,6 +76,14 @@ func (t *Turns) Take(ctx context.Context, tenant TenantID) error {
 	return ctx.Err()
 }
 
+// Queue tells how many of a tenant wait for a place, and whether one more would be refused.
+func (t *Turns) Queue(tenant TenantID) (n int, full bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n = len(t.queues[tenant])
+	return n, t.waiting > 0 && n >= t.waiting
+}
+
 // may reports whether a tenant may have a place now.
 func (t *Turns) may(tenant TenantID, now time.Time) bool {
 	if t.free == 0 || t.held[tenant] < (t.places+1)/2 {

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"net/http"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/media"
@@ -39,6 +41,24 @@ func (h *Handler) Forms() *core.Turns {
 	return h.forms
 }
 
+// RefuseAfter sets how long those are kept who are refused.
+func (h *Handler) RefuseAfter(d time.Duration) {
+	h.build.Do(h.init)
+	h.refuseAfter = d
+}
+
+// Long runs f as a request does what takes long.
+func (h *Handler) Long(r *http.Request, t core.TenantID, f func()) error {
+	h.build.Do(h.init)
+	c := &call{Handler: h, r: r, t: t}
+	defer c.leave()
+	err := c.long()
+	if err == nil {
+		f()
+	}
+	return err
+}
+
 // Room refuses an upload of so many bytes that is beyond what a tenant may keep.
 func Room(store media.Store, t core.TenantID, size int64) error {
 	return room(context.Background(), store, t, size)
@@ -67,7 +87,7 @@ func (h *Handler) Weaken(method, pattern, to string) {
 			routes[i].access = access(to)
 		}
 	}
-	h.build.Do(func() {})
+	h.build.Do(h.init)
 	h.table = newTable(routes)
 }
 

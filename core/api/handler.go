@@ -107,11 +107,13 @@ type Handler struct {
 	Log     *slog.Logger
 	Version string // of the product, as /admin/version/ shows it
 
-	build  sync.Once
-	table  table
-	turns  *core.Turns // of what takes long
-	forms  *core.Turns // of what is uploaded
-	schema published
+	build sync.Once
+	table table
+	turns *core.Turns // of what takes long
+	forms *core.Turns // of what is uploaded
+	// refuseAfter is the constant, but where a test says otherwise.
+	refuseAfter time.Duration
+	schema      published
 }
 
 // Prefix is the path below which the API lies.
@@ -134,6 +136,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *Handler) init() {
 	h.table, h.turns, h.forms = newTable(h.routes()), newTurns(), core.NewTurns(maxForms, maxForms)
+	h.refuseAfter = refuseAfter
 }
 
 // answer does all but write: who reads slowly keeps nobody waiting.
@@ -161,6 +164,9 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (reply, error) 
 	}
 	c := &call{Handler: h, r: r, info: info, t: info.Tenant.ID, key: key, route: &rt}
 	defer c.leave()
+	if err := c.crowded(); err != nil {
+		return reply{}, err
+	}
 	if err := c.authenticate(); err != nil {
 		return reply{}, err
 	}
@@ -212,8 +218,8 @@ type call struct {
 	body    *fields
 	upload  *multipart.FileHeader // the file of a form, if any
 	partial bool                  // PATCH
-	hasTurn bool                  // see long
 	hasForm bool                  // see readForm
+	turnAt  time.Time             // when it got its turn; zero: it has none: see long
 	// looked are what was looked up for this answer.
 	looked struct {
 		users     looked[core.UserID, core.User]

@@ -16,6 +16,8 @@ const (
 	maxLong = 32
 	// longWait bounds how long one waits.
 	longWait = 5 * time.Second
+	// refuseAfter is how long those are kept who cannot even wait.
+	refuseAfter = time.Second
 )
 
 // newTurns leaves half of the processors to what is short.
@@ -25,11 +27,13 @@ func newTurns() *core.Turns { return core.NewTurns(max(1, runtime.GOMAXPROCS(0)/
 // list of more than pageSize rows. Whoever asks for many of them at once would have every other tenant's requests wait
 // behind those. core.ErrBusy: too many wait.
 func (c *call) long() error {
-	if c.hasTurn {
+	if !c.turnAt.IsZero() {
 		return nil
 	}
 	err := c.take(c.turns)
-	c.hasTurn = err == nil
+	if err == nil {
+		c.turnAt = time.Now() // the real clock: it measures
+	}
 	return err
 }
 
@@ -44,9 +48,34 @@ func (c *call) take(turns *core.Turns) error {
 	return err
 }
 
-// leave gives the turn back, where there was one.
-func (c *call) leave() {
-	if c.hasTurn {
-		c.turns.Leave(c.t)
+// crowded refuses a request that will take long where it would find no room to wait: before anything else is done for
+// it, and not at once. Who is refused asks again, and would have the database say each time who that is.
+func (c *call) crowded() error {
+	if _, full := c.turns.Queue(c.t); !full {
+		return nil
 	}
+	length := c.r.ContentLength // negative: only its end will tell
+	if length >= 0 && length <= longBody && (c.route.listing == nil || c.pageSize(c.r.URL.Query()) <= pageSize) {
+		return nil
+	}
+	refuse := time.NewTimer(c.refuseAfter)
+	defer refuse.Stop()
+	select {
+	case <-refuse.C:
+	case <-c.ctx().Done():
+	}
+	return core.ErrBusy
+}
+
+// leave gives the turn back, where there was one. While more of the tenant wait, it does so after as long again: the
+// processors are those of the database, too, and of all that is short.
+func (c *call) leave() {
+	if c.turnAt.IsZero() {
+		return
+	}
+	if n, _ := c.turns.Queue(c.t); n > 0 {
+		time.AfterFunc(time.Since(c.turnAt), func() { c.turns.Leave(c.t) })
+		return
+	}
+	c.turns.Leave(c.t)
 }

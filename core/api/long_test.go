@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -35,8 +37,19 @@ func TestLongRequestsTakeTurns(t *testing.T) {
 	for !errors.Is(turns.Take(over, e.tenant.ID), core.ErrBusy) { // until all wait
 		runtime.Gosched()
 	}
+	const kept = 20 * time.Millisecond
+	e.api.RefuseAfter(kept)
+	began := time.Now()
 	if a := e.send(e.root, http.MethodPost, "core/users/", long); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("a long body that nobody has time for: %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+	if took := time.Since(began); took < kept {
+		t.Errorf("it was refused after %s: it asks again at once", took)
+	}
+	for path, want := range map[string]int{"core/users/?page_size=101": http.StatusServiceUnavailable, "core/users/": http.StatusForbidden} {
+		if got := e.send("", http.MethodGet, path, nil).status; got != want {
+			t.Errorf("%s of somebody who was not asked for: %d, want %d", path, got, want)
+		}
 	}
 	if got := e.sendForm(e.root, "admin/file/", "busy.png", png).status; got != http.StatusServiceUnavailable {
 		t.Errorf("a picture that nobody has time for: %d", got)
@@ -72,5 +85,44 @@ func TestLongRequestsTakeTurns(t *testing.T) {
 	}
 	if got := ask(http.MethodPatch, "core/users/"+itoa(e.plainPK)+"/", map[string]any{"attributes": map[string]any{"long": strings.Repeat("x", 20_000)}}); got != http.StatusOK {
 		t.Errorf("a long body that is right: %d", got)
+	}
+}
+
+// While more of a tenant wait, each long request rests for as long as it took, with its place: half of the places' time
+// is left to what is short, and to the database.
+func TestLongRequestsRest(t *testing.T) {
+	e := open(t)
+	turns, id := e.api.Turns(), e.tenant.ID
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for range max(1, runtime.GOMAXPROCS(0)/2) - 1 {
+		if err := turns.Take(t.Context(), "t_another"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const long = 30 * time.Millisecond
+	got := make(chan error)
+	err := e.api.Long(r, id, func() {
+		go func() { got <- turns.Take(t.Context(), id) }()
+		for n := 0; n == 0; n, _ = turns.Queue(id) {
+			runtime.Gosched()
+		}
+		time.Sleep(long) // it is what takes long
+	})
+	ended := time.Now()
+	if err = errors.Join(err, <-got); err != nil {
+		t.Fatal(err)
+	}
+	if rest := time.Since(ended); rest < long/2 {
+		t.Errorf("the next one had its turn after %s", rest)
+	}
+	turns.Leave(id)
+
+	if err := e.api.Long(r, id, func() { time.Sleep(long) }); err != nil {
+		t.Fatal(err)
+	}
+	over, end := context.WithCancel(t.Context())
+	end()
+	if err := turns.Take(over, id); err != nil { // there is a place, or this would wait
+		t.Errorf("control: nobody waited, and the place is kept: %v", err)
 	}
 }

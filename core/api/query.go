@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -149,12 +150,7 @@ func (c *call) query() (Query, page, error) {
 	if q.Search = strings.TrimSpace(values.Get("search")); strings.Contains(q.Search, "\x00") {
 		return q, page{}, invalid{"search": {"Null characters are not allowed."}} // without them it would find others
 	}
-	settings := c.look().Settings
-	most := min(cmp.Or(settings.MaxPageSize, maxPageSize), maxPageSize)
-	p := page{number: 1, size: min(cmp.Or(settings.PageSize, pageSize), most)}
-	if n, err := strconv.Atoi(values.Get("page_size")); err == nil && n > 0 {
-		p.size = min(n, most)
-	}
+	p := page{number: 1, size: c.pageSize(values)}
 	if p.size > pageSize {
 		if err := c.long(); err != nil {
 			return q, p, err
@@ -169,6 +165,16 @@ func (c *call) query() (Query, page, error) {
 	}
 	q.Offset, q.Limit = (p.number-1)*p.size, p.size
 	return q, p, nil
+}
+
+// pageSize is how many rows a page has: as many as were asked for, within what the settings say.
+func (c *call) pageSize(values url.Values) int {
+	settings := c.look().Settings
+	most := min(cmp.Or(settings.MaxPageSize, maxPageSize), maxPageSize)
+	if n, err := strconv.Atoi(values.Get("page_size")); err == nil && n > 0 {
+		return min(n, most)
+	}
+	return min(cmp.Or(settings.PageSize, pageSize), most)
 }
 
 func (k filter) many() bool { return k == byTexts || k == byInts || k == byUUIDs }
