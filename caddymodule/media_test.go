@@ -235,7 +235,7 @@ func TestTenantOriginsUnknown(t *testing.T) {
 	for name, value := range map[string]string{"address": "localhost:1", "config": config, "adapter": "caddyfile"} {
 		cmd.Flags().String(name, value, "")
 	}
-	if origins, err := tenantOrigins(cmd, settings{origin: "https://auth.test"}); err == nil || origins != nil {
+	if origins, err := tenantOrigins(cmd); err == nil || origins != nil {
 		t.Errorf("%q, %v", origins, err)
 	}
 }

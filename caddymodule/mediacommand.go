@@ -43,26 +43,26 @@ is changed another one brings what came meanwhile. Nothing is deleted at either 
 }
 
 // commandBucket is the bucket of --config, with a cache that goes at the end.
-func commandBucket(cmd *cobra.Command) (ctx context.Context, s settings, bucket *mediastore.S3, end func() error, err error) {
-	ctx, s, err = offlineSettings(cmd)
+func commandBucket(cmd *cobra.Command) (ctx context.Context, bucket *mediastore.S3, end func() error, err error) {
+	ctx, s, err := offlineSettings(cmd)
 	if err != nil {
-		return nil, s, nil, nil, err
+		return nil, nil, nil, err
 	}
 	if s.media.s3.Bucket == "" {
-		return nil, s, nil, nil, errors.New("the configuration keeps media in a directory: write `media s3 { … }` into it, or set AUTHENTIK_STORAGE__MEDIA__BACKEND=s3")
+		return nil, nil, nil, errors.New("the configuration keeps media in a directory: write `media s3 { … }` into it, or set AUTHENTIK_STORAGE__MEDIA__BACKEND=s3")
 	}
 	dir, err := os.MkdirTemp("", "postern-media-")
 	if err != nil {
-		return nil, s, nil, nil, fmt.Errorf("make a temporary directory: %w", err)
+		return nil, nil, nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
 	o := s.media.s3
 	o.Cache, o.CacheSize = dir, 1 // each file is read once
 	bucket, err = mediastore.NewS3(o)
-	return ctx, s, bucket, func() error { return os.RemoveAll(dir) }, err
+	return ctx, bucket, func() error { return os.RemoveAll(dir) }, err
 }
 
 func runMediaSetup(cmd *cobra.Command, _ []string) error {
-	ctx, s, bucket, end, err := commandBucket(cmd)
+	ctx, bucket, end, err := commandBucket(cmd)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func runMediaSetup(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	if err == nil && len(origins) == 0 {
-		if origins, err = tenantOrigins(cmd, s); err != nil {
+		if origins, err = tenantOrigins(cmd); err != nil {
 			fmt.Fprintf(out, "WARNING: the tenants' hosts are not known (%v): whose pages may read from the bucket (CORS) stays as it is. Run this again when the server runs, or say --origin.\n", err)
 			err = nil
 		}
@@ -86,11 +86,7 @@ func runMediaSetup(cmd *cobra.Command, _ []string) error {
 }
 
 // tenantOrigins are the hosts of all tenants, as the running server knows them: all, or none and an error.
-func tenantOrigins(cmd *cobra.Command, s settings) ([]string, error) {
-	var origins []string
-	if s.origin != "" {
-		origins = append(origins, s.origin)
-	}
+func tenantOrigins(cmd *cobra.Command) ([]string, error) {
 	ctx, loaded, address, err := commandConfig(cmd)
 	if err != nil {
 		return nil, err
@@ -107,9 +103,10 @@ func tenantOrigins(cmd *cobra.Command, s settings) ([]string, error) {
 	if err := json.Unmarshal(text, &all); err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
+	var origins []string
 	for _, t := range all {
-		for _, host := range t.Domains {
-			if origin := "https://" + host; !slices.Contains(origins, origin) {
+		for _, origin := range t.Origins {
+			if !slices.Contains(origins, origin) {
 				origins = append(origins, origin)
 			}
 		}
@@ -141,7 +138,7 @@ func runMediaMigrate(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, _, bucket, end, err := commandBucket(cmd)
+	ctx, bucket, end, err := commandBucket(cmd)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,9 @@ type tenantInfo struct {
 	SchemaName string   `json:"schema_name"`
 	Name       string   `json:"name"`
 	Ready      bool     `json:"ready"`
-	Domains    []string `json:"domains"`        // the primary one first
-	Link       string   `json:"link,omitempty"` // of recovery-key only
+	Domains    []string `json:"domains"`           // the primary one first
+	Origins    []string `json:"origins,omitempty"` // of a list only: where its pages are, as the configuration has it
+	Link       string   `json:"link,omitempty"`    // of recovery-key only
 }
 
 // tenantInput is what an action is told.
@@ -66,7 +67,14 @@ func (t *tenantry) list(ctx context.Context) ([]tenantInfo, error) {
 			return nil, err
 		}
 		for i := range page {
-			out = append(out, *describe(&page[i], of[page[i].ID]))
+			info := describe(&page[i], of[page[i].ID])
+			if page[i].ID == core.DefaultTenant && t.system.settings.origin != "" {
+				info.Origins = append(info.Origins, t.system.settings.origin)
+			}
+			for _, host := range info.Domains {
+				info.Origins = append(info.Origins, t.system.sites.tenantOrigin(host, t.system.settings.origin))
+			}
+			out = append(out, *info)
 		}
 		if len(page) == 0 || len(out) >= total {
 			return out, nil
