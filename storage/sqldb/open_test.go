@@ -3,7 +3,6 @@ package sqldb_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -166,38 +165,6 @@ func TestCiphertextStaysInItsRow(t *testing.T) {
 	if strings.Contains(err.Error(), "of a") {
 		t.Error(err)
 	}
-}
-
-// Runs on a database of the version after this one: more tables, more columns, a
-// newer number.
-func TestNewerSchema(t *testing.T) {
-	dir := t.TempDir()
-	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
-		must(t, db.CreateUser(t.Context(), "public", &core.User{UserName: "alice", Active: true}))
-	})
-	for _, name := range []string{"tenants/public.db", "template.db"} {
-		c, err := sql.Open("sqlite", filepath.Join(dir, name))
-		must(t, err)
-		for _, q := range []string{
-			`ALTER TABLE users ADD COLUMN nickname TEXT NOT NULL DEFAULT ''`, `ALTER TABLE groups ADD COLUMN colour TEXT`,
-			`ALTER TABLE outbox ADD COLUMN note TEXT`, `CREATE TABLE later (id TEXT PRIMARY KEY)`,
-			`INSERT INTO postern_version (version_id, is_applied) VALUES (2, 1)`,
-		} {
-			if _, err := c.Exec(q); err != nil {
-				t.Fatal(q, err)
-			}
-		}
-		must(t, c.Close())
-	}
-	again(t, sqldb.Options{Dir: dir}, func(db *sqldb.DB) {
-		u, err := db.UserByName(t.Context(), "public", "alice")
-		must(t, err)
-		_, err = db.UpdateUser(t.Context(), "public", u.PK, func(u *core.User) error { u.DisplayName = "A"; return nil })
-		must(t, err)
-		must(t, db.CreateGroup(t.Context(), "public", &core.Group{Name: "g"}, []int64{u.PK}))
-		_, err = db.CreateTenant(t.Context(), "t_new", "new")
-		must(t, err)
-	})
 }
 
 func TestSeed(t *testing.T) {

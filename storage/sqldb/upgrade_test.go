@@ -286,6 +286,53 @@ func TestRestoreIsAtomic(t *testing.T) {
 	}
 }
 
+// L-14: runs on a database of a version to come, as beside nodes that were upgraded, or after the program before was put
+// back: it reads, writes and makes tenants, leaves what it does not know as it is, and what it backs up is a backup of
+// the tables that are there, whole, which only that version restores.
+func TestNewerSchema(t *testing.T) {
+	for name, place := range places() {
+		t.Run(name, func(t *testing.T) {
+			opt := place(t)
+			old(t, opt)
+			again(t, sqldb.Later(opt, later(1), nil), func(db *sqldb.DB) { must(t, db.Exec(t.Context(), "public", `UPDATE users SET later0 = 'kept'`)) })
+			schema := func(db *sqldb.DB, id core.TenantID) {
+				t.Helper()
+				if s, err := db.Schema(t.Context(), id); err != nil || s.Directory != 9003 {
+					t.Errorf("%s is of version %d, %v", id, s.Directory, err)
+				}
+			}
+			var file bytes.Buffer
+			again(t, opt, func(db *sqldb.DB) {
+				ctx := t.Context()
+				u := &core.User{UserName: "alice's heir", Active: true}
+				must(t, db.CreateUser(ctx, "public", u))
+				_, err := db.UpdateUser(ctx, "public", u.PK, func(u *core.User) error { u.DisplayName = "A"; return nil })
+				must(t, err)
+				must(t, db.CreateGroup(ctx, "public", &core.Group{Name: "g"}, []int64{u.PK}))
+				_, err = db.CreateTenant(ctx, "t_new", "new")
+				must(t, err)
+				schema(db, "public")
+				schema(db, "t_new")
+				if was, err := db.Text(ctx, "public", `SELECT later0 FROM users WHERE username = 'akadmin'`); err != nil || was != "kept" {
+					t.Errorf("a column to come has %q, %v", was, err)
+				}
+				must(t, db.Backup(ctx, &file, sqldb.BackupOptions{}))
+			})
+			want := dump(t, opt)
+			if !strings.Contains(want, "schema 9003 ") || !strings.Contains(want, "kept") {
+				t.Errorf("the dump does not show the tables that there are: %.200s", want)
+			}
+			if err := restore(t.Context(), opt, file.Bytes(), sqldb.RestoreOptions{Replace: true}); !errors.Is(err, sqldb.ErrNewer) {
+				t.Errorf("it restores what it does not know: %v", err)
+			}
+			same(t, dump(t, opt), want)
+			target := sqldb.Later(place(t), later(1), nil)
+			must(t, restore(t.Context(), target, file.Bytes(), sqldb.RestoreOptions{}))
+			same(t, dump(t, target), want)
+		})
+	}
+}
+
 // A backup of a newer version is refused by name.
 func TestNewerBackup(t *testing.T) {
 	opt := places()["sqlite"](t)
