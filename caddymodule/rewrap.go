@@ -86,14 +86,14 @@ func rewrapConfigured(ctx context.Context, s settings, log *slog.Logger) (int, e
 	return openAndClose(ctx, s, log)
 }
 
-// openAndClose opens the directory, which seals everything anew that has to be.
+// openAndClose opens the directory, which seals everything anew that has to be, if it may.
 func openAndClose(ctx context.Context, s settings, log *slog.Logger) (int, error) {
 	sh, err := openShared(ctx, s, core.MachineTime(), log)
 	if err != nil {
 		return 0, err
 	}
 	n := sh.db.Rewrapped()
-	return n, sh.Destruct()
+	return n, errors.Join(sh.db.MayRewrap(ctx), sh.Destruct())
 }
 
 // rewrapFile puts a new random secret in the place of the file. One that was begun

@@ -75,9 +75,34 @@ func (db *DB) checkSecret(ctx context.Context) (rewrap bool, err error) {
 		if rewrap = db.master.HasOld() || next != ""; !rewrap {
 			return nil
 		}
+		if err := x.knowsAll(ctx); err != nil {
+			return err
+		}
 		return x.exec(ctx, `INSERT INTO meta (name, value) VALUES ('secret_next', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, mine)
 	})
 	return rewrap, err
+}
+
+// MayRewrap is nil where this version may change the master secret, and else says why not.
+func (db *DB) MayRewrap(ctx context.Context) error {
+	return db.rawWrite(ctx, core.DefaultTenant, directory, "look whether the secret may be changed", func(x *tx) error { return x.knowsAll(ctx) })
+}
+
+// knowsAll refuses tables of a version to come: it may have sealed what sealedColumns does not list, and a change of the
+// secret would lose that.
+func (x *tx) knowsAll(ctx context.Context) error {
+	known, err := newestSchema(x.db.opt.more)
+	if err != nil {
+		return err
+	}
+	var version int64
+	if err := x.row(ctx, `SELECT max(version_id) FROM `+directory.versionTable()).Scan(&version); err != nil {
+		return err
+	}
+	if version > known.Directory {
+		return fmt.Errorf("the database is of a newer version of Postern (its tables are of version %d, this one knows %d), and only that one changes the master secret: use it, or leave out the secret before (`old_secret`); nothing was changed", version, known.Directory)
+	}
+	return nil
 }
 
 func refuseOtherSecret() error {

@@ -261,6 +261,38 @@ func TestKilledWhileTheSecretChanges(t *testing.T) {
 	})
 }
 
+// What a version to come has sealed this one cannot seal anew: it changes no secret there, and nothing else. That version
+// does.
+func TestSecretOfANewerVersion(t *testing.T) {
+	eachRewrap(t, func(t *testing.T, url string) {
+		opt := where(url)
+		opt.Master = master(t, 'k')
+		if opt.Dir == "" {
+			opt.Dir = t.TempDir()
+		}
+		old(t, opt)
+		again(t, sqldb.Later(opt, later(1), nil), func(*sqldb.DB) {})
+		want := dump(t, opt)
+		change := opt
+		change.Master = changed(t, 'n', 'k')
+		if db, err := sqldb.Open(t.Context(), change); err == nil {
+			t.Error("the secret is changed")
+			must(t, db.Close())
+		} else if !strings.Contains(err.Error(), "version 9003") || !strings.Contains(err.Error(), "old_secret") {
+			t.Errorf("error %v", err)
+		}
+		same(t, dump(t, opt), want)
+		again(t, opt, func(db *sqldb.DB) {
+			if err := db.MayRewrap(t.Context()); err == nil || !strings.Contains(err.Error(), "version 9003") {
+				t.Errorf("it may: %v", err)
+			}
+		})
+		again(t, sqldb.Later(change, later(1), nil), func(db *sqldb.DB) { must(t, db.MayRewrap(t.Context())) }) // control
+		opt.Master = master(t, 'n')
+		again(t, opt, func(*sqldb.DB) {})
+	})
+}
+
 // Who began and changes their mind goes back the same way.
 func TestSecretChangesBack(t *testing.T) {
 	url := t.TempDir()
