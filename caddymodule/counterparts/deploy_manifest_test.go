@@ -16,7 +16,7 @@ type compose struct {
 	Services map[string]struct {
 		Image, Restart, User string
 		Build                struct{ Context string }
-		Command              []string
+		Entrypoint, Command  []string
 		Ports                []string
 		Environment          map[string]string
 		Volumes, Tmpfs       []string

@@ -86,10 +86,13 @@ func TestDeployAgrees(t *testing.T) {
 	if slices.Sort(keys); !slices.Equal(keys, slices.Sorted(slices.Values(edge.Secrets))) || edge.Environment["POSTERN_HOST"] == "" {
 		t.Errorf("the edge reads %v and is given %v", keys, edge.Secrets)
 	}
-	for _, name := range []string{"MINIO_ROOT_USER_FILE", "MINIO_ROOT_PASSWORD_FILE"} {
-		if !slices.Contains(store.Secrets, store.Environment[name]) || !slices.Contains(p.Secrets, store.Environment[name]) {
-			t.Errorf("the store's %s is %q, of %v", name, store.Environment[name], store.Secrets)
-		}
+	// The root of the store is nobody's but its own and of what makes the nodes' keys.
+	const root = "s3_root_password"
+	user := c.Services["media-user"]
+	if script := strings.Join(user.Command, ""); store.Environment["MINIO_ROOT_PASSWORD_FILE"] != root || !slices.Equal(store.Secrets, []string{root}) || slices.Contains(p.Secrets, root) || slices.Contains(edge.Secrets, root) ||
+		!slices.Equal(user.Secrets, []string{"s3_access_key", "s3_secret_key", root}) || user.Image != store.Image || !strings.Contains(script, "http://"+store.Environment["MINIO_ROOT_USER"]+":$$(cat /run/secrets/"+root+")@media:9000") ||
+		!strings.Contains(script, "mc admin policy attach media postern --user") || !strings.Contains(fmt.Sprint(user.Volumes), "/media-policy.json:ro") {
+		t.Errorf("the keys of the store: %+v, %+v", store, user)
 	}
 	if len(store.Ports) > 0 || !slices.Equal(store.Networks, []string{"back"}) {
 		t.Errorf("browsers may reach the store: %v, %v", store.Ports, store.Networks)
@@ -276,7 +279,9 @@ func TestDeployedNodes(t *testing.T) {
 	redis, _ := recipeRedis(t)
 	sessions := url.URL{Scheme: "redis", User: url.UserPassword("postern", redisPassword), Host: redis.Addr}
 	credentials, store := t.TempDir(), startMinIO(t, nil)
-	for name, value := range map[string]string{"secret": fleetSecret, "database": database.String(), "sessions": sessions.String(), "s3_access_key": minioUser, "s3_secret_key": minioPassword} {
+	const mediaKey, mediaSecret = "postern-key", "postern-secret"
+	store.mediaUser(t, mediaKey, mediaSecret)
+	for name, value := range map[string]string{"secret": fleetSecret, "database": database.String(), "sessions": sessions.String(), "s3_access_key": mediaKey, "s3_secret_key": mediaSecret} {
 		if err := os.WriteFile(filepath.Join(credentials, name), []byte(value+"\n"), 0o400); err != nil {
 			t.Fatal(err)
 		}

@@ -61,6 +61,48 @@ func (m *minioServer) root(t testing.TB) *minio.Client {
 	return c
 }
 
+// mediaUser makes the keys of a node as deploy/compose does, by the calls that mc makes. They open the bucket of
+// pictures and no other; the control is that root opens it.
+func (m *minioServer) mediaUser(t *testing.T, key, secret string) {
+	t.Helper()
+	admin, err := madmin.NewWithOptions(m.address, &madmin.Options{Creds: credentials.NewStaticV4(minioUser, minioPassword, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	_, attached := admin.AttachPolicy(ctx, madmin.PolicyAssociationReq{Policies: []string{"postern"}, User: key})
+	if err := admin.AddCannedPolicy(ctx, "postern", []byte(readText(t, deployed+"compose/media-policy.json"))); err != nil || attached == nil {
+		t.Fatal(err, attached)
+	}
+	if err := admin.AddUser(ctx, key, secret); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admin.AttachPolicy(ctx, madmin.PolicyAssociationReq{Policies: []string{"postern"}, User: key}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.root(t).MakeBucket(ctx, "others", minio.MakeBucketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	own, err := minio.New(m.address, &minio.Options{Creds: credentials.NewStaticV4(key, secret, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, try := range map[string]func(*minio.Client) error{
+		"write": func(c *minio.Client) error {
+			_, err := c.PutObject(ctx, "others", "x", strings.NewReader("x"), 1, minio.PutObjectOptions{})
+			return err
+		},
+		"make a bucket": func(c *minio.Client) error { return c.MakeBucket(ctx, "more", minio.MakeBucketOptions{}) },
+	} {
+		if err := try(own); minio.ToErrorResponse(err).Code != "AccessDenied" {
+			t.Errorf("%s with the nodes' keys: %v", name, err)
+		}
+		if err := try(m.root(t)); err != nil {
+			t.Errorf("control: %s: %v", name, err)
+		}
+	}
+}
+
 // assume trades an ID token for credentials: AssumeRoleWithWebIdentity.
 func (m *minioServer) assume(t *testing.T, idToken string) (*credentials.Credentials, error) {
 	t.Helper()
