@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,13 +144,31 @@ func writeBackup(ctx context.Context, e engine, m *keys.Master, w io.Writer, at 
 			continue
 		}
 		if from, err = s.tenant(ctx, t.ID); err != nil {
-			return fmt.Errorf("write backup: tenant %s: %w", t.ID, err)
+			return deletedMeanwhile(ctx, e, t, fmt.Errorf("write backup: tenant %s: %w", t.ID, err))
 		}
 		if err := b.tenant(ctx, t.ID, from); err != nil {
-			return err
+			return deletedMeanwhile(ctx, e, t, err)
 		}
 	}
 	return out.Close()
+}
+
+// deletedMeanwhile is the reason, or that the tenant is no longer there: what was written says that it is, and so is
+// no backup.
+func deletedMeanwhile(ctx context.Context, e engine, t backup.Tenant, reason error) error {
+	s, err := e.snapshot(ctx)
+	if err != nil {
+		return reason
+	}
+	defer func() { _ = s.close() }() // it has only read
+	from, err := s.tenant(ctx, core.DefaultTenant)
+	if err != nil {
+		return reason
+	}
+	if now, err := registered(ctx, &from[0]); err != nil || slices.Contains(now, t) {
+		return reason
+	}
+	return fmt.Errorf("the tenant %s was deleted while the backup was written, which is not whole now: make it again", t.ID)
 }
 
 // registered are the tenants of the registry, by ID.

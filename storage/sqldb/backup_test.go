@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -424,4 +425,41 @@ func TestTenantsStayApart(t *testing.T) {
 	}
 	// The control: the same file, written again without a change, is restored.
 	must(t, restore(t.Context(), places()["sqlite"](t), rewrite(func(*backup.Section) {}), sqldb.RestoreOptions{}))
+}
+
+// atFirst does something when the first part is written, in the middle of the default tenant.
+type atFirst struct {
+	io.Writer
+	once sync.Once
+	do   func()
+}
+
+func (w *atFirst) Write(p []byte) (int, error) {
+	w.once.Do(w.do)
+	return w.Writer.Write(p)
+}
+
+// A tenant that is deleted while a backup is written makes it none, which says what to do; the next one is whole. That
+// the tenant stays is the control.
+func TestBackupWhileATenantIsDeleted(t *testing.T) {
+	for name, place := range places() {
+		t.Run(name, func(t *testing.T) {
+			opt := place(t)
+			again(t, opt, func(db *sqldb.DB) {
+				_, err := db.CreateTenant(t.Context(), "t_a", "A")
+				must(t, err)
+				_, err = db.CreateTenant(t.Context(), "t_b", "B")
+				must(t, err)
+				must(t, db.Exec(t.Context(), "public", `INSERT INTO meta (name, value) VALUES ('more than a part', $1)`, core.RandomAlphanumeric(600_000)))
+				must(t, db.Backup(t.Context(), &atFirst{Writer: io.Discard, do: func() {}}, sqldb.BackupOptions{}))
+				err = db.Backup(t.Context(), &atFirst{Writer: io.Discard, do: func() { storagetest.Remove(t, db, "t_a") }}, sqldb.BackupOptions{})
+				if err == nil || !strings.Contains(err.Error(), "tenant t_a was deleted") || !strings.Contains(err.Error(), "make it again") {
+					t.Errorf("error %v", err)
+				}
+				var file bytes.Buffer
+				must(t, db.Backup(t.Context(), &file, sqldb.BackupOptions{}))
+				must(t, restore(t.Context(), place(t), file.Bytes(), sqldb.RestoreOptions{}))
+			})
+		})
+	}
 }
