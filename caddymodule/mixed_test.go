@@ -23,8 +23,9 @@ import (
 
 // Ten thousand requests to two tenants at the same time, some of which are given up or end in a panic, never show one what
 // is the other's: connections, caches and pools are shared, and what is left behind in one must not be found
-// by the next. The panics are those of an application, of bodies and connections while a handler of ours reads and
-// writes, and of the clock, which is asked in the middle of transactions. POSTERN_TEST_MIXED says how many requests.
+// by the next. The panics are those of an application, of bodies and answers while a handler of ours reads and writes,
+// and of the clock, which is asked in the middle of transactions; other answers just fail. POSTERN_TEST_MIXED says how
+// many requests.
 func TestMixedRequests(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) { mixed(t, "") })
 	t.Run("postgres", func(t *testing.T) { mixed(t, storagetest.StartPostgres(t).Create(t)) })
@@ -117,7 +118,7 @@ func mixed(t *testing.T, database string) {
 			return requestFor("PATCH", "http://"+s.host+"/api/v3/core/applications/shared/", s.token, `{"meta_description":"`+s.canary+`"}`)
 		},
 	}
-	var panics, given, sprung atomic.Int64
+	var panics, given, sprung, failed, panicked atomic.Int64
 	work := make(chan int)
 	var all sync.WaitGroup
 	for range 16 {
@@ -137,13 +138,24 @@ func mixed(t *testing.T, database string) {
 				if rand.IntN(8) == 0 {
 					spring = clock.set(1 + rand.IntN(12))
 				}
-				text, panicked := answerTo(s.browser, r.WithContext(ctx))
+				var torn tornWriter
+				if rand.IntN(8) == 0 {
+					torn.panics = rand.IntN(2) == 0
+					ctx = context.WithValue(ctx, tornKey{}, &torn)
+				}
+				text, caught := answerTo(s.browser, r.WithContext(ctx))
 				cancel()
 				if spring() {
 					sprung.Add(1)
 				}
-				if panicked {
+				if caught {
 					panics.Add(1)
+				}
+				switch {
+				case torn.torn && torn.panics:
+					panicked.Add(1)
+				case torn.torn:
+					failed.Add(1)
 				}
 				if leak(s.side, text) {
 					t.Errorf("%s %s shows the other tenant's:\n%s", r.Method, r.URL, text)
@@ -164,9 +176,10 @@ func mixed(t *testing.T, database string) {
 			t.Errorf("control: only %d answers of %s showed its own", r.shown.Load(), s.host)
 		}
 	}
-	t.Logf("%d panics, %d of them by the clock; %d given up", panics.Load(), sprung.Load(), given.Load())
-	if panics.Load() == 0 || given.Load() == 0 || int(sprung.Load()) < n/100 {
-		t.Errorf("control: %d panics, %d by the clock, %d given up", panics.Load(), sprung.Load(), given.Load())
+	told := fmt.Sprintf("%d panics, %d of them by the clock and %d by the writer; %d writers failed, %d requests were given up", panics.Load(), sprung.Load(), panicked.Load(), failed.Load(), given.Load())
+	t.Log(told)
+	if given.Load() == 0 || int(min(sprung.Load(), panicked.Load(), failed.Load())) < n/100 {
+		t.Errorf("control: %s", told)
 	}
 	// And nothing is used up by what panicked: connections, turns and locks.
 	for _, s := range []*side{w.a, w.b} {

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -160,11 +161,36 @@ func (w *two) RoundTrip(r *http.Request) (*http.Response, error) {
 		in.Body = http.NoBody
 	}
 	rec := httptest.NewRecorder()
-	w.ServeHTTP(rec, in)
+	if torn, ok := r.Context().Value(tornKey{}).(*tornWriter); ok {
+		torn.ResponseRecorder = rec
+		w.ServeHTTP(torn, in)
+	} else {
+		w.ServeHTTP(rec, in)
+	}
 	res := rec.Result()
 	res.Request = r
 	return res, nil
 }
+
+// tornKey is where a request's context has the writer of its answer, where that is to fail.
+type tornKey struct{}
+
+// tornWriter is an answer to a client that is gone: what is written fails, or panics.
+type tornWriter struct {
+	*httptest.ResponseRecorder
+	panics bool
+	torn   bool
+}
+
+func (w *tornWriter) Write([]byte) (int, error) {
+	w.torn = true
+	if w.panics {
+		panic("the writer panics")
+	}
+	return 0, errors.New("the client is gone")
+}
+
+func (w *tornWriter) WriteString(text string) (int, error) { return w.Write([]byte(text)) }
 
 // browser follows redirects, but for those to the client.
 func (w *two) browser() *http.Client {
