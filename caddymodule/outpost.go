@@ -107,7 +107,6 @@ func (g *Guard) check() error {
 }
 
 func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	outpost.Strip(r)
 	if isHealth(r.URL.Path) && g.app.open() == nil && g.app.sites.hasPortal(g) {
 		g.app.probe(w, r)
 		return nil
@@ -168,19 +167,17 @@ func setUser(r *http.Request, who *outpost.Identity) {
 	})
 }
 
-const cookieVar = "postern.cookies"
-
 // keepCookies remembers what the browser sent: a guard takes our cookies out of what
 // goes on, and `postern` may follow on the same site.
 func keepCookies(r *http.Request) {
-	if sent, ok := r.Header["Cookie"]; ok && caddyhttp.GetVar(r.Context(), cookieVar) == nil {
-		caddyhttp.SetVar(r.Context(), cookieVar, sent)
+	if info := core.Request(r.Context()); info.Cookies == nil {
+		info.Cookies = r.Header["Cookie"]
 	}
 }
 
 func restoreCookies(r *http.Request) {
-	if sent, ok := caddyhttp.GetVar(r.Context(), cookieVar).([]string); ok {
-		r.Header["Cookie"] = sent
+	if info := core.Request(r.Context()); info.Cookies != nil {
+		r.Header["Cookie"] = info.Cookies
 	}
 }
 

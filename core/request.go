@@ -21,6 +21,9 @@ type RequestInfo struct {
 	Method string
 	// UserAgent is the header of that name, at most 500 bytes: what the client says of itself.
 	UserAgent string
+	// Cookies are the lines of the Cookie header as the client sent them, where a guard
+	// has taken ours out of what goes on.
+	Cookies []string
 	// ID names the request in logs and on error pages.
 	ID string
 	// Looks knows how the tenant looks: see Look. Nil: plain.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -58,12 +59,16 @@ func cookieKey(r *http.Request, scheme string) (string, bool) {
 
 // validKey keeps what cannot be a key away from the store.
 func validKey(key string) bool {
-	var text, plain [64]byte // on the stack: every request comes here
 	if len(key) != base64.RawURLEncoding.EncodedLen(keySize) {
 		return false
 	}
-	_, err := base64.RawURLEncoding.Strict().Decode(plain[:], text[:copy(text[:], key)])
-	return err == nil
+	for _, c := range []byte(key) { // every request comes here, and decoding it takes thrice as long
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	// The 43rd character holds 4 bits of the 256, and 2 that are zero.
+	return strings.IndexByte("AEIMQUYcgkosw048", key[len(key)-1]) >= 0
 }
 
 // newID returns a UUIDv7 (RFC 9562 §5.7).
