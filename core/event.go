@@ -17,7 +17,6 @@ const (
 	EventSuspicious         = "suspicious_request"
 	EventPasswordSet        = "password_set"
 	EventSecretView         = "secret_view"
-	EventTokenIssued        = "token_issued"
 	EventTokenRevoked       = "token_revoked"
 	EventModelCreated       = "model_created"
 	EventModelUpdated       = "model_updated"
@@ -36,7 +35,7 @@ const EventApp = "postern"
 func EventActions() []string {
 	return []string{
 		EventLogin, EventLoginFailed, EventLogout, EventAuthorize, EventDenied, EventSuspicious, EventPasswordSet, EventSecretView,
-		EventSecretRotate, EventTokenIssued, EventTokenRevoked, EventModelCreated, EventModelUpdated, EventModelDeleted,
+		EventSecretRotate, EventTokenRevoked, EventModelCreated, EventModelUpdated, EventModelDeleted,
 		EventMappingException, EventConfigurationError, EventSystemException, EventRecoveryUsed,
 	}
 }

@@ -49,11 +49,11 @@ func (f *failing) Code(ctx context.Context, t core.TenantID, hash [32]byte) (*oi
 	return f.Store.Code(ctx, t, hash)
 }
 
-func (f *failing) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken, e *core.Event) error {
+func (f *failing) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken) error {
 	if f.on == "consume" {
 		return errDisk
 	}
-	return f.Store.ConsumeCode(ctx, t, hash, first, e)
+	return f.Store.ConsumeCode(ctx, t, hash, first)
 }
 
 func (f *failing) RotateRefresh(ctx context.Context, t core.TenantID, r *oidc.Rotation) ([]byte, error) {
@@ -69,9 +69,9 @@ type slow struct {
 	wait time.Duration
 }
 
-func (s *slow) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken, e *core.Event) error {
+func (s *slow) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken) error {
 	time.Sleep(s.wait)
-	return s.Store.ConsumeCode(ctx, t, hash, first, e)
+	return s.Store.ConsumeCode(ctx, t, hash, first)
 }
 
 // A store that fails gives server_error with the request's ID, and never the

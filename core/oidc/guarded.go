@@ -56,7 +56,7 @@ func (p *Provider) Redeem(ctx context.Context, t core.TenantID, clientID, redire
 	defer p.exchanges.lock(hash)()
 	g, err := p.codeGrant(ctx, t, hash, clientID, redirectURI, pending.Verifier)
 	if err == nil {
-		err = p.consumeCode(ctx, t, hash, g, nil, nil)
+		err = p.consumeCode(ctx, t, hash, g, nil)
 	}
 	var e *Error
 	if errors.As(err, &e) {

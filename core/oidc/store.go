@@ -120,10 +120,10 @@ type Tokens interface {
 	// the code's Expires. What another node did to it a moment ago it may not know yet:
 	// ConsumeCode decides.
 	Code(ctx context.Context, t core.TenantID, hash [32]byte) (*Code, *Grant, error)
-	// ConsumeCode marks a code used, keeps the first refresh token that it was redeemed
-	// for and records the event, each where it is not nil, in one transaction. A second
-	// call gives core.ErrConsumed, an unknown code core.ErrNotFound; then nothing is kept.
-	ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *RefreshToken, e *core.Event) error
+	// ConsumeCode marks a code used and keeps the first refresh token that it was redeemed
+	// for, where that is not nil, in one transaction. A second call gives core.ErrConsumed, an
+	// unknown code core.ErrNotFound; then nothing is kept.
+	ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *RefreshToken) error
 
 	// Refresh finds a token, used or not, and its grant, which is nil where it has expired.
 	// Unknown, or its grant revoked: core.ErrNotFound.
@@ -142,7 +142,6 @@ type Rotation struct {
 	Sealed []byte        // the answer that carries Next, encrypted; kept with Old
 	Grace  time.Duration // how long Old is answered with Sealed
 	Until  time.Time     // the grant lasts until then at least; zero: as long as it does
-	Event  *core.Event   // recorded, where not nil
 }
 
 // AuthRequests keeps authorization requests that are too long for a URL.

@@ -49,12 +49,8 @@ func (p *Provider) exchangeCode(ctx context.Context, req *tokenRequest) (*tokenA
 			Issued: now, Expires: now.Add(lifetimesOf(req.target.client).refresh),
 		}
 	}
-	err = p.consumeCode(ctx, req.tenant, hash, g, first, p.event(ctx, core.Event{
-		Action: core.EventTokenIssued, User: user.ID, UserName: user.UserName, Application: req.target.app.ID,
-		Message: "tokens issued for a code",
-		Context: map[string]any{"client_id": g.ClientID, "scopes": g.Scopes, "grant": string(g.ID)},
-	}))
-	if err != nil {
+	// No event: the log has who let which client in, as SaveCode wrote it with the code.
+	if err := p.consumeCode(ctx, req.tenant, hash, g, first); err != nil {
 		return nil, err
 	}
 	return answer, nil
@@ -87,8 +83,8 @@ func (p *Provider) codeGrant(ctx context.Context, t core.TenantID, hash [32]byte
 
 // consumeCode is the last step, and the one that decides: of two that came this far with
 // one code, on whatever nodes, one gets an answer.
-func (p *Provider) consumeCode(ctx context.Context, t core.TenantID, hash [32]byte, g *Grant, first *RefreshToken, e *core.Event) error {
-	err := p.Store.ConsumeCode(ctx, t, hash, first, e)
+func (p *Provider) consumeCode(ctx context.Context, t core.TenantID, hash [32]byte, g *Grant, first *RefreshToken) error {
+	err := p.Store.ConsumeCode(ctx, t, hash, first)
 	switch {
 	case errors.Is(err, core.ErrConsumed):
 		return p.usedBefore(ctx, t, g.ClientID, g.ID)

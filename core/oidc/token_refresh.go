@@ -61,7 +61,7 @@ func (p *Provider) refresh(ctx context.Context, req *tokenRequest) (*tokenAnswer
 		answer.RefreshToken = token
 		return answer, p.extend(ctx, req.tenant, g, now.Add(lifetimesOf(req.target.client).access))
 	}
-	return p.rotate(ctx, req, hash, g, answer, user)
+	return p.rotate(ctx, req, hash, g, answer)
 }
 
 // refreshGrant finds the token and the grant it belongs to, and checks that they
@@ -88,7 +88,7 @@ func (p *Provider) refreshGrant(ctx context.Context, req *tokenRequest, hash [32
 }
 
 // rotate replaces the token, and makes the grant last as long as the successor.
-func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, g *Grant, answer *tokenAnswer, user *core.User) (*tokenAnswer, error) {
+func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, g *Grant, answer *tokenAnswer) (*tokenAnswer, error) {
 	now := p.Now()
 	life := lifetimesOf(req.target.client)
 	answer.RefreshToken = core.RandomAlphanumeric(128)
@@ -100,11 +100,6 @@ func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, 
 	sealed := p.Master.Seal(req.tenant, PurposeRefresh, hex.EncodeToString(old[:]), plain)
 	kept, err := p.Store.RotateRefresh(ctx, req.tenant, &Rotation{
 		Old: old, Next: next, Sealed: sealed, Grace: refreshGrace, Until: now.Add(max(life.refresh, life.access)),
-		Event: p.event(ctx, core.Event{
-			Action: core.EventTokenIssued, User: user.ID, UserName: user.UserName, Application: req.target.app.ID,
-			Message: "tokens issued for a refresh token",
-			Context: map[string]any{"client_id": g.ClientID, "grant": string(g.ID)},
-		}),
 	})
 	switch {
 	case errors.Is(err, core.ErrConsumed):

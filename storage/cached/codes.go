@@ -52,11 +52,11 @@ func (d *Directory) Code(ctx context.Context, t core.TenantID, hash [32]byte) (*
 }
 
 // ConsumeCode marks a code used.
-func (d *Directory) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken, e *core.Event) error {
+func (d *Directory) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken) error {
 	if made, ok := d.codes.Get(cache.Key{Tenant: t, Hash: hash}); ok {
 		d.forgetCode(t, made)
 	}
-	return d.DB.ConsumeCode(ctx, t, hash, first, e)
+	return d.DB.ConsumeCode(ctx, t, hash, first)
 }
 
 func (d *Directory) forgetCode(t core.TenantID, made *code) {

@@ -202,14 +202,14 @@ func TestCodeOfAnotherNode(t *testing.T) {
 		c := &oidc.Code{Hash: core.Hash(how), ClientID: "c", Expires: time.Now().Add(time.Minute)}
 		must(t, d.SaveCode(ctx, "public", c, g, nil))
 		if how == "used" {
-			must(t, d.DB.ConsumeCode(ctx, "public", c.Hash, nil, nil))
+			must(t, d.DB.ConsumeCode(ctx, "public", c.Hash, nil))
 		} else {
 			must(t, d.RevokeGrant(ctx, "public", g.ID))
 		}
 		if _, _, err := d.Code(ctx, "public", c.Hash); err != nil {
 			t.Errorf("control: %s: memory does not have it: %v", how, err)
 		}
-		if err := d.ConsumeCode(ctx, "public", c.Hash, nil, nil); !errors.Is(err, want) {
+		if err := d.ConsumeCode(ctx, "public", c.Hash, nil); !errors.Is(err, want) {
 			t.Errorf("%s: %v", how, err)
 		}
 		if _, _, err := d.Code(ctx, "public", c.Hash); !errors.Is(err, want) { // memory is asked once

@@ -76,7 +76,7 @@ func scanCode(s scanner) (*oidc.Code, *oidc.Grant, int64, error) {
 
 // ConsumeCode marks a code used, in one statement, and keeps what it was redeemed for with
 // it. A second call gives core.ErrConsumed and keeps nothing.
-func (db *DB) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken, e *core.Event) error {
+func (db *DB) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, first *oidc.RefreshToken) error {
 	return db.write(ctx, t, directory, "consume code", func(x *tx) error {
 		// used holds the time, never 0 whatever the clock says.
 		err := x.must(ctx, `UPDATE codes SET used = $2 WHERE hash = $1 AND used = 0`, hash, max(1, micros(db.now())))
@@ -88,9 +88,6 @@ func (db *DB) ConsumeCode(ctx context.Context, t core.TenantID, hash [32]byte, f
 		}
 		if err == nil && first != nil {
 			err = x.saveRefresh(ctx, first)
-		}
-		if err == nil && e != nil {
-			err = x.record(ctx, *e)
 		}
 		return err
 	})

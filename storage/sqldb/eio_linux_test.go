@@ -51,7 +51,7 @@ func TestDiskErrors(t *testing.T) {
 			t.Errorf("half a user: %v", err)
 		}
 	}
-	if err := db.ConsumeCode(ctx, "public", code, nil, nil); !errors.Is(err, core.ErrUnavailable) {
+	if err := db.ConsumeCode(ctx, "public", code, nil); !errors.Is(err, core.ErrUnavailable) {
 		t.Errorf("a code: %v", err)
 	}
 	if _, err := db.UserByName(ctx, "public", "before"); err != nil {
@@ -65,10 +65,10 @@ func TestDiskErrors(t *testing.T) {
 	}
 
 	mode.Store(nil)
-	if err := db.ConsumeCode(ctx, "public", code, nil, nil); err != nil {
+	if err := db.ConsumeCode(ctx, "public", code, nil); err != nil {
 		t.Errorf("the code that was not spent: %v", err)
 	}
-	if err := db.ConsumeCode(ctx, "public", code, nil, nil); !errors.Is(err, core.ErrConsumed) {
+	if err := db.ConsumeCode(ctx, "public", code, nil); !errors.Is(err, core.ErrConsumed) {
 		t.Errorf("the code that was: %v", err)
 	}
 	must(t, db.CreateUser(ctx, "public", &core.User{UserName: "after", Active: true}))

@@ -54,7 +54,7 @@ func TestDiskFull(t *testing.T) {
 	must(t, db.FillDisk(ctx, "public", false))
 	hash := saveCode(t, db, "code")
 	must(t, db.CreateUser(ctx, "public", &core.User{UserName: "after"}))
-	if err := db.ConsumeCode(ctx, "public", hash, nil, nil); err != nil {
+	if err := db.ConsumeCode(ctx, "public", hash, nil); err != nil {
 		t.Error(err)
 	}
 	must(t, db.SaveGrant(ctx, "public", &oidc.Grant{User: u.ID, ClientID: "c", Expires: time.Now().Add(time.Hour)}))

@@ -120,13 +120,13 @@ func (s *story) steps() []step {
 			return text != "", err
 		}},
 		{name: "redeem", until: "revoke", do: func(ctx context.Context, s *story) error {
-			return s.db.ConsumeCode(ctx, s.tenant, s.hash("code"), &oidc.RefreshToken{Hash: s.hash("r0"), Grant: s.grant(), Issued: time.Now(), Expires: hour}, nil)
+			return s.db.ConsumeCode(ctx, s.tenant, s.hash("code"), &oidc.RefreshToken{Hash: s.hash("r0"), Grant: s.grant(), Issued: time.Now(), Expires: hour})
 		}, held: func(ctx context.Context, s *story) (bool, error) {
 			text, err := s.row(ctx, codeState, s.hash("code"))
 			if err != nil || text != "used" {
 				return false, err
 			}
-			if err = s.db.ConsumeCode(ctx, s.tenant, s.hash("code"), nil, nil); !errors.Is(err, core.ErrConsumed) {
+			if err = s.db.ConsumeCode(ctx, s.tenant, s.hash("code"), nil); !errors.Is(err, core.ErrConsumed) {
 				return false, nil
 			}
 			_, _, err = s.db.Refresh(ctx, s.tenant, s.hash("r0"))

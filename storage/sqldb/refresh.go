@@ -51,9 +51,6 @@ func (db *DB) RotateRefresh(ctx context.Context, t core.TenantID, r *oidc.Rotati
 		if err == nil {
 			err = x.saveRefresh(ctx, r.Next)
 		}
-		if err == nil && r.Event != nil {
-			err = x.record(ctx, *r.Event)
-		}
 		return err
 	})
 	if !errors.Is(err, core.ErrNotFound) {

@@ -115,7 +115,7 @@ func fillSealed(t *testing.T, url string) map[core.TenantID]*kept {
 		k.refresh = core.Hash("refresh")
 		code := core.Hash("code")
 		must(t, db.SaveCode(t.Context(), tenant, &oidc.Code{Hash: code, Grant: g.ID, Expires: g.Expires}, nil, nil))
-		must(t, db.ConsumeCode(t.Context(), tenant, code, &oidc.RefreshToken{Hash: k.refresh, Grant: g.ID, Expires: g.Expires}, nil))
+		must(t, db.ConsumeCode(t.Context(), tenant, code, &oidc.RefreshToken{Hash: k.refresh, Grant: g.ID, Expires: g.Expires}))
 		answer := opt.Master.Seal(tenant, oidc.PurposeRefresh, hex.EncodeToString(k.refresh[:]), []byte("the answer"))
 		_, err = db.RotateRefresh(t.Context(), tenant, &oidc.Rotation{Old: k.refresh, Next: &oidc.RefreshToken{Hash: core.Hash("next"), Grant: g.ID, Expires: g.Expires}, Sealed: answer, Grace: time.Hour})
 		must(t, err)

@@ -316,7 +316,7 @@ func providerDelete(b *bench) {
 	b.ok(b.SaveConsent(b.ctx, b.t, consent(b, u.ID, "c")))
 	b.ok(b.DeleteProvider(b.ctx, b.t, c.ID))
 	b.is(second(b.Grant(b.ctx, b.t, g.ID)), core.ErrNotFound)
-	b.is(b.ConsumeCode(b.ctx, b.t, code, nil, nil), core.ErrNotFound)
+	b.is(b.ConsumeCode(b.ctx, b.t, code, nil), core.ErrNotFound)
 	b.is(third(b.Refresh(b.ctx, b.t, refresh)), core.ErrNotFound)
 	b.is(second(b.Consent(b.ctx, b.t, u.ID, "c")), core.ErrNotFound)
 	b.ok(second(b.Grant(b.ctx, b.t, kept.ID)))

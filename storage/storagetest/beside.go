@@ -2,6 +2,7 @@ package storagetest
 
 import (
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,12 +16,14 @@ const besideRound = 128
 // Beside measures an operation beside its ceiling, which is named of: b.N of each, called
 // with 0 to b.N-1, in turns of besideRound, so that what else the machine does hits both alike.
 // Eight at a time for each processor, as a server under load has them: who waits for the
-// disk leaves the processor to another. It reports the time, the processor's time and
+// disk leaves the processor to another. Memory is collected as seldom as the running server does with a heap as
+// small as a test's (caddymodule/heap.go). It reports the time, the processor's time and
 // the allocations of one operation, the processor's time of the ceiling, and the median of the turns' ratios.
 func Beside(b *testing.B, of string, ceiling, measured func(i int)) {
 	b.Helper()
 	var all, bare sum
 	var ratios []float64
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	b.ResetTimer()
 	for from := 0; from < b.N; from += besideRound {
 		to := min(from+besideRound, b.N)

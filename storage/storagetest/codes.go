@@ -47,7 +47,7 @@ func codeWithGrant(b *bench) {
 	}
 	used, _, err := save("used")
 	b.ok(err)
-	b.ok(b.ConsumeCode(b.ctx, b.t, used.Hash, nil, nil))
+	b.ok(b.ConsumeCode(b.ctx, b.t, used.Hash, nil))
 	_, _, err = b.Code(b.ctx, b.t, used.Hash)
 	b.is(err, core.ErrConsumed)
 
@@ -63,7 +63,7 @@ func codeWithGrant(b *bench) {
 	b.is(err, core.ErrDenied)
 	_, _, err = b.Code(b.ctx, b.t, refused.Hash)
 	b.is(err, core.ErrNotFound)
-	b.is(b.ConsumeCode(b.ctx, b.t, refused.Hash, nil, nil), core.ErrNotFound)
+	b.is(b.ConsumeCode(b.ctx, b.t, refused.Hash, nil), core.ErrNotFound)
 	if of.ID != "" {
 		b.is(second(b.Grant(b.ctx, b.t, of.ID)), core.ErrNotFound)
 	}

@@ -66,7 +66,7 @@ func winners(b *bench, errs []error, target error) int {
 func contendCode(b *bench) {
 	g := b.grant(b.user("alice").ID, b.client("c"))
 	h := b.code(g, "code")
-	equal(b, "winners", winners(b, together(func(int) error { return b.ConsumeCode(b.ctx, b.t, h, nil, nil) }), core.ErrConsumed), 1)
+	equal(b, "winners", winners(b, together(func(int) error { return b.ConsumeCode(b.ctx, b.t, h, nil) }), core.ErrConsumed), 1)
 }
 
 func contendRefresh(b *bench) {

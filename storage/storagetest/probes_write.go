@@ -148,7 +148,7 @@ func writeProbes() map[string]probe {
 			return done(b.SaveCode(b.ctx, t, &oidc.Code{Hash: core.Hash("n"), Grant: w.grant.ID, Expires: b.clock.Now()}, nil, nil))
 		},
 		"ConsumeCode": func(b *bench, w *world, t core.TenantID) (string, error) {
-			return done(b.ConsumeCode(b.ctx, t, w.code, nil, nil))
+			return done(b.ConsumeCode(b.ctx, t, w.code, nil))
 		},
 		"RotateRefresh": func(b *bench, w *world, t core.TenantID) (string, error) {
 			return done(second(b.RotateRefresh(b.ctx, t, &oidc.Rotation{Old: w.refresh, Next: b.nextRefresh(w.grant, "n"), Grace: time.Second})))

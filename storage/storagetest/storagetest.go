@@ -183,7 +183,7 @@ func (b *bench) code(g *oidc.Grant, plain string) [32]byte {
 func (b *bench) refresh(g *oidc.Grant, plain string) [32]byte {
 	b.Helper()
 	h := core.Hash(plain)
-	b.ok(b.ConsumeCode(b.ctx, b.t, b.code(g, "code of "+plain), b.nextRefresh(g, plain), nil))
+	b.ok(b.ConsumeCode(b.ctx, b.t, b.code(g, "code of "+plain), b.nextRefresh(g, plain)))
 	return h
 }
 

@@ -64,7 +64,7 @@ func TestTenants(t *testing.T, open Open) {
 		if after := snapshot(b, w); after != before {
 			b.Errorf("A changed:\nbefore %s\n after %s", before, after)
 		}
-		b.ok(b.ConsumeCode(b.ctx, tenantA, w.code, nil, nil))
+		b.ok(b.ConsumeCode(b.ctx, tenantA, w.code, nil))
 	})
 	run(t, open, map[string]func(*bench){
 		"no such tenant": noSuchTenant,

@@ -214,7 +214,7 @@ func userDeleteTakesAll(b *bench) {
 	link := saveLink(b, u.ID, "l")
 	b.ok(b.DeleteUser(b.ctx, b.t, u.PK))
 	for what, err := range map[string]error{
-		"user": second(b.User(b.ctx, b.t, u.ID)), "grant": second(b.Grant(b.ctx, b.t, grant.ID)), "code": b.ConsumeCode(b.ctx, b.t, code, nil, nil),
+		"user": second(b.User(b.ctx, b.t, u.ID)), "grant": second(b.Grant(b.ctx, b.t, grant.ID)), "code": b.ConsumeCode(b.ctx, b.t, code, nil),
 		"refresh": third(b.Refresh(b.ctx, b.t, refresh)), "session": second(b.FindSession(b.ctx, b.t, key)),
 		"child": second(b.FindSession(b.ctx, b.t, child)), "token": second(b.TokenByKey(b.ctx, b.t, core.Hash(string(secret)))),
 		"consent": second(b.Consent(b.ctx, b.t, u.ID, "c")), "link": second(b.Link(b.ctx, b.t, link)),
