@@ -167,7 +167,7 @@ func randomCalls(t *testing.T) (out []randomCall) {
 				case *ast.BasicLit:
 					arg = a.Value
 				case *ast.Ident:
-					arg = map[string]string{"keySize": "32", "tokenLength": "60", "rotatedKey": "60"}[a.Name]
+					arg = map[string]string{"keySize": "32", "tokenLength": "60", "rotatedKey": "60", "iconRandom": "22"}[a.Name]
 					if arg == "" {
 						t.Errorf("%s: how long is %s(%s)?", name, fn.Sel.Name, a.Name)
 					}
