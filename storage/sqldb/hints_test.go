@@ -61,24 +61,28 @@ func revoke(t *testing.T, db *sqldb.DB, id core.SessionID) {
 // what Redis carries lets it read the outbox at once. Without the publication nothing is heard.
 func TestFollowHints(t *testing.T) {
 	postgres := storagetest.StartPostgres(t)
-	kinds := map[string]func(t *testing.T) ([]*storagetest.Redis, string){
-		"one server": func(t *testing.T) ([]*storagetest.Redis, string) {
+	// Each gives its servers, and who takes over from the first.
+	kinds := map[string]func(t *testing.T) (servers []*storagetest.Redis, next *storagetest.Redis, url string){
+		"one server": func(t *testing.T) ([]*storagetest.Redis, *storagetest.Redis, string) {
 			r := storagetest.StartRedis(t)
-			return []*storagetest.Redis{r}, "redis://" + r.Addr
+			return []*storagetest.Redis{r}, nil, "redis://" + r.Addr
 		},
-		"sentinel": func(t *testing.T) ([]*storagetest.Redis, string) {
+		"sentinel": func(t *testing.T) ([]*storagetest.Redis, *storagetest.Redis, string) {
 			s := storagetest.StartSentinels(t)
-			return []*storagetest.Redis{s.Primary}, s.URL()
+			return []*storagetest.Redis{s.Primary}, s.Replica, s.URL()
 		},
-		"cluster": func(t *testing.T) ([]*storagetest.Redis, string) { return storagetest.StartRedisCluster(t) },
+		"cluster": func(t *testing.T) ([]*storagetest.Redis, *storagetest.Redis, string) {
+			all, url := storagetest.StartRedisCluster(t)
+			return all, nil, url
+		},
 	}
 	for name, start := range kinds {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			storagetest.Ran(t, "redis")
-			servers, redis := start(t)
+			servers, next, redis := start(t)
 			address := postgres.Create(t)
-			one, _, _ := hinted(t, address, redis)
+			one, publisher, _ := hinted(t, address, redis)
 			_, _, two := hinted(t, address, redis)
 			listening(t, 2, servers...)
 			began := time.Now()
@@ -87,6 +91,16 @@ func TestFollowHints(t *testing.T) {
 				t.Fatal("the other node did not hear")
 			}
 			t.Logf("heard after %s", time.Since(began).Round(time.Millisecond))
+
+			if next != nil {
+				servers[0].Kill()
+				listening(t, 2, next)
+				storagetest.EventuallyRedis(t, "the next one is used", func() bool { _, ok := publisher.Connected(); return ok })
+				revoke(t, one, "after the failover")
+				if !two.within(20*time.Second, "session", "after the failover") {
+					t.Error("after a failover the other node did not hear")
+				}
+			}
 
 			one.Publish = nil
 			revoke(t, one, "unpublished")
