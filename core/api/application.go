@@ -99,16 +99,17 @@ func reserved(s string) bool {
 }
 
 // readIcon takes a URL of the web, a path of ours, a built-in icon (fa://name), or
-// the name of a media file.
+// the name of a media file; all with %(theme)s for light or dark.
 func readIcon(f *fields, name string, into *string) {
 	icon := *into
-	text(f, name, rule{required: name == "url", blank: true, null: true, max: maxURL, about: "A URL, a path, fa://name, or the name of a media file."}, &icon)
+	text(f, name, rule{required: name == "url", blank: true, null: true, max: maxURL, about: "A URL, a path, fa://name, or the name of a media file. Of %(theme)s pages make light or dark."}, &icon)
 	if !f.has(name) || len(f.errs[name]) > 0 {
 		return
 	}
+	shown, _ := media.Themed(icon, media.Light)
 	named, _, isURL := strings.Cut(icon, ":")
 	switch {
-	case isWebURL(icon) || strings.HasPrefix(icon, "fa://"):
+	case isWebURL(shown) || strings.HasPrefix(icon, "fa://"):
 	case strings.HasPrefix(icon, "//") || strings.Contains(icon, `\`) || slices.Contains(strings.Split(icon, "/"), ".."):
 		f.fail(name, "Enter a URL that begins with https:// or http://, a path, or the name of a media file.")
 		return
@@ -125,7 +126,8 @@ func readIcon(f *fields, name string, into *string) {
 // checkPicture refuses to name a media file that is not there already, without the right to see media files: a picture
 // that is named is shown, whatever file of the tenant it is.
 func (c *call) checkPicture(f *fields, name, picture, before string) {
-	if f.has(name) && picture != before && media.CheckName(picture) == nil && !c.may(viewMedia) {
+	shown, _ := media.Themed(picture, media.Light)
+	if f.has(name) && picture != before && media.CheckName(shown) == nil && !c.may(viewMedia) {
 		f.fail(name, "To name a media file needs the right "+viewMedia+".")
 	}
 }
@@ -176,7 +178,7 @@ func showApplication(c *call, a *core.Application, u *core.User) (object, error)
 		"provider": nil, "provider_obj": nil,
 		"backchannel_providers": list(a.Backchannel), "backchannel_providers_obj": []object{},
 		"launch_url": nil, "open_in_new_tab": a.OpenInNewTab, "meta_launch_url": a.LaunchURL,
-		"meta_icon": a.Icon, "meta_icon_url": c.icon(a.Icon), "meta_icon_themed_urls": nil,
+		"meta_icon": a.Icon, "meta_icon_url": c.icon(a.Icon), "meta_icon_themed_urls": c.themed(a.Icon),
 		"meta_description": a.Description, "meta_publisher": a.Publisher, "policy_engine_mode": a.PolicyMode,
 	}
 	var provider core.Provider

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/media"
 )
 
 // themePrimary is where the attributes of a brand name a colour.
@@ -201,10 +202,18 @@ func currentBrand(c *call) (reply, error) {
 		}
 		return "/-/static/" + builtIn
 	}
+	themed := func(s string) any {
+		light, has := media.Themed(s, media.Light)
+		if !has {
+			return nil
+		}
+		dark, _ := media.Themed(s, media.Dark)
+		return object{media.Light: c.Signer.Resolve(c.info.Tenant, light), media.Dark: c.Signer.Resolve(c.info.Tenant, dark)}
+	}
 	out := object{
 		"matched_domain": b.Domain, "branding_title": look.Title,
 		"branding_logo": picture(b.Logo, "logo.svg"), "branding_favicon": picture(b.Favicon, "favicon.svg"), "branding_custom_css": b.CSS,
-		"branding_logo_themed_urls": nil, "branding_favicon_themed_urls": nil,
+		"branding_logo_themed_urls": themed(b.Logo), "branding_favicon_themed_urls": themed(b.Favicon),
 		"ui_footer_links": showFooterLinks(look.Settings.FooterLinks), "ui_theme": b.Theme(), "default_locale": b.Locale(), "flags": object{},
 	}
 	for _, fl := range brandFlows(b) {

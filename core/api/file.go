@@ -61,6 +61,7 @@ func (c *call) files() (media.Store, error) {
 
 // icon is where a picture is fetched: null for none. It asks nobody.
 func (c *call) icon(picture string) any {
+	picture, _ = media.Themed(picture, media.Light)
 	if media.CheckName(picture) == nil {
 		at := c.Signer.Resolve(c.info.Tenant, picture)
 		if strings.HasPrefix(at, "/") {
@@ -72,6 +73,16 @@ func (c *call) icon(picture string) any {
 		return picture
 	}
 	return nil
+}
+
+// themed is where each variant of a picture is fetched: null for one without variants.
+func (c *call) themed(picture string) any {
+	light, has := media.Themed(picture, media.Light)
+	if !has || c.icon(light) == nil {
+		return nil
+	}
+	dark, _ := media.Themed(picture, media.Dark)
+	return object{media.Light: c.icon(light), media.Dark: c.icon(dark)}
 }
 
 func listFiles(c *call) (reply, error) {

@@ -123,11 +123,19 @@ func (c *call) shown(ctx context.Context) (map[string]bool, error) {
 		return nil, err
 	}
 	out := map[string]bool{}
+	add := func(pictures ...string) {
+		for _, p := range pictures {
+			for _, scheme := range []string{media.Light, media.Dark} {
+				variant, _ := media.Themed(p, scheme)
+				out[variant] = true
+			}
+		}
+	}
 	for _, a := range apps {
-		out[a.Icon] = true
+		add(a.Icon)
 	}
 	for _, b := range brands {
-		out[b.Logo], out[b.Favicon], out[b.Background] = true, true, true
+		add(b.Logo, b.Favicon, b.Background)
 	}
 	return out, nil
 }

@@ -254,6 +254,61 @@ func TestIconsGoWithTheLastThatShowsThem(t *testing.T) {
 	}
 }
 
+// A picture with %(theme)s has a URL for light pages and one for dark ones; it is shown only to whom its files would be,
+// and an icon that it stands for stays.
+func TestThemedPictures(t *testing.T) {
+	e := open(t)
+	e.want(201, "POST", "core/applications/", map[string]any{"name": "App", "slug": "light", "meta_icon": "plain.png"})
+	const path = "core/applications/light/"
+	if got := e.want(200, "GET", path, nil); got["meta_icon_themed_urls"] != nil {
+		t.Errorf("control: %v", got["meta_icon_themed_urls"])
+	}
+	brand := "core/brands/" + e.want(200, "GET", "core/brands/?default=true", nil)["results"].([]any)[0].(map[string]any)["brand_uuid"].(string) + "/"
+	e.want(200, "PATCH", brand, map[string]any{"branding_logo": "brand/%(theme)s.png"})
+	current := e.want(200, "GET", "core/brands/current/", nil)
+	app := e.want(200, "PATCH", path, map[string]any{"meta_icon": "icons/x-%(theme)s.png"})
+	for what, c := range map[string]struct {
+		shown, themed any
+		prefix        string
+	}{
+		"application": {app["meta_icon_url"], app["meta_icon_themed_urls"], origin + "/files/media/public/icons/x-"},
+		"brand":       {current["branding_logo"], current["branding_logo_themed_urls"], "/files/media/public/brand/"},
+	} {
+		urls, _ := c.themed.(map[string]any)
+		for _, scheme := range []string{"light", "dark"} {
+			if at, _ := urls[scheme].(string); !strings.HasPrefix(at, c.prefix+scheme+".png?token=") {
+				t.Errorf("%s: for %s pages it is at %q", what, scheme, at)
+			}
+		}
+		if len(urls) != 2 || c.shown != urls["light"] {
+			t.Errorf("%s: %v, %v", what, c.shown, urls)
+		}
+	}
+	if got := e.want(200, "PATCH", path, map[string]any{"meta_icon": "https://cdn.test/%(theme)s.png"}); fmt.Sprint(got["meta_icon_themed_urls"]) != "map[dark:https://cdn.test/dark.png light:https://cdn.test/light.png]" || got["meta_icon_url"] != "https://cdn.test/light.png" {
+		t.Errorf("of a URL: %v, %v", got["meta_icon_url"], got["meta_icon_themed_urls"])
+	}
+	if got := e.want(200, "GET", "core/brands/current/", nil); got["branding_favicon_themed_urls"] != nil {
+		t.Errorf("control: %v", got)
+	}
+	e.refused("PATCH", path, map[string]any{"meta_icon": "../%(theme)s.png"}, "meta_icon", "media file")
+
+	r := e.role("designers", "authentik_core.change_application")
+	_, designer := e.person("designer", e.groupWith("designers", r))
+	if a := e.send(designer, "PATCH", path, map[string]any{"meta_icon": "board/%(theme)s.png"}); a.status != 400 || !strings.Contains(string(a.body), "needs the right authentik_rbac.view_media_files") {
+		t.Errorf("another's files: %d %s", a.status, a.body)
+	}
+
+	if a := e.sendForm(e.root, path+"set_icon/", "x.png", png); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	kept := e.want(200, "GET", path, nil)["meta_icon"].(string)
+	e.want(200, "PATCH", brand, map[string]any{"branding_logo": strings.Replace(kept, "light", "%(theme)s", 1)})
+	e.want(200, "PATCH", path, map[string]any{"meta_icon": ""})
+	if got := e.stored(e.tenant.ID); len(got) != 1 || got[0] != kept {
+		t.Errorf("stored are %v", got)
+	}
+}
+
 // L-11: a store that is away holds up no change, and what it did not delete is told.
 func TestIconsLeftBehind(t *testing.T) {
 	e := open(t)

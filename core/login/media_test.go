@@ -59,3 +59,28 @@ func TestPagesShowFiles(t *testing.T) {
 	}
 	want(t, b.get(later[1]), http.StatusOK)
 }
+
+// A picture with variants is that for light pages or dark ones as the brand says, and as the browser does where the brand
+// does not.
+func TestPagesShowVariants(t *testing.T) {
+	h := newHouse(t)
+	h.user(tenantA, "alice", "correct horse")
+	l := &looks{}
+	h.looks = l
+	b := h.browser("a.test")
+	b.mustLogin("alice", "correct horse")
+	h.apps[tenantA] = []core.Application{app("App", "https://app.test/", func(a *core.Application) { a.Icon = "https://cdn.test/icon-%(theme)s.png" })}
+	const source = `<picture><source media="(prefers-color-scheme: dark)" srcset="`
+	for base, c := range map[string]struct{ logo, dark string }{"": {"light", "dark"}, "light": {"light", ""}, "dark": {"dark", ""}} {
+		l.brand = core.Brand{ID: core.BrandID("of-" + base), Logo: "https://pictures.test/logo-%(theme)s.png", Attributes: map[string]any{"settings": map[string]any{"theme": map[string]any{"base": base}}}}
+		page := b.get("/if/user/")
+		for _, at := range []string{"https://pictures.test/logo-", "https://cdn.test/icon-"} {
+			if !strings.Contains(page.body, `<img `) || !strings.Contains(page.body, at+c.logo+`.png"`) || strings.Contains(page.body, source+at+"dark.png") != (c.dark != "") || strings.Contains(page.body, "%(theme)") {
+				t.Errorf("theme %q: %s in\n%s", base, at, page.body)
+			}
+		}
+		if policy := page.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "https://pictures.test") || !strings.Contains(policy, "https://cdn.test") {
+			t.Errorf("theme %q: %s", base, policy)
+		}
+	}
+}

@@ -41,6 +41,7 @@ type view struct {
 	Sheet   string // path of the brand's own stylesheet; "": none
 	Links   []core.FooterLink
 	Logo    template.URL // "": the built-in one
+	Dark    template.URL // the logo in browsers that are set to dark; "": Logo
 	Favicon template.URL
 	Action  string // where the page's form is sent: where the page came from
 	Token   string // of the page's form
@@ -54,7 +55,9 @@ type view struct {
 func (h *Handler) view(r *http.Request, title string) *view {
 	info := core.Request(r.Context())
 	look := info.Look(r.Context())
-	v := &view{Title: title, Brand: look.Title, Logo: h.picture(info.Tenant, look.Brand.Logo), Favicon: h.picture(info.Tenant, look.Brand.Favicon), Links: look.Settings.FooterLinks}
+	v := &view{Title: title, Brand: look.Title, Links: look.Settings.FooterLinks}
+	v.Logo, v.Dark = h.variants(info.Tenant, look.Brand, look.Brand.Logo)
+	v.Favicon, _ = h.variants(info.Tenant, look.Brand, look.Brand.Favicon)
 	if theme := look.Brand.Theme(); theme != "automatic" {
 		v.Theme = theme
 	}
@@ -81,7 +84,7 @@ func (h *Handler) render(w http.ResponseWriter, r *http.Request, status int, nam
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", contentPolicy(append(v.images, v.Logo, v.Favicon)))
+	header.Set("Content-Security-Policy", contentPolicy(append(v.images, v.Logo, v.Dark, v.Favicon)))
 	secure(header, core.Request(r.Context()).Scheme)
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes())

@@ -39,6 +39,7 @@ type tile struct {
 	URL                          string
 	NewTab                       bool
 	Icon                         template.URL // "": Initials on the colour Tone
+	Dark                         template.URL // the icon in browsers that are set to dark; "": Icon
 	Initials                     string
 	Tone                         uint32
 }
@@ -72,12 +73,12 @@ func (h *Handler) servePortal(w http.ResponseWriter, r *http.Request) {
 		Search: clip(strings.TrimSpace(r.URL.Query().Get("search")), 200),
 	}
 	page.Searching = page.Search != "" || len(apps) >= searchFrom
-	page.Groups = h.groupTiles(core.Request(ctx).Tenant, searchApps(apps, page.Search))
+	page.Groups = h.groupTiles(ctx, searchApps(apps, page.Search))
 	v := h.view(r, "My applications")
 	v.Wide, v.Token, v.Data = true, h.formToken(w, r, formLogout, s.ID), page
 	for _, g := range page.Groups {
 		for _, tile := range g.Tiles {
-			v.images = append(v.images, tile.Icon)
+			v.images = append(v.images, tile.Icon, tile.Dark)
 		}
 	}
 	h.render(w, r, http.StatusOK, "portal", v)
@@ -146,7 +147,8 @@ func searchApps(apps []launchable, search string) []launchable {
 }
 
 // groupTiles sorts by heading, those without one first.
-func (h *Handler) groupTiles(of *core.Tenant, apps []launchable) []tileGroup {
+func (h *Handler) groupTiles(ctx context.Context, apps []launchable) []tileGroup {
+	of, brand := core.Request(ctx).Tenant, core.Request(ctx).Look(ctx).Brand
 	var groups []tileGroup
 	for _, a := range apps {
 		i := slices.IndexFunc(groups, func(g tileGroup) bool { return g.Name == a.Group })
@@ -156,8 +158,10 @@ func (h *Handler) groupTiles(of *core.Tenant, apps []launchable) []tileGroup {
 		}
 		groups[i].Tiles = append(groups[i].Tiles, tile{
 			Name: a.Name, Description: a.Description, Publisher: a.Publisher, URL: a.to, NewTab: a.OpenInNewTab,
-			Icon: h.picture(of, a.Icon), Initials: initials(a.Name), Tone: tone(a.Name),
+			Initials: initials(a.Name), Tone: tone(a.Name),
 		})
+		t := &groups[i].Tiles[len(groups[i].Tiles)-1]
+		t.Icon, t.Dark = h.variants(of, brand, a.Icon)
 	}
 	slices.SortStableFunc(groups, func(a, b tileGroup) int { return cmp.Compare(core.Fold(a.Name), core.Fold(b.Name)) })
 	return groups

@@ -11,6 +11,7 @@ import (
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/cache"
+	"github.com/postern-sso/postern/core/media"
 )
 
 // The grounds of postern.css and dark.css that text stands on: that of the page, and that
@@ -54,6 +55,19 @@ func (h *Handler) sheetOf(t *core.Tenant, b *core.Brand) *sheet {
 // is its signed URL.
 func (h *Handler) picture(t *core.Tenant, s string) template.URL {
 	return safeImage(h.Signer.Resolve(t, core.Picture(s)))
+}
+
+// variants are a picture as a brand's pages show it, and as they do in browsers that are set to dark: "" where that is
+// the same.
+func (h *Handler) variants(t *core.Tenant, b *core.Brand, s string) (shown, dark template.URL) {
+	variant, has := media.Themed(s, media.Dark)
+	switch theme := b.Theme(); {
+	case has && theme == media.Dark:
+		return h.picture(t, variant), ""
+	case has && theme != media.Light:
+		return h.picture(t, s), h.picture(t, variant)
+	}
+	return h.picture(t, s), ""
 }
 
 // brandSheet is the stylesheet of a brand: its colour, its background, and what it was given.

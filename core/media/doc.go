@@ -2,6 +2,7 @@
 // shows each to who was given a signed URL of it.
 //
 //   - name.go: what a file may be called.
+//   - theme.go: pictures of which there is one for light pages and one for dark ones.
 //   - store.go: what is needed of a directory or a bucket.
 //   - url.go: how URLs are signed, and known again.
 //   - handler.go: how a file is served, as kind.go says what it is.

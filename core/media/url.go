@@ -89,8 +89,10 @@ func (s *Signer) window() (from, until time.Time) {
 }
 
 // Resolve is where a picture is fetched that is given as a URL, a path or fa://name, which stay as they
-// are, or as the name of a file, which becomes its URL. Without a Signer that is "".
+// are, or as the name of a file, which becomes its URL. Without a Signer that is "". Of one with variants it is that
+// for light pages.
 func (s *Signer) Resolve(t *core.Tenant, picture string) string {
+	picture, _ = Themed(picture, Light)
 	switch {
 	case CheckName(picture) != nil:
 		return picture

@@ -194,6 +194,12 @@ func TestResolve(t *testing.T) {
 	if got := s.Resolve(tenantA, "icons/x.png"); got != s.URL(tenantA, "icons/x.png", media.Options{}) {
 		t.Errorf("a file is at %q", got)
 	}
+	if got := s.Resolve(tenantA, "icons/x-%(theme)s.png"); got != s.URL(tenantA, "icons/x-light.png", media.Options{}) {
+		t.Errorf("one with variants is at %q", got)
+	}
+	if got, has := media.Themed("a-%(theme)s/%(theme)s.png", media.Dark); got != "a-dark/dark.png" || !has {
+		t.Errorf("for dark pages it is %q, %t", got, has)
+	}
 	var none *media.Signer
 	if got := none.Resolve(tenantA, "icons/x.png") + none.Resolve(tenantA, "/x"); got != "/x" {
 		t.Errorf("without a signer: %q", got)
