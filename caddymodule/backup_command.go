@@ -99,6 +99,9 @@ func runBackup(cmd *cobra.Command, _ []string) error {
 	} else {
 		err = backup.WriteFile(path, func(w io.Writer) error { return fetch(cmd, "backup", body, w) })
 	}
+	if err == nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "Uploaded pictures are not in it: copy their directory, or the bucket, beside it.")
+	}
 	if err == nil && passphrase == "" {
 		fmt.Fprintf(cmd.ErrOrStderr(), "The backup is sealed with the master secret and cannot be read without it: keep a copy of `secret`, or of the file %q in the data directory, in another place.\n", secretFile)
 	}
@@ -258,5 +261,10 @@ func restoreFrom(ctx context.Context, cmd *cobra.Command, s settings, path strin
 	if replaced != "" {
 		fmt.Fprintf(cmd.OutOrStdout(), "What was there before is in %s.\n", replaced)
 	}
+	where := s.media.dir
+	if s.media.s3.Bucket != "" {
+		where = "the bucket " + s.media.s3.Bucket
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "Uploaded pictures are not part of a backup, and are in %s as they were: copy there what is missing.\n", where)
 	return nil
 }
