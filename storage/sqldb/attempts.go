@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/postern-sso/postern/core"
 )
@@ -49,16 +50,25 @@ func (db *DB) Fail(ctx context.Context, t core.TenantID, accept func([]int) bool
 	err = db.write(ctx, t, sessions, "count failure", func(x *tx) error {
 		counts = make([]int, len(counters))
 		now := db.now()
+		names, rows, b := make([]string, len(counters)), make([]string, len(counters)), new(builder)
 		for i, c := range counters {
-			err := x.row(ctx, `INSERT INTO attempts (name, failures, newest, expires) VALUES ($1, 1, $2, $3)
-				ON CONFLICT (name) DO UPDATE SET
-					failures = CASE WHEN attempts.newest < $4 THEN 1 ELSE attempts.failures + 1 END,
-					newest = excluded.newest, expires = excluded.expires
-				RETURNING failures`,
-				attemptKey(c.Key), micros(now), micros(now.Add(c.Window)), micros(now.Add(-c.Window))).Scan(&counts[i])
-			if err != nil {
-				return err
-			}
+			names[i] = attemptKey(c.Key)
+			rows[i] = "(" + b.add(names[i]) + ", 1, " + b.add(micros(now)) + ", " + b.add(micros(now.Add(c.Window))) + ")"
+		}
+		// The window of each is what lies between its newest failure and its end.
+		err := x.each(ctx, func(s scanner) error {
+			var name string
+			var n int
+			err := s.Scan(&name, &n)
+			counts[max(0, slices.Index(names, name))] = n
+			return err
+		}, `INSERT INTO attempts (name, failures, newest, expires) VALUES `+strings.Join(rows, ", ")+`
+			ON CONFLICT (name) DO UPDATE SET
+				failures = CASE WHEN attempts.newest < 2 * excluded.newest - excluded.expires THEN 1 ELSE attempts.failures + 1 END,
+				newest = excluded.newest, expires = excluded.expires
+			RETURNING name, failures`, b.args...)
+		if err != nil {
+			return err
 		}
 		if accept != nil && !accept(counts) {
 			return errRefused

@@ -1,6 +1,10 @@
 package sqldb
 
-import "github.com/postern-sso/postern/core"
+import (
+	"maps"
+
+	"github.com/postern-sso/postern/core"
+)
 
 // line is one of a tenant's outbox.
 type line struct {
@@ -59,9 +63,10 @@ func (f *follower) heardAgain(t core.TenantID, lines []line) (same bool) {
 func (f *follower) lost(t core.TenantID, upTo int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for seq := range f.echoes[t] {
-		if seq <= upTo {
-			delete(f.echoes[t], seq)
-		}
-	}
+	f.echoes[t].end(upTo)
+}
+
+// end forgets the lines up to a number.
+func (e echoes) end(upTo int64) {
+	maps.DeleteFunc(e, func(seq int64, _ line) bool { return seq <= upTo })
 }

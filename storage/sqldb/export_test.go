@@ -93,6 +93,26 @@ func (db *DB) AgeRegistry() {
 	db.registry.Store(&r)
 }
 
+// ForgetPeople is what happens once another server has taken over.
+func (db *DB) ForgetPeople(t core.TenantID) { db.people(t).forget() }
+
+// EchoesLeft are the lines that are noted still where the third was read before it was noted, and then the
+// follower moved on to it; the fourth it has not read.
+func EchoesLeft() (left []int64) {
+	const t = core.DefaultTenant
+	f := &follower{began: true, places: map[core.TenantID]place{t: {seq: 1}}, echoes: map[core.TenantID]echoes{}}
+	write := func(seq int64) { f.wrote(t, []core.Change{{Seq: seq}}, 0) }
+	write(2)
+	f.heardAgain(t, []line{{Change: core.Change{Seq: 2}}, {Change: core.Change{Seq: 3}}})
+	write(3)
+	write(4)
+	f.moved(t, place{seq: 3})
+	for seq := range f.echoes[t] {
+		left = append(left, seq)
+	}
+	return left
+}
+
 // Trace hears of every statement. It is set before the first use.
 func (db *DB) Trace(f func(core.TenantID, string, []any)) { db.trace = f }
 

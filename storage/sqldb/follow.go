@@ -321,13 +321,15 @@ func (db *DB) heard(ctx context.Context, t core.TenantID, changes []core.Change)
 	db.notify(t, changes)
 }
 
-// moved notes how far a tenant was read, unless it was forgotten meanwhile.
+// moved notes how far a tenant was read, unless it was forgotten meanwhile. What was noted of lines up to there since
+// they were read is needed no more: see wrote.
 func (f *follower) moved(t core.TenantID, p place) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.places[t]; ok {
 		f.places[t] = p
 	}
+	f.echoes[t].end(p.seq)
 }
 
 // begin looks at a tenant from now on.

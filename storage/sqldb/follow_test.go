@@ -290,3 +290,10 @@ func waitSeen(t *testing.T, h *heard, u *core.User) {
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+// What was noted of a line after it was read stays no longer than until the follower has come to it.
+func TestEchoesEnd(t *testing.T) {
+	if left := sqldb.EchoesLeft(); !slices.Equal(left, []int64{4}) {
+		t.Errorf("noted still: %d, want the fourth alone, which was not read", left)
+	}
+}

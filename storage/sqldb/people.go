@@ -53,7 +53,7 @@ func (p *people) forget() {
 // countPeople counts all users. The round is for note.
 func (c *conn) countPeople(ctx context.Context, p *people) (n, round int, err error) {
 	p.mu.Lock()
-	known, seq, n := p.known, p.seq, p.count
+	known, seq, n, began := p.known, p.seq, p.count, p.round
 	p.mu.Unlock()
 	removed := true
 	if known {
@@ -78,8 +78,9 @@ func (c *conn) countPeople(ctx context.Context, p *people) (n, round int, err er
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.known && p.seq > seq {
-		return n, p.round - 1, nil // somebody knows more: a place that is found now may be none
+	if p.round != began || p.known && p.seq > seq {
+		// It was forgotten meanwhile, and this is of before; or somebody knows more: a place that is found now may be none.
+		return n, p.round - 1, nil
 	}
 	p.known, p.seq, p.count = true, seq, n
 	if removed {

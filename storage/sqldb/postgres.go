@@ -208,10 +208,8 @@ func turnTo(ctx context.Context, c *sql.Conn, schema string) error {
 		}
 		delete(pc.PgConn().CustomData(), key)
 		var seen string
-		_, err := pc.Exec(ctx, `SELECT set_config('search_path', $1, false)`, schema)
-		if err == nil {
-			err = pc.QueryRow(ctx, `SELECT coalesce(current_schema(), '')`).Scan(&seen)
-		}
+		// CASE looks at its condition first: what is seen is what is seen then.
+		err := pc.QueryRow(ctx, `SELECT CASE WHEN set_config('search_path', $1, false) = $1 THEN coalesce(current_schema(), '') ELSE '' END`, schema).Scan(&seen)
 		if err == nil && seen != schema {
 			err = fmt.Errorf("schema %q: %w", schema, core.ErrNotFound)
 		}

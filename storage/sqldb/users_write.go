@@ -89,8 +89,12 @@ func (db *DB) UpdateUser(ctx context.Context, t core.TenantID, pk int64, change 
 	deactivated := false
 	err = db.write(ctx, t, directory, "update user", func(x *tx) error {
 		deactivated = false
-		u, err = x.user(ctx, `u.pk = $1`+db.engine.forUpdate(), pk)
-		if err != nil {
+		// Locked first: a statement that waits for the lock has looked at what is not locked, as the groups, before.
+		var one int
+		if err := x.row(ctx, `SELECT 1 FROM users WHERE pk = $1`+db.engine.forUpdate(), pk).Scan(&one); err != nil {
+			return err
+		}
+		if u, err = x.user(ctx, `u.pk = $1`, pk); err != nil {
 			return err
 		}
 		old := *u

@@ -126,19 +126,25 @@ func contendName(b *bench) {
 	equal(b, "winners", winners(b, errs, core.ErrExists), 1)
 }
 
-// Each adds one to a number: none is lost.
+// Each adds one to a number and a group to the list: none is lost.
 func contendUpdate(b *bench) {
 	u := b.user("alice")
-	winners(b, together(func(int) error {
+	groups := make([]core.GroupID, contenders)
+	for i := range groups {
+		groups[i] = b.group(fmt.Sprint("g", i)).ID
+	}
+	winners(b, together(func(i int) error {
 		return second(b.UpdateUser(b.ctx, b.t, u.PK, func(v *core.User) error {
 			n, _ := v.Attributes["n"].(int64)
 			v.Attributes["n"] = n + 1
+			v.Groups = append(v.Groups, groups[i])
 			return nil
 		}))
 	}), nil)
 	got, err := b.User(b.ctx, b.t, u.ID)
 	b.ok(err)
 	equal(b, "number", fmt.Sprint(got.Attributes["n"]), fmt.Sprint(contenders))
+	equal(b, "groups", len(got.Groups), contenders)
 }
 
 func contendParents(b *bench) {
