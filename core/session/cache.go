@@ -19,7 +19,9 @@ type remembered struct {
 	// a drop may have read what the drop's delete removed; it carries an
 	// older generation, and is not added.
 	mu    sync.RWMutex
-	drops uint64
+	drops atomic.Uint64
+
+	recent recent
 }
 
 func keyRef(t core.TenantID, hash [32]byte) cache.Key {
@@ -46,7 +48,7 @@ func newCache(size int) *remembered {
 func (c *remembered) generation() uint64 {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.drops
+	return c.drops.Load()
 }
 
 // byKey returns nil where the cache does not know.
@@ -77,7 +79,7 @@ func (c *remembered) addByID(generation uint64, t core.TenantID, s *core.Session
 	e.session.Store(s)
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if c.drops != generation {
+	if c.drops.Load() != generation {
 		return e
 	}
 	return c.sessions.Keep(idRef(t, s.ID), e)
@@ -86,7 +88,7 @@ func (c *remembered) addByID(generation uint64, t core.TenantID, s *core.Session
 func (c *remembered) drop(t core.TenantID, ids []core.SessionID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drops++
+	c.drops.Add(1)
 	for _, id := range ids {
 		c.sessions.Drop(idRef(t, id))
 	}
@@ -96,7 +98,7 @@ func (c *remembered) drop(t core.TenantID, ids []core.SessionID) {
 func (c *remembered) dropUser(t core.TenantID, u core.UserID, keep core.SessionID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drops++
+	c.drops.Add(1)
 	for ref, e := range c.sessions.All() {
 		s := e.session.Load()
 		if ref.Tenant == t && s.User == u && (keep == "" || s.ID != keep && s.Parent != keep) {
@@ -109,7 +111,7 @@ func (c *remembered) dropUser(t core.TenantID, u core.UserID, keep core.SessionI
 func (c *remembered) dropAll(t core.TenantID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drops++
+	c.drops.Add(1)
 	for ref := range c.sessions.All() {
 		if ref.Tenant == t {
 			c.sessions.Drop(ref)

@@ -42,24 +42,38 @@ func (m *Sessions) Child(ctx context.Context, t core.TenantID, key string, app c
 	if app == "" || !validKey(key) {
 		return nil, fmt.Errorf("session key: %w", core.ErrNotFound)
 	}
-	e, err := m.byKey(ctx, t, core.Hash(key))
-	if err != nil {
+	now, hash := m.now(), core.Hash(key)
+	f := m.cache.recently(t, hash, now)
+	if f == nil || f.child.session.Load().Application != app {
+		var err error
+		if f, err = m.findChild(ctx, t, hash, app); err != nil {
+			return nil, err
+		}
+		now = m.now() // the store may have taken its time
+		m.cache.remember(f, now)
+	}
+	if _, err := m.use(ctx, t, f.parent, now); err != nil {
 		return nil, err
 	}
-	s := e.session.Load()
+	return m.use(ctx, t, f.child, now)
+}
+
+// findChild looks for both, whether or not they are still alive.
+func (m *Sessions) findChild(ctx context.Context, t core.TenantID, hash [32]byte, app core.ApplicationID) (*pair, error) {
+	f := &pair{generation: m.cache.generation(), tenant: t, hash: hash}
+	var err error
+	if f.child, err = m.byKey(ctx, t, hash); err != nil {
+		return nil, err
+	}
+	s := f.child.session.Load()
 	if s.Parent == "" || s.Application != app {
 		return nil, fmt.Errorf("session is not for this application: %w", core.ErrNotFound)
 	}
-	p, err := m.byID(ctx, t, s.Parent)
-	if err != nil {
+	if f.parent, err = m.byID(ctx, t, s.Parent); err != nil {
 		return nil, err
 	}
-	if parent := p.session.Load(); parent.User != s.User || parent.Parent != "" {
+	if parent := f.parent.session.Load(); parent.User != s.User || parent.Parent != "" {
 		return nil, fmt.Errorf("session does not fit its parent: %w", core.ErrNotFound)
 	}
-	now := m.now()
-	if _, err := m.use(ctx, t, p, now); err != nil {
-		return nil, err
-	}
-	return m.use(ctx, t, e, now)
+	return f, nil
 }

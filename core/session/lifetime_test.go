@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -204,5 +205,28 @@ func BenchmarkChildInMemory(b *testing.B) {
 		if _, err := m.Child(b.Context(), tenantA, key, "app"); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A guarded login that ends while it is looked for is not remembered as what was found a moment ago.
+func TestLogoutWinsOverAChildFoundMeanwhile(t *testing.T) {
+	m, s, _ := setup(t)
+	parent, _ := login(t, m, request(tenantA, "http"), "u1")
+	row, key, err := m.StartChild(t.Context(), tenantA, parent.ID, "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.DropAll(tenantA)
+	var once sync.Once
+	s.found = func() { // it was read, and is not in memory yet
+		once.Do(func() {
+			if err := m.EndSession(t.Context(), tenantA, row.ID); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	_, _ = m.Child(t.Context(), tenantA, key, "app") // may still see it: it began before the logout
+	if _, err := m.Child(t.Context(), tenantA, key, "app"); !errors.Is(err, core.ErrNotFound) {
+		t.Fatalf("it was brought back: %v", err)
 	}
 }
