@@ -10,7 +10,8 @@ import (
 const noteFlags = 0x08 | 0x04
 
 // cleanWebP copies the chunks that a picture is made of (RFC 9649 §2.3 to 2.7): not EXIF, XMP and what is not known,
-// and nothing after the end. How long it all is stands at the beginning, so zeros take the place of what is left out.
+// and nothing after the end. How long it all is, and each frame, stands at its beginning, so a chunk of zeros that
+// nobody reads takes the place of each that is left out.
 func cleanWebP(to io.Writer, from *bufio.Reader) error {
 	out := bufio.NewWriterSize(to, 32<<10)
 	head, err := from.Peek(12)
@@ -21,7 +22,7 @@ func cleanWebP(to io.Writer, from *bufio.Reader) error {
 	if _, err := io.CopyN(out, from, 12); err != nil {
 		return err
 	}
-	gone, pictures := int64(0), 0 // bytes, and chunks of a picture
+	pictures := 0
 	for first := true; left >= 8; first = false {
 		head, err := from.Peek(8)
 		if err != nil {
@@ -42,7 +43,12 @@ func cleanWebP(to io.Writer, from *bufio.Reader) error {
 			if _, err := io.CopyN(io.Discard, from, whole); err != nil {
 				return err
 			}
-			gone += whole
+			if _, err := out.Write(binary.LittleEndian.AppendUint32([]byte("JUNK"), uint32(length))); err != nil { //nolint:gosec // read as one
+				return err
+			}
+			if _, err := io.CopyN(out, zeros{}, whole-8); err != nil {
+				return err
+			}
 			continue
 		}
 		begin := make([]byte, 8+told)
@@ -70,14 +76,7 @@ func cleanWebP(to io.Writer, from *bufio.Reader) error {
 	if pictures == 0 {
 		return errDamaged
 	}
-	if gone += max(0, left); gone >= 8 {
-		filler := binary.LittleEndian.AppendUint32([]byte("JUNK"), uint32(gone-8))
-		if _, err := out.Write(filler); err != nil {
-			return err
-		}
-		gone -= 8
-	}
-	if _, err := io.CopyN(out, zeros{}, gone); err != nil {
+	if _, err := io.CopyN(out, zeros{}, max(0, left)); err != nil {
 		return err
 	}
 	return out.Flush()
