@@ -14,6 +14,7 @@ import (
 type Turns struct {
 	places  int
 	waiting int // that one tenant may have; 0: any number
+	most    int // places of one tenant, whoever else is there
 
 	mu            sync.Mutex
 	free          int
@@ -36,7 +37,14 @@ const around = 10 * time.Second
 // NewTurns makes so many places. Of one tenant no more than waiting wait for one: those beyond
 // are refused at once. 0: any number waits.
 func NewTurns(places, waiting int) *Turns {
-	return &Turns{places: places, waiting: waiting, free: places, held: map[TenantID]int{}, queues: map[TenantID][]chan struct{}{}}
+	return &Turns{places: places, waiting: waiting, most: places, free: places, held: map[TenantID]int{}, queues: map[TenantID][]chan struct{}{}}
+}
+
+// AtMost bounds the places of one tenant also while no other is there: for what is held for so long that
+// whoever comes next cannot wait for it. It is called before the first Take, and returns t.
+func (t *Turns) AtMost(places int) *Turns {
+	t.most = places
+	return t
 }
 
 // Take waits for a place, which Leave gives back. The error is ErrBusy, or that of ctx.
@@ -86,8 +94,11 @@ func (t *Turns) Queue(tenant TenantID) (n int, full bool) {
 
 // may reports whether a tenant may have a place now.
 func (t *Turns) may(tenant TenantID, now time.Time) bool {
-	if t.free == 0 || t.held[tenant] < (t.places+1)/2 {
-		return t.free > 0
+	if t.free == 0 || t.held[tenant] >= t.most {
+		return false
+	}
+	if t.held[tenant] < (t.places+1)/2 {
+		return true
 	}
 	other := t.newest
 	if other.tenant == tenant {

@@ -164,3 +164,25 @@ func TestTurnsGivenUp(t *testing.T) {
 		}
 	})
 }
+
+// Of what is held for long, one tenant never has all places. The control is one without the bound.
+func TestTurnsAtMost(t *testing.T) {
+	over, end := context.WithCancel(t.Context())
+	end()
+	had := func(turns *core.Turns, tenant core.TenantID) (n int) {
+		for ; n < 10 && turns.Take(over, tenant) == nil; n++ {
+		}
+		return n
+	}
+	bounded := core.NewTurns(4, 1).AtMost(3)
+	if one, other := had(bounded, "t_one"), had(bounded, "t_other"); one != 3 || other != 1 {
+		t.Errorf("one tenant had %d places and another %d of those that were left", one, other)
+	}
+	bounded.Leave("t_one")
+	if err := bounded.Take(over, "t_other"); err != nil {
+		t.Errorf("a place that was given back: %v", err)
+	}
+	if got := had(core.NewTurns(4, 1), "t_one"); got != 4 {
+		t.Errorf("control: %d places", got)
+	}
+}

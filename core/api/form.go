@@ -23,7 +23,8 @@ const (
 	maxForm = media.MaxUpload + 1<<20
 	// formMemory is how much of a form is in memory, in bytes. The rest is in a file meanwhile.
 	formMemory = 1 << 20
-	// maxForms is how many are read at once, and are files meanwhile; formWait how long each may take.
+	// maxForms is how many are read and stored at once, and are files meanwhile, half of them at most of one tenant:
+	// a sender, or the store, may be slow. formWait is how long each may take to arrive.
 	maxForms = 16
 	formWait = 10 * time.Minute
 	// maxFormField bounds each field beside the file, in bytes.
@@ -79,9 +80,6 @@ func (c *call) readForm(w http.ResponseWriter) error {
 	}
 	if err != nil {
 		return &problem{http.StatusBadRequest, "The form cannot be read, or broke off."}
-	}
-	if err := c.long(); err != nil { // not before: the sender's line may be slow
-		return err
 	}
 	c.body = &fields{errs: invalid{}, raw: map[string]json.RawMessage{}}
 	set := func(name, value string) error {

@@ -135,7 +135,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *Handler) init() {
-	h.table, h.turns, h.forms = newTable(h.routes()), newTurns(), core.NewTurns(maxForms, maxForms)
+	h.table, h.turns, h.forms = newTable(h.routes()), newTurns(), core.NewTurns(maxForms, maxForms).AtMost(maxForms/2)
 	h.refuseAfter = refuseAfter
 }
 

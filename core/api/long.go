@@ -18,6 +18,8 @@ const (
 	longWait = 5 * time.Second
 	// refuseAfter is how long those are kept who cannot even wait.
 	refuseAfter = time.Second
+	// maxRest bounds how long a place is kept from all tenants by one whose requests come without a pause.
+	maxRest = 250 * time.Millisecond
 )
 
 // newTurns leaves half of the processors to what is short.
@@ -54,6 +56,9 @@ func (c *call) crowded() error {
 	if _, full := c.turns.Queue(c.t); !full {
 		return nil
 	}
+	if c.route.form {
+		return nil // they have turns of their own
+	}
 	length := c.r.ContentLength // negative: only its end will tell
 	if length >= 0 && length <= longBody && (c.route.listing == nil || c.pageSize(c.r.URL.Query()) <= pageSize) {
 		return nil
@@ -67,14 +72,14 @@ func (c *call) crowded() error {
 	return core.ErrBusy
 }
 
-// leave gives the turn back, where there was one. While more of the tenant wait, it does so after as long again: the
-// processors are those of the database, too, and of all that is short.
+// leave gives the turn back, where there was one. While more of the tenant wait, it does so after as long again, up to
+// maxRest: the processors are those of the database, too, and of all that is short.
 func (c *call) leave() {
 	if c.turnAt.IsZero() {
 		return
 	}
 	if n, _ := c.turns.Queue(c.t); n > 0 {
-		time.AfterFunc(time.Since(c.turnAt), func() { c.turns.Leave(c.t) })
+		time.AfterFunc(min(time.Since(c.turnAt), maxRest), func() { c.turns.Leave(c.t) })
 		return
 	}
 	c.turns.Leave(c.t)
