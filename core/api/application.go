@@ -126,8 +126,10 @@ func readIcon(f *fields, name string, into *string) {
 // checkPicture refuses to name a media file that is not there already, without the right to see media files: a picture
 // that is named is shown, whatever file of the tenant it is.
 func (c *call) checkPicture(f *fields, name, picture, before string) {
-	shown, _ := media.Themed(picture, media.Light)
-	if f.has(name) && picture != before && media.CheckName(shown) == nil && !c.may(viewMedia) {
+	light, _ := media.Themed(picture, media.Light)
+	dark, _ := media.Themed(picture, media.Dark)
+	names := media.CheckName(light) == nil || media.CheckName(dark) == nil
+	if f.has(name) && picture != before && names && !c.may(viewMedia) {
 		f.fail(name, "To name a media file needs the right "+viewMedia+".")
 	}
 }

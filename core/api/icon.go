@@ -32,7 +32,9 @@ func iconName(slug, end string) string {
 func isKeptIcon(name string) bool {
 	rest, ok := strings.CutPrefix(name, iconFolder)
 	random, end, _ := strings.Cut(rest[strings.LastIndexByte(rest, '_')+1:], ".")
-	return ok && len(random) == iconRandom && len(rest) > iconRandom+len(end)+1 && !strings.Contains(rest, "/") && media.NamedType("."+end) != media.NamedType("")
+	other := func(r rune) bool { return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') }
+	return ok && len(random) == iconRandom && !strings.ContainsFunc(random, other) && len(rest) > iconRandom+len(end)+1 &&
+		!strings.Contains(rest, "/") && media.NamedType("."+end) != media.NamedType("") && media.CheckName(name) == nil
 }
 
 // iconUpload is what set_icon/ is told.

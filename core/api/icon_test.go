@@ -186,7 +186,7 @@ func TestIconsGoWithTheLastThatShowsThem(t *testing.T) {
 	e := open(t)
 	brand := "core/brands/" + e.want(200, "GET", "core/brands/?default=true", nil)["results"].([]any)[0].(map[string]any)["brand_uuid"].(string) + "/"
 	second := "core/brands/" + e.want(201, "POST", "core/brands/", map[string]any{"domain": "second.test"})["brand_uuid"].(string) + "/"
-	if a := e.sendForm(e.root, "admin/file/", "x.png", png, "name", "application-icons/hand.png"); a.status != 200 {
+	if a := e.sendForm(e.root, "admin/file/", "x.png", png, "name", "application-icons/acme_light-transparent-logo.png"); a.status != 200 {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	kept := func() string {
@@ -199,7 +199,7 @@ func TestIconsGoWithTheLastThatShowsThem(t *testing.T) {
 	}
 	const app = "core/applications/app_x/"
 	for what, change := range map[string]func(icon string){
-		"PATCH": func(string) { e.want(200, "PATCH", app, map[string]any{"meta_icon": "application-icons/hand.png"}) },
+		"PATCH": func(string) { e.want(200, "PATCH", app, map[string]any{"meta_icon": "application-icons/acme_light-transparent-logo.png"}) },
 		"PUT": func(string) {
 			e.want(200, "PUT", app, map[string]any{"name": "App", "slug": "renamed", "meta_icon": ""})
 			e.want(200, "PATCH", "core/applications/renamed/", map[string]any{"slug": "app_x"})
@@ -238,7 +238,7 @@ func TestIconsGoWithTheLastThatShowsThem(t *testing.T) {
 		}
 		change(icon)
 		e.want(204, "DELETE", app, nil)
-		if got := e.stored(e.tenant.ID); len(got) != 1 || got[0] != "application-icons/hand.png" {
+		if got := e.stored(e.tenant.ID); len(got) != 1 || got[0] != "application-icons/acme_light-transparent-logo.png" {
 			t.Errorf("after %s there are %v", what, got)
 		}
 	}
