@@ -39,20 +39,21 @@ func (s *Sessions) Publish(t core.TenantID, seq int64) {
 	}
 	_ = l.do(context.Background(), func(ctx context.Context) error {
 		err := l.process(ctx, redis.NewIntCmd(ctx, "publish", l.channel, string(t)+" "+strconv.FormatInt(seq, 10)))
-		if l.mayNot(err) {
-			return nil // else it is well
+		var answer redis.Error
+		if l.mayNot(err) || errors.As(err, &answer) {
+			return nil // it is there, and what else it is asked for tells whether it is well
 		}
 		return err
 	})
 }
 
-// mayNot reports whether the user's rights are the reason, of which it tells once.
+// mayNot reports whether the reason is the user's rights, or a server that has no such command. Of that it tells once.
 func (l *link) mayNot(err error) bool {
-	if err == nil || !strings.HasPrefix(err.Error(), "NOPERM ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "NOPERM ") && !strings.HasPrefix(err.Error(), "ERR ") {
 		return false
 	}
 	l.denied.Do(func() {
-		l.log.Warn("redis does not let its user publish or subscribe: nodes hear of revocations by the database alone. Give it +publish +subscribe '&public:outbox:*'", "error", err)
+		l.log.Warn("redis does not publish or subscribe for us: nodes hear of revocations by the database alone. A user of its own needs +publish +subscribe '&public:outbox:*'", "error", err)
 	})
 	return true
 }

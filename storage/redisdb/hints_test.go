@@ -45,7 +45,7 @@ func TestHintsOfAUser(t *testing.T) {
 	})
 	as("ACL", "SETUSER", "postern", "resetchannels")
 	d.sessions.Publish("t_example", 43)
-	storagetest.EventuallyRedis(t, "it is told", func() bool { return said.has("does not let its user publish or subscribe") })
+	storagetest.EventuallyRedis(t, "it is told", func() bool { return said.has("does not publish or subscribe for us") })
 	if _, ok := d.sessions.Connected(); !ok {
 		t.Error("redis counts as away")
 	}
@@ -55,5 +55,21 @@ func TestHintsOfAUser(t *testing.T) {
 	}
 	if _, ok := d.sessions.Connected(); ok {
 		t.Error("control: redis does not count as away where it does not let the user read")
+	}
+}
+
+// A server that has no such command, as some proxies and services, does all else as before.
+func TestHintsNotThere(t *testing.T) {
+	r := storagetest.StartRedis(t, "--rename-command", "PUBLISH", "")
+	d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir()}, "redis://"+r.Addr, func(*redisdb.Sessions) {})
+	answers(t, d)
+	for range 20 {
+		d.sessions.Publish("t_example", 1)
+		if _, ok := d.sessions.Connected(); !ok {
+			t.Fatal("redis counts as away")
+		}
+	}
+	if !said.has("does not publish or subscribe for us") {
+		t.Error("nobody is told")
 	}
 }
