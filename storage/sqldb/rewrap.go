@@ -75,7 +75,12 @@ func (db *DB) checkSecret(ctx context.Context) (rewrap bool, err error) {
 		if rewrap = db.master.HasOld() || next != ""; !rewrap {
 			return nil
 		}
-		if err := x.knowsAll(ctx); err != nil {
+		err = x.knowsAll(ctx)
+		if errors.Is(err, errNewerTables) && stored == mine && next == "" {
+			rewrap = false // the change has ended, and `old_secret` is only still there
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		return x.exec(ctx, `INSERT INTO meta (name, value) VALUES ('secret_next', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, mine)
@@ -87,6 +92,8 @@ func (db *DB) checkSecret(ctx context.Context) (rewrap bool, err error) {
 func (db *DB) MayRewrap(ctx context.Context) error {
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "look whether the secret may be changed", func(x *tx) error { return x.knowsAll(ctx) })
 }
+
+var errNewerTables = errors.New("the database is of a newer version of Postern")
 
 // knowsAll refuses tables of a version to come: it may have sealed what sealedColumns does not list, and a change of the
 // secret would lose that.
@@ -100,7 +107,7 @@ func (x *tx) knowsAll(ctx context.Context) error {
 		return err
 	}
 	if version > known.Directory {
-		return fmt.Errorf("the database is of a newer version of Postern (its tables are of version %d, this one knows %d), and only that one changes the master secret: use it, or leave out the secret before (`old_secret`); nothing was changed", version, known.Directory)
+		return fmt.Errorf("%w (its tables are of version %d, this one knows %d), and only that one changes the master secret: use it, or leave out the secret before (`old_secret`); nothing was changed", errNewerTables, version, known.Directory)
 	}
 	return nil
 }

@@ -288,6 +288,7 @@ func TestSecretOfANewerVersion(t *testing.T) {
 			}
 		})
 		again(t, sqldb.Later(change, later(1), nil), func(db *sqldb.DB) { must(t, db.MayRewrap(t.Context())) }) // control
+		again(t, change, func(*sqldb.DB) {})                                                                    // it has ended, and the one before is only still named
 		opt.Master = master(t, 'n')
 		again(t, opt, func(*sqldb.DB) {})
 	})
