@@ -199,7 +199,9 @@ func TestIconsGoWithTheLastThatShowsThem(t *testing.T) {
 	}
 	const app = "core/applications/app_x/"
 	for what, change := range map[string]func(icon string){
-		"PATCH": func(string) { e.want(200, "PATCH", app, map[string]any{"meta_icon": "application-icons/acme_light-transparent-logo.png"}) },
+		"PATCH": func(string) {
+			e.want(200, "PATCH", app, map[string]any{"meta_icon": "application-icons/acme_light-transparent-logo.png"})
+		},
 		"PUT": func(string) {
 			e.want(200, "PUT", app, map[string]any{"name": "App", "slug": "renamed", "meta_icon": ""})
 			e.want(200, "PATCH", "core/applications/renamed/", map[string]any{"slug": "app_x"})
