@@ -59,17 +59,8 @@ func (c *crowd) storm(nodes []*fleetNode, form func() url.Values) (given []strin
 // redeemed exactly once, a refresh token has one successor, nobody is logged out, and whoever has logged out stays so.
 // That what was emptied had something in it is the control.
 func TestRedisFlushedInAStorm(t *testing.T) {
-	database := newDatabase(t)
-	r, line := recipeRedis(t)
-	t.Setenv("REDIS_PASSWORD", redisPassword)
-	f := newFleet(t)
-	one, two := f.add(t, database, line, ""), f.add(t, database, line, "")
-	ran(t, "caddy")
-	ran(t, "postgresql")
-	ran(t, "redis")
-	for _, n := range f.nodes {
-		eventually(t, "a node uses redis", func() bool { return n.redisUp(t) == "1" })
-	}
+	f, r, _ := redisFleet(t)
+	one, two := f.nodes[0], f.nodes[1]
 	c := newCrowd(t, one.postern, f.app())
 	enter := func(p *person, name string) error {
 		return try(func() {

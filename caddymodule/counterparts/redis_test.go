@@ -81,21 +81,30 @@ func (n *fleetNode) redisUp(t *testing.T) string {
 	return strings.TrimSpace(value)
 }
 
-// Two nodes on PostgreSQL, with the Redis of the README's recipe before it. L-16: a login at one is one at the other,
-// L-17: and so is a logout. L-04, L-05: Redis is emptied, and killed, in the middle of it: nobody is logged out,
-// logins go on, a logout that Redis did not hear of holds, and a node stays alive and ready.
-func TestRedis(t *testing.T) {
+// redisFleet is two nodes on PostgreSQL that use the Redis of the README's recipe, by that line of their Caddyfiles.
+func redisFleet(t *testing.T) (f *fleet, r *storagetest.Redis, line string) {
+	t.Helper()
 	database := newDatabase(t)
-	r, line := recipeRedis(t)
+	r, line = recipeRedis(t)
 	t.Setenv("REDIS_PASSWORD", redisPassword)
-	f := newFleet(t)
-	one, two := f.add(t, database, line, ""), f.add(t, database, line, "")
+	f = newFleet(t)
+	f.add(t, database, line, "")
+	f.add(t, database, line, "")
 	ran(t, "caddy")
 	ran(t, "postgresql")
 	ran(t, "redis")
 	for _, n := range f.nodes {
 		eventually(t, "a node uses redis", func() bool { return n.redisUp(t) == "1" })
 	}
+	return f, r, line
+}
+
+// Two nodes on PostgreSQL, with the Redis of the README's recipe before it. L-16: a login at one is one at the other,
+// L-17: and so is a logout. L-04, L-05: Redis is emptied, and killed, in the middle of it: nobody is logged out,
+// logins go on, a logout that Redis did not hear of holds, and a node stays alive and ready.
+func TestRedis(t *testing.T) {
+	f, r, line := redisFleet(t)
+	one, two := f.nodes[0], f.nodes[1]
 	enter := func(name string, n *fleetNode) *person {
 		t.Helper()
 		one.addUser(t, name)
