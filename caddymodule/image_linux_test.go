@@ -35,7 +35,7 @@ func TestLeaveImage(t *testing.T) {
 	file := func() string {
 		status, err := os.ReadFile("/proc/self/status")
 		if err != nil {
-			t.Skip("no /proc here")
+			t.Fatal(err)
 		}
 		_, rest, _ := strings.Cut(string(status), "RssFile:")
 		line, _, _ := strings.Cut(rest, "\n")

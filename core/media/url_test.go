@@ -241,7 +241,7 @@ func FuzzVerify(f *testing.F) {
 	f.Add("a", 0, byte('b'^'a'), uint8(2))
 	f.Fuzz(func(t *testing.T, name string, at int, flip byte, where uint8) {
 		if media.CheckName(name) != nil || flip == 0 || at < 0 {
-			t.Skip()
+			return // it changes nothing, or is no name
 		}
 		s, _ := newSigner(t, secret)
 		got, token := parts(t, tenantA, s.URL(tenantA, name, media.Options{}))
