@@ -3,7 +3,6 @@ package counterparts_test
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,12 +10,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -182,43 +179,11 @@ func (t *target) ask(b *testing.B, c net.Conn, request, answer []byte) bool {
 		b.Errorf("%s: %v", t.name, err)
 		return false
 	}
-	seen := answer[:min(len(answer), 32<<10)]
-	_, err := io.ReadFull(c, seen)
-	if err == nil {
-		err = leaveOut(c, answer[len(seen):])
-	}
-	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 ")) {
-		b.Errorf("%s: %v\n%s", t.name, err, tail(string(seen), 1000))
+	if _, err := io.ReadFull(c, answer); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200 ")) {
+		b.Errorf("%s: %v\n%s", t.name, err, tail(string(answer), 1000))
 		return false
 	}
 	return true
-}
-
-// leaveOut has the kernel take as much from a connection as room would hold, and copy none of it: to read is
-// the client's work, which is not to be what is measured.
-func leaveOut(c net.Conn, room []byte) error {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok || runtime.GOOS != "linux" {
-		_, err := io.ReadFull(c, room)
-		return err
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return err
-	}
-	for len(room) > 0 && err == nil {
-		n, failed := 0, error(nil)
-		err = raw.Read(func(fd uintptr) bool {
-			n, _, failed = syscall.Recvfrom(int(fd), room, syscall.MSG_TRUNC) // tcp(7)
-			return !errors.Is(failed, syscall.EAGAIN)
-		})
-		if err == nil && failed == nil && n == 0 {
-			err = io.ErrUnexpectedEOF
-		}
-		err = errors.Join(err, failed)
-		room = room[max(0, min(n, len(room))):]
-	}
-	return err
 }
 
 func (t *target) median() float64 {
