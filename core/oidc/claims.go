@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -57,6 +56,7 @@ func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User,
 		env.Groups = []core.Group{} // there are none: nobody is to look again
 	}
 	results := make([]map[string]any, len(mappings))
+	var room []byte
 	var failed []core.MappingFailure
 	ownFailed := false
 	for i := range mappings {
@@ -65,13 +65,13 @@ func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User,
 		if !slices.Contains(scopes, m.ScopeName) || own && ownFailed && !all {
 			continue
 		}
-		if results[i], err = p.runMapping(ctx, m, env); err != nil {
+		if results[i], err = p.runMapping(ctx, m, env, &room); err != nil {
 			p.mappingFailed(ctx, to, user, m, err)
 			failed = append(failed, core.MappingFailure{Mapping: *m, Err: err})
 			ownFailed = ownFailed || own
 		}
 	}
-	claims := map[string]any{}
+	claims := make(map[string]any, 20) // most tokens have less, with the standard ones
 	for i, result := range results {
 		if result == nil || ownFailed && mappings[i].Managed == "" {
 			continue
@@ -87,8 +87,8 @@ func (p *Provider) runMappings(ctx context.Context, to *target, user *core.User,
 }
 
 // runMapping evaluates one mapping. What cannot be written as JSON counts as a
-// failure of the mapping, not of the token.
-func (p *Provider) runMapping(ctx context.Context, m *core.PropertyMapping, env expression.Env) (map[string]any, error) {
+// failure of the mapping, not of the token. room is for the JSON that nobody keeps.
+func (p *Provider) runMapping(ctx context.Context, m *core.PropertyMapping, env expression.Env, room *[]byte) (map[string]any, error) {
 	value, err := p.Expressions.Eval(ctx, core.Request(ctx).Tenant.ID, m.Expression, env)
 	if err != nil {
 		return nil, err
@@ -97,12 +97,11 @@ func (p *Provider) runMapping(ctx context.Context, m *core.PropertyMapping, env 
 	if !ok {
 		return nil, nil
 	}
-	text, err := json.Marshal(claims)
-	if err != nil {
+	if *room, err = appendJSON((*room)[:0], claims); err != nil {
 		return nil, fmt.Errorf("the result is not JSON: %w", err)
 	}
-	if len(text) > maxClaims {
-		return nil, fmt.Errorf("the result has %d bytes of JSON; at most %d are taken", len(text), maxClaims)
+	if len(*room) > maxClaims {
+		return nil, fmt.Errorf("the result has %d bytes of JSON; at most %d are taken", len(*room), maxClaims)
 	}
 	return claims, nil
 }

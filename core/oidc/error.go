@@ -115,8 +115,7 @@ func (p *Provider) writeError(w http.ResponseWriter, r *http.Request, doing stri
 	}{e.Code, e.Description, core.Request(r.Context()).ID})
 }
 
-// writeJSON answers with v. Responses that carry a token must not be stored by
-// any cache (RFC 6749 §5.1).
+// writeJSON answers with v.
 func (p *Provider) writeJSON(w http.ResponseWriter, r *http.Request, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -124,11 +123,17 @@ func (p *Provider) writeJSON(w http.ResponseWriter, r *http.Request, status int,
 		http.Error(w, "", http.StatusInternalServerError)
 		return
 	}
+	p.writeBody(w, r, status, body)
+}
+
+// writeBody answers with JSON. Responses that carry a token must not be stored by
+// any cache (RFC 6749 §5.1).
+func (p *Provider) writeBody(w http.ResponseWriter, r *http.Request, status int, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Pragma", "no-cache")
 	w.WriteHeader(status)
-	if _, err := w.Write(body); err != nil {
+	if _, err := w.Write(body); err != nil { //nolint:gosec // it is JSON, and says so
 		p.Log.DebugContext(r.Context(), "oidc: write the answer", "error", err)
 	}
 }

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/keys"
@@ -47,4 +48,18 @@ func Remembers(of core.TenantID, token string, key *keys.Key, asked core.TenantI
 	v := new(verified)
 	v.put(verifiedAs(of, token), key, []byte(`{}`))
 	return v.get(verifiedAs(asked, sent), published) != nil
+}
+
+func AppendJSON(to []byte, v any) ([]byte, error) { return appendJSON(to, v) }
+
+// With adds two claims.
+func With(claims []byte, name, value, name2, value2 string) []byte {
+	return with(claims, claim{name, value}, claim{name2, value2})
+}
+
+// Answer is a token answer in JSON: as it is sent, and as encoding/json has it.
+func Answer(access, refresh, scope, id string, expires int64) (sent, want []byte, err error) {
+	a := tokenAnswer{AccessToken: access, RefreshToken: refresh, TokenType: "Bearer", Scope: scope, ExpiresIn: expires, IDToken: id}
+	want, err = json.Marshal(a)
+	return a.json(), want, err
 }

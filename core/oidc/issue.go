@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -21,6 +20,9 @@ const acrDefault = "goauthentik.io/providers/oauth2/default"
 // claimEnds is in a token that was made while our clock was ahead of the machine's (see core.Clock): its
 // expiry by our own, in seconds. Others go by exp.
 const claimEnds = "postern_exp"
+
+// claimsRoom holds the claims of most tokens, in bytes of JSON. More are only copied once.
+const claimsRoom = 1024
 
 // issuance is what an access token and an ID token are made from.
 type issuance struct {
@@ -48,7 +50,7 @@ func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAn
 	}
 	life := lifetimesOf(to.client).access
 	p.standardClaims(ctx, to, in, life, claims)
-	payload, err := json.Marshal(claims)
+	payload, err := appendJSON(make([]byte, 0, claimsRoom), claims)
 	if err != nil {
 		return nil, fmt.Errorf("encode claims: %w", err)
 	}
@@ -56,13 +58,7 @@ func (p *Provider) issue(ctx context.Context, to *target, in issuance) (*tokenAn
 	if err != nil {
 		return nil, err
 	}
-	all, err := with(payload, struct {
-		AccessHash string `json:"at_hash"`
-	}{halfHash(sign.alg, access)})
-	if err != nil {
-		return nil, err
-	}
-	id, err := sign.sign(all)
+	id, err := sign.sign(with(payload, claim{"at_hash", halfHash(sign.alg, access)}))
 	if err != nil {
 		return nil, err
 	}
@@ -119,18 +115,6 @@ func (p *Provider) expired(c *tokenClaims) bool {
 
 // end is when a token is over by our own clock.
 func (c *tokenClaims) end() time.Time { return time.Unix(max(c.Expires, c.Ends), 0) }
-
-// with adds more, a struct of claims that are reserved and that standardClaims does not set, to claims, the
-// JSON object that both tokens have in common and that is written once for both.
-func with(claims []byte, more any) ([]byte, error) {
-	added, err := json.Marshal(more)
-	if err != nil {
-		return nil, fmt.Errorf("encode claims: %w", err)
-	}
-	out := make([]byte, 0, len(claims)+len(added))
-	out = append(append(out, claims[:len(claims)-1]...), ',')
-	return append(out, added[1:]...), nil
-}
 
 // accessTokenID is the jti of an access token: unique, and it names the grant, so
 // that a token whose grant was revoked is refused. An ID token has none.

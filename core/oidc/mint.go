@@ -166,15 +166,8 @@ func (m mint) raw(ctx context.Context, to *target, sign *tokenSigner, want expre
 // accessToken signs, and encrypts where the client wants it, an access token with these claims and
 // those that only it has.
 func (p *Provider) accessToken(ctx context.Context, to *target, sign *tokenSigner, grant GrantID, scopes []string, claims []byte) (string, error) {
-	all, err := with(claims, struct {
-		Client string `json:"azp"`
-		ID     string `json:"jti"`
-		Scope  string `json:"scope"`
-		Unique string `json:"uid"`
-	}{to.client.ClientID, accessTokenID(grant), strings.Join(scopes, " "), core.RandomAlphanumeric(40)})
-	if err != nil {
-		return "", err
-	}
+	all := with(claims, claim{"azp", to.client.ClientID}, claim{"jti", accessTokenID(grant)},
+		claim{"scope", strings.Join(scopes, " ")}, claim{"uid", core.RandomAlphanumeric(40)})
 	token, err := sign.sign(all)
 	if err != nil {
 		return "", err

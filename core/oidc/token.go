@@ -38,7 +38,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		p.writeError(w, r, "token", err)
 		return
 	}
-	p.writeJSON(w, r, http.StatusOK, answer)
+	p.writeBody(w, r, http.StatusOK, answer.json())
 }
 
 // tokenAnswer returns the client too, once it is known, whatever comes of the

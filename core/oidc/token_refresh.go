@@ -93,11 +93,7 @@ func (p *Provider) rotate(ctx context.Context, req *tokenRequest, old [32]byte, 
 	life := lifetimesOf(req.target.client)
 	answer.RefreshToken = core.RandomAlphanumeric(128)
 	next := &RefreshToken{Hash: core.Hash(answer.RefreshToken), Grant: g.ID, Issued: now, Expires: now.Add(life.refresh)}
-	plain, err := json.Marshal(answer) //nolint:gosec // it is sealed before it is kept
-	if err != nil {
-		return nil, fmt.Errorf("encode the answer: %w", err)
-	}
-	sealed := p.Master.Seal(req.tenant, PurposeRefresh, hex.EncodeToString(old[:]), plain)
+	sealed := p.Master.Seal(req.tenant, PurposeRefresh, hex.EncodeToString(old[:]), answer.json())
 	kept, err := p.Store.RotateRefresh(ctx, req.tenant, &Rotation{
 		Old: old, Next: next, Sealed: sealed, Grace: refreshGrace, Until: now.Add(max(life.refresh, life.access)),
 	})
