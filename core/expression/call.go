@@ -32,7 +32,7 @@ func (b *builtin) CallInternal(thread *starlark.Thread, pos starlark.Tuple, kw [
 	}
 	r.charge(callCost)
 	r.alloc(callBytes)
-	return b.fn(r, &args{r: r, name: b.name, pos: pos, kw: kw}), nil
+	return b.fn(r, r.arguments(b.name, pos, kw)), nil
 }
 
 // method is a method of a value, bound to it.
@@ -57,7 +57,7 @@ func (m *method) CallInternal(thread *starlark.Thread, pos starlark.Tuple, kw []
 	}
 	r.charge(callCost)
 	r.alloc(callBytes)
-	return m.fn(r, m.receiver, &args{r: r, name: m.name, pos: pos, kw: kw}), nil
+	return m.fn(r, m.receiver, r.arguments(m.name, pos, kw)), nil
 }
 
 // args are the arguments of one call.
@@ -66,6 +66,18 @@ type args struct {
 	name string
 	pos  starlark.Tuple
 	kw   []starlark.Tuple
+}
+
+// arguments makes those of one call. They are allocated some at a time, and never used again: nobody
+// knows who still refers to them.
+func (r *run) arguments(name string, pos starlark.Tuple, kw []starlark.Tuple) *args {
+	if len(r.spare) == 0 {
+		r.spare = make([]args, 8)
+	}
+	a := &r.spare[0]
+	r.spare = r.spare[1:]
+	*a = args{r: r, name: name, pos: pos, kw: kw}
+	return a
 }
 
 // bind gives each parameter its argument, or nil; the first required ones must have

@@ -187,6 +187,7 @@ type run struct {
 	request *object
 	found   map[string]starlark.Value // what names stand for, once they were looked up
 	policy  *frame                    // nil: a mapping is evaluated
+	spare   []args                    // for the next calls
 	shared  *dict                     // the context that policies may change; nil: nobody asked for it yet
 }
 

@@ -1,6 +1,10 @@
 package expression
 
-import "go.starlark.net/syntax"
+import (
+	"slices"
+
+	"go.starlark.net/syntax"
+)
 
 // testList parses expressions separated by commas: several make a tuple.
 func (p *parser) testList() ex { return p.list(p.named) }
@@ -309,13 +313,30 @@ func (p *parser) primary() ex {
 				p.failAt(at, "attributes that begin with an underscore are not available")
 			}
 			t := &target{x: x, attr: name.text}
-			x = p.call(p.at(name), "@attr", x, p.text(at, name.text))
+			x = p.attribute(x, p.at(name), p.text(at, name.text))
 			x.target = t
 		default:
 			return x
 		}
 	}
 }
+
+// attribute is x.name. A chain of names on one line is one call, as each call has a price: what
+// it does charges for every name.
+func (p *parser) attribute(x ex, at syntax.Position, name ex) ex {
+	if before, ok := x.e.(*syntax.CallExpr); ok && len(before.Args) < maxChain && before.Lparen.Line == at.Line {
+		if fn, ok := before.Fn.(*syntax.Ident); ok && fn.Name == "@attr" {
+			out := ex{height: x.height}
+			args := append(slices.Clone(before.Args), name.e)
+			out.e = &syntax.CallExpr{Fn: p.ident(at, "@attr"), Lparen: at, Args: args, Rparen: at}
+			return out
+		}
+	}
+	return p.call(at, "@attr", x, name)
+}
+
+// maxChain is how many names one call takes, less one. Starlark's has 255 arguments at most.
+const maxChain = 8
 
 func (p *parser) subscript(x ex) ex {
 	at := p.at(p.next())

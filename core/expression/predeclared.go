@@ -60,6 +60,7 @@ func operators() map[string]func(*run, *args) starlark.Value {
 		"@dict": func(r *run, a *args) starlark.Value {
 			items, _ := a.pos[0].(starlark.Tuple)
 			out := &dict{}
+			out.grow(len(items) / 2) // no more than the source has
 			r.alloc(64)
 			for i := 0; i < len(items); i += 2 {
 				if _, ok := items[i].(*spread); !ok {
@@ -101,7 +102,13 @@ func operators() map[string]func(*run, *args) starlark.Value {
 		"@key":    func(r *run, a *args) starlark.Value { return r.item(a.pos[0], a.pos[1], true) },
 		"@slice":  func(r *run, a *args) starlark.Value { return r.slicing(a.pos[0], a.pos[1], a.pos[2], a.pos[3]) },
 		"@attr": func(r *run, a *args) starlark.Value {
-			return r.attribute(a.pos[0], a.text(a.pos[1], "name", ""))
+			v := r.attribute(a.pos[0], a.text(a.pos[1], "name", ""))
+			for _, name := range a.pos[2:] { // each is charged as the call that it would be
+				r.charge(callCost)
+				r.alloc(callBytes)
+				v = r.attribute(v, a.text(name, "name", ""))
+			}
+			return v
 		},
 		"@setitem": func(r *run, a *args) starlark.Value {
 			r.setItem(a.pos[0], a.pos[1], a.pos[2])

@@ -127,6 +127,13 @@ func (t *table) find(id any) (starlark.Value, bool) {
 	return nil, false
 }
 
+// grow makes room for n entries in an empty one.
+func (t *table) grow(n int) {
+	if n > 0 {
+		t.index, t.entries = make(map[any]int, n), make([]entry, 0, n)
+	}
+}
+
 func (t *table) mutable(what string) {
 	if t.frozen {
 		fail("this %s is read-only: copy it first, with %s(…)", what, what)
