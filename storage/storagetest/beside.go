@@ -21,12 +21,24 @@ const besideRound = 128
 // the allocations of one operation, the processor's time of the ceiling, and the median of the turns' ratios.
 func Beside(b *testing.B, of string, ceiling, measured func(i int)) {
 	b.Helper()
+	BesideMade(b, of, ceiling, func(int) {}, measured)
+}
+
+// BesideMade is Beside for an operation that uses something up which the server has just given out. ready makes what
+// the operation of the same number needs, before its turn and outside of the measured time.
+func BesideMade(b *testing.B, of string, ceiling, ready, measured func(i int)) {
+	b.Helper()
 	var all, bare sum
 	var ratios []float64
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	b.ResetTimer()
 	for from := 0; from < b.N; from += besideRound {
 		to := min(from+besideRound, b.N)
+		b.StopTimer()
+		for i := from; i < to; i++ {
+			ready(i)
+		}
+		b.StartTimer()
 		c, m := turn(from, to, ceiling), turn(from, to, measured)
 		bare.add(c)
 		all.add(m)
