@@ -143,7 +143,7 @@ func TestStreamEndsWithItsBinding(t *testing.T) {
 		select {
 		case <-r.Context().Done():
 			ended = true
-		case <-time.After(10 * time.Second):
+		case <-time.After(time.Minute):
 		}
 	}
 	if b.get(app + "/"); !ended {

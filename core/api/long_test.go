@@ -30,9 +30,10 @@ func TestLongRequestsTakeTurns(t *testing.T) {
 	for range crowd {
 		go func() { gone <- turns.Take(ctx, e.tenant.ID) }()
 	}
-	for full := false; !full; _, full = turns.Queue(e.tenant.ID) { // until all wait; asking for a turn would take the room of one
-		runtime.Gosched()
-	}
+	until(t, "all wait", func() bool { // asking for a turn would take the room of one
+		_, full := turns.Queue(e.tenant.ID)
+		return full
+	})
 	const kept = 20 * time.Millisecond
 	e.api.RefuseAfter(kept)
 	began := time.Now()
@@ -78,6 +79,16 @@ func TestLongRequestsTakeTurns(t *testing.T) {
 	}
 }
 
+// until waits for what other goroutines are about to do.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for began := time.Now(); !holds(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > time.Minute {
+			t.Fatalf("for a minute not: %s", what)
+		}
+	}
+}
+
 // While more of a tenant wait, each long request rests for as long as it took, with its place: half of the places' time
 // is left to what is short, and to the database.
 func TestLongRequestsRest(t *testing.T) {
@@ -94,9 +105,10 @@ func TestLongRequestsRest(t *testing.T) {
 	got := make(chan error)
 	err := e.api.Long(r, id, func() {
 		go func() { got <- turns.Take(t.Context(), id) }()
-		for n := 0; n == 0; n, _ = turns.Queue(id) {
-			runtime.Gosched()
-		}
+		until(t, "the next one waits", func() bool {
+			n, _ := turns.Queue(id)
+			return n > 0
+		})
 		time.Sleep(long) // it is what takes long
 		ended = time.Now()
 	})

@@ -84,6 +84,8 @@ func (r *run) check() {
 		return
 	}
 	switch {
+	case r.stopped != nil: // within what it asked for, by a clock that is not counted here
+		panic(r.stopped)
 	case r.work > maxWork:
 		panic(r.stop("the expression takes too long"))
 	case r.bytes > maxBytes:

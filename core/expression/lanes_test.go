@@ -30,8 +30,8 @@ func TestSlowLane(t *testing.T) {
 		return false, ctx.Err()
 	}}
 	env := d.env(t, "jo")
-	src := "sorted(range(8000))\nreturn ak_user_has_authenticator(user)"
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	src := "x = 'x' * 600000\nreturn ak_user_has_authenticator(user)" // expensive by its bytes: a busy machine is through with them, too
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var busy, done, failed atomic.Int64
 	var wg sync.WaitGroup
@@ -53,12 +53,9 @@ func TestSlowLane(t *testing.T) {
 	for busy.Load() < 1 && ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
-	start := time.Now()
+	// Nobody else has left yet: were it behind them, it would end with ctx.
 	if got, err := e.Eval(ctx, "public", seedMinioGroups, env); err != nil || got == nil {
 		t.Errorf("a cheap expression: %v, %v", got, err)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("a cheap expression waited %v", took)
 	}
 	close(gate)
 	wg.Wait()
@@ -89,8 +86,9 @@ func TestWhatALimitEndedRests(t *testing.T) {
 			wg.Wait()
 			return time.Since(began)
 		}
-		if took := ended(slices.Repeat([]string{endless + " # new"}, 10)...); took < 7*180*time.Millisecond {
-			t.Errorf("10 bombs that nobody knew were through after %v", took)
+		// As many as the slow lane has places may be in it before the first one has ended.
+		if took := ended(slices.Repeat([]string{endless + " # new"}, max(1, runtime.GOMAXPROCS(0)/2)+9)...); took < 9*180*time.Millisecond {
+			t.Errorf("9 bombs more than fit the slow lane, that nobody knew, were through after %v", took)
 		}
 		if err := run(endless); !errors.Is(err, expression.ErrLimit) {
 			t.Fatal(err)

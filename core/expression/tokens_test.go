@@ -160,10 +160,10 @@ func TestTokensShareTheBudget(t *testing.T) {
 		go func() {
 			env := env
 			env.Tokens = &signer{sign: func(ctx context.Context) (string, error) {
-				_, err := e.Eval(ctx, "public", "return sorted(range(8000))[0]", expression.Env{})
+				_, err := e.Eval(ctx, "public", "return len('x' * 600000)", expression.Env{})
 				return "t", err
 			}}
-			_, err := e.Eval(t.Context(), "public", "x = sorted(range(8000))\nreturn ak_create_jwt_raw('x')", env)
+			_, err := e.Eval(t.Context(), "public", "x = 'x' * 600000\nreturn ak_create_jwt_raw('x')", env)
 			done <- err
 		}()
 	}
@@ -191,5 +191,15 @@ func TestTokensShareTheBudget(t *testing.T) {
 	env.Tokens = s
 	if _, err := e.Eval(t.Context(), "public", "ak_create_jwt_raw('x')\nak_create_jwt_raw('x')\nreturn 1", env); !errors.Is(err, expression.ErrLimit) || len(s.asked) != 1 {
 		t.Errorf("after a bomb within, the outer one goes on: %v, asked %d times", err, len(s.asked))
+	}
+	s = &signer{sign: func(ctx context.Context) (string, error) { // ended, and not by what was counted
+		over, end := context.WithCancel(ctx)
+		end()
+		_, _ = e.Eval(over, "public", bomb, expression.Env{})
+		return "t", nil
+	}}
+	env.Tokens = s
+	if _, err := e.Eval(t.Context(), "public", "ak_create_jwt_raw('x')\nak_create_jwt_raw('x')\nreturn 1", env); !errors.Is(err, context.Canceled) || len(s.asked) != 1 {
+		t.Errorf("after one within that was ended, the outer one goes on: %v, asked %d times", err, len(s.asked))
 	}
 }
