@@ -60,6 +60,8 @@ type engine interface {
 	having(trigrams []string) (query, arg string)
 	// among is a comparison with all that such a query gives.
 	among(query string) string
+	// oneOf is a comparison with $1, and what that must be for numbers.
+	oneOf(numbers []int64) (comparison, arg string)
 	// bytewise reports whether the database takes a byte for a character.
 	bytewise() bool
 	// forUpdate ends a SELECT whose rows must not change until the end of the

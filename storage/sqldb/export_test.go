@@ -320,8 +320,17 @@ func (db *DB) Clone(ctx context.Context, schema string, change func(text string)
 	return db.rawWrite(ctx, core.DefaultTenant, directory, "test", func(x *tx) error { return e.clone(ctx, x.q, schema) })
 }
 
-// Indexed makes every search ask the index, however few users there are.
-func (db *DB) Indexed() { db.fewPeople = -1 }
+// Indexed makes every search ask the index, however few users there are, and none look through texts.
+func (db *DB) Indexed() { db.fewPeople, db.textsRoom = -1, -1 }
+
+// Texts makes every search look through texts in memory, once these were read.
+func (db *DB) Texts() { db.fewPeople, db.textsRoom = -1, maxAllTexts }
+
+// TextsIdle sets for how long they are kept.
+func (db *DB) TextsIdle(d time.Duration) { db.textsIdle = d }
+
+// TextsSize is what they take of memory.
+func (db *DB) TextsSize() int { return db.textsSize() }
 
 // Doubt tells that the lines of the outbox may be others than those that were read.
 func (db *DB) Doubt(ctx context.Context, t core.TenantID) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/api"
@@ -26,6 +27,12 @@ type people struct {
 	count  int
 	round  int                   // how often users were removed, or all was read anew
 	places map[int64]peoplePlace // by how many thousands of users are before
+
+	texts     *texts // nil: not in memory
+	reading   bool   // somebody is
+	tooMany   bool   // they were, a while ago
+	forgotten int    // how often
+	idle      *time.Timer
 }
 
 // peoplePlace: before is how many users have a smaller number than pk. It holds until one of
@@ -46,8 +53,9 @@ func (db *DB) people(t core.TenantID) *people {
 func (p *people) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.known, p.places = false, nil
+	p.known, p.places, p.texts, p.tooMany = false, nil, nil, false
 	p.round++
+	p.forgotten++
 }
 
 // countPeople counts all users. The round is for note.

@@ -3,6 +3,7 @@ package sqldb_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -53,6 +54,7 @@ func collect(t *testing.T, open storagetest.Open) *asked {
 	})
 	walkLists(t, db)
 	walkFiles(t, db)
+	walkTexts(t, db)
 	if len(a.args) < 400 {
 		t.Fatalf("heard %d statements only", len(a.args))
 	}
@@ -144,6 +146,19 @@ func walkFiles(t *testing.T, db *sqldb.DB) {
 	must(t, locks.Lock(t.Context(), "a"))
 	must(t, locks.Renew(t.Context(), "a"))
 	must(t, locks.Unlock(t.Context(), "a"))
+}
+
+// walkTexts searches until texts are in memory, and once what is there has changed.
+func walkTexts(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	db.ForgetPeople(core.DefaultTenant)
+	db.Texts()
+	for i := range 2 {
+		must(t, db.CreateUser(t.Context(), core.DefaultTenant, &core.User{UserName: fmt.Sprint("found in memory ", i)}))
+		numbers(t, db, api.Query{Search: "memory", Order: []string{"username"}})
+		numbers(t, db, api.Query{Search: "e", Order: []string{"username"}})
+		db.Calm()
+	}
 }
 
 func walkLists(t *testing.T, db *sqldb.DB) {

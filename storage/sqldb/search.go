@@ -3,15 +3,18 @@ package sqldb
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
 )
 
 const (
 	// maxFound is how many users a directory may have for a search to read all of them; in a larger
 	// one, how many may have a search's trigrams for those to be read one by one. Where
-	// more have them, all users are read in the order that is asked for: a page is full soon.
+	// more have them, or there are no trigrams, all users are read in the order that is asked for, until
+	// their texts are in memory: see texts.
 	maxFound = 5000
 	// maxTrigrams bounds those of one search: more would hardly narrow it.
 	maxTrigrams = 64
@@ -36,25 +39,72 @@ func trigrams(words []string, plain bool) (out []string) {
 	return out
 }
 
-// fewFound is the condition by which a list of users is narrowed before its search looks at
-// them, and its argument, $1. It is empty where users are few, or the search finds too many for
-// that to be of use; none is true where it finds nobody.
-func (c *conn) fewFound(ctx context.Context, search string) (always string, args []any, none bool, err error) {
-	e := c.db.engine
-	grams := trigrams(strings.Fields(core.Fold(search)), e.bytewise())
-	if len(grams) == 0 { // only all users themselves tell
-		return "", nil, false, nil
+// found is what is known of those whom a search of users finds before its list is read.
+type found struct {
+	always string // the condition that narrows the list; "" where all are read
+	args   []any  // the condition's
+	total  int    // how many the list has; -1 where they are to be counted
+	paged  bool   // the condition is that of the page alone
+}
+
+// find looks for users before the search's own condition looks at them.
+func (c *conn) find(ctx context.Context, q api.Query) (found, error) {
+	all := found{total: -1}
+	words := strings.Fields(core.Fold(q.Search))
+	if len(words) == 0 {
+		return all, nil
 	}
-	n, _, err := c.countPeople(ctx, c.db.people(c.tenant))
+	p := c.db.people(c.tenant)
+	t, err := c.textsOf(ctx, p)
+	if err != nil {
+		return all, err
+	}
+	if t != nil {
+		return c.findIn(t, q, words), nil
+	}
+	n, _, err := c.countPeople(ctx, p)
 	if err != nil || n <= c.db.fewPeople {
-		return "", nil, false, err
+		return all, err
 	}
-	query, arg := e.having(grams)
-	err = c.row(ctx, `SELECT count(*) FROM (`+query+` LIMIT $2) f`, arg, maxFound+1).Scan(&n)
-	if err != nil || n > maxFound {
-		return "", nil, false, err
+	e := c.db.engine
+	if grams := trigrams(words, e.bytewise()); len(grams) > 0 {
+		var few int
+		query, arg := e.having(grams)
+		err = c.row(ctx, `SELECT count(*) FROM (`+query+` LIMIT $2) f`, arg, maxFound+1).Scan(&few)
+		switch {
+		case err != nil:
+			return all, err
+		case few == 0:
+			return found{}, nil
+		case few <= maxFound:
+			return found{always: "u.pk " + e.among(query), args: []any{arg}, total: -1}, nil
+		}
 	}
-	return "u.pk " + e.among(query), []any{arg}, n == 0, nil
+	c.db.readTexts(c.tenant, p)
+	return all, nil
+}
+
+// findIn looks through the texts.
+func (c *conn) findIn(t *texts, q api.Query, words []string) found {
+	who := t.find(words)
+	f := found{total: len(who)}
+	if f.total == 0 {
+		return f
+	}
+	var numbers []int64
+	if len(q.Where) > 0 || q.Only != nil {
+		f.total = -1 // of these, some
+	} else {
+		numbers, f.paged = t.page(q, who)
+	}
+	if !f.paged && len(who) <= maxFound {
+		numbers = t.numbers(who)
+	}
+	if len(numbers) > 0 {
+		comparison, arg := c.db.engine.oneOf(numbers)
+		f.always, f.args = "u.pk "+comparison, []any{arg}
+	}
+	return f
 }
 
 // having asks FTS5: a text in quotation marks is one trigram, and all must be there.
@@ -82,6 +132,25 @@ func (*sqliteEngine) among(query string) string { return `IN (` + query + `)` }
 
 // among asks once and not for each row.
 func (*postgresEngine) among(query string) string { return `= ANY (ARRAY(` + query + `))` }
+
+func (*sqliteEngine) oneOf(numbers []int64) (comparison, arg string) {
+	return `IN (SELECT value FROM json_each($1))`, "[" + commas(numbers) + "]"
+}
+
+func (*postgresEngine) oneOf(numbers []int64) (comparison, arg string) {
+	return `= ANY (CAST($1 AS BIGINT[]))`, "{" + commas(numbers) + "}"
+}
+
+func commas(numbers []int64) string {
+	var b []byte
+	for i, n := range numbers {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, n, 10)
+	}
+	return string(b)
+}
 
 func (*sqliteEngine) bytewise() bool { return false }
 

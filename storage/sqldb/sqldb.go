@@ -94,6 +94,8 @@ type DB struct {
 
 	maxDomains, maxHosts int // of a tenant
 	fewPeople            int // of whom a search asks no index: see maxFound
+	textsRoom            int // bytes, of all tenants: see maxAllTexts
+	textsIdle            time.Duration
 
 	founding  sync.Mutex // held while a tenant is made or deleted
 	sparing   sync.Mutex // held while the next one's tables are made
@@ -129,7 +131,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	if opt.Master == nil {
 		return nil, errors.New("open directory: no master secret given")
 	}
-	db := &DB{opt: opt, maxDomains: maxDomains, maxHosts: maxApplicationHosts, fewPeople: maxFound, now: opt.Now, log: opt.Log, master: opt.Master,
+	db := &DB{opt: opt, maxDomains: maxDomains, maxHosts: maxApplicationHosts, fewPeople: maxFound, textsRoom: maxAllTexts, textsIdle: textsIdle, now: opt.Now, log: opt.Log, master: opt.Master,
 		listeners: map[int]func(core.TenantID, []core.Change){}, tenants: map[core.TenantID]*tenantState{}, leaving: map[core.TenantID][]<-chan struct{}{},
 		follower: follower{places: map[core.TenantID]place{}, echoes: map[core.TenantID]echoes{}}}
 	db.open, db.close = context.WithCancel(context.Background())

@@ -255,6 +255,9 @@ func (db *DB) ListUsers(ctx context.Context, t core.TenantID, q api.Query) (out 
 	}
 	err = db.read(ctx, t, directory, "list users", func(c *conn) error {
 		out, total, err = c.listUsers(ctx, q)
+		if err == nil && everybody(q) && total > db.fewPeople { // who looks at a list is about to search
+			db.readTexts(t, db.people(t))
+		}
 		return err
 	})
 	return out, total, err
@@ -264,23 +267,31 @@ func (c *conn) listUsers(ctx context.Context, q api.Query) (out []core.User, tot
 	if everybody(q) && byNumber(q) {
 		return c.pageOfPeople(ctx, q)
 	}
-	few, first, none, err := c.fewFound(ctx, q.Search)
-	if err != nil || none {
+	f, err := c.find(ctx, q)
+	if err != nil || f.total == 0 {
 		return nil, 0, err
 	}
-	clauses, args, err := userResource().list(q, few, first...)
+	if f.paged {
+		if f.total <= q.Offset {
+			return nil, f.total, nil
+		}
+		q.Offset = 0
+	}
+	clauses, args, err := userResource().list(q, f.always, f.args...)
 	if err != nil {
 		return nil, 0, err
 	}
 	out, err = c.users(ctx, `SELECT `+userColumns+` FROM users u`+clauses, args...)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, 0, err
-	}
-	if everybody(q) {
+	case f.total >= 0:
+		total = f.total
+	case everybody(q):
 		total, _, err = c.countPeople(ctx, c.db.people(c.tenant))
-		return out, total, err
+	default:
+		total, err = c.total(ctx, `users u`, clauses, args, len(out))
 	}
-	total, err = c.total(ctx, `users u`, clauses, args, len(out))
 	return out, total, err
 }
 

@@ -57,10 +57,10 @@ func benchmarkUsers(b *testing.B, empty func(testing.TB) sqldb.Options) {
 		b.Logf("%d people were written in %s", n, time.Since(began).Round(time.Millisecond))
 		i := 0
 		next := func() int { i = (i*31 + 17) % n; return i + 1 }
-		list := func(q api.Query, rows, total int) func() error {
+		list := func(q api.Query, rows, total int) func() error { // rows -1: some
 			return func() error {
 				all, count, err := db.ListUsers(ctx, "public", q)
-				if err == nil && (len(all) != rows || count < total) {
+				if err == nil && (len(all) != rows && (rows >= 0 || len(all) == 0) || count < max(total, len(all))) {
 					err = fmt.Errorf("%d of %d", len(all), count)
 				}
 				return err
@@ -84,15 +84,27 @@ func benchmarkUsers(b *testing.B, empty func(testing.TB) sqldb.Options) {
 			{"last-page", list(api.Query{Offset: n - 100}, 100, n)},
 			{"page-by-name", list(api.Query{Order: []string{"username"}}, 100, n)},
 			{"search-one", func() error { return list(api.Query{Search: fmt.Sprint("person", next(), "@")}, 1, 1)() }},
-			{"search-few", func() error { // a hundred, of 100,000
-				all, count, err := db.ListUsers(ctx, "public", api.Query{Search: fmt.Sprint("son", 100+next()%899)})
-				if err == nil && (len(all) == 0 || count < len(all)) {
-					err = fmt.Errorf("%d of %d", len(all), count)
-				}
-				return err
-			}},
-			{"search-short", list(api.Query{Search: "z9"}, 0, 0)},
+			{"search-few", func() error { return list(api.Query{Search: fmt.Sprint("son", 100+next()%899)}, -1, 1)() }}, // a hundred, of 100,000
+			{"search-nobody", list(api.Query{Search: "z9"}, 0, 0)},
+			{"search-letter", list(api.Query{Search: "e"}, 100, n)},
 			{"search-all", list(api.Query{Search: "person"}, 100, n)},
+			{"search-some", list(api.Query{Search: "77"}, -1, n/100)},
+			{"search-all-by-name", list(api.Query{Search: "person", Order: []string{"username"}}, 100, n)},
+			{"search-all-last-page", list(api.Query{Search: "person", Order: []string{"username"}, Offset: n - 100}, 100, n)},
+			{"search-words", list(api.Query{Search: "the person example 1"}, 100, n/10)},
+			{"search-other-each-time", func() error { // one that nobody has made before
+				return list(api.Query{Search: fmt.Sprint("p ", next()%100)}, -1, n/100)()
+			}},
+			{"search-after-a-change", func() error { // of somebody
+				i := next()
+				if _, err := db.UpdateUser(ctx, "public", int64(1000+i), func(u *core.User) error {
+					u.DisplayName = fmt.Sprint("The Person ", i, " of ", db.Now().UnixNano())
+					return nil
+				}); err != nil {
+					return err
+				}
+				return list(api.Query{Search: "person"}, 100, n)()
+			}},
 			{"of-group", list(api.Query{Where: map[string][]string{"groups_by_name": {"Team 3"}}}, 100, 100)},
 			{"members", func() error { _, err := db.GroupMembers(ctx, "public", "group-3", 100); return err }},
 			{"login-noted", func() error {
@@ -116,6 +128,22 @@ func benchmarkUsers(b *testing.B, empty func(testing.TB) sqldb.Options) {
 					ceiling[c.name] = each
 				} else {
 					b.ReportMetric(100*ceiling[c.name]/each, "%of-1000")
+				}
+			})
+		}
+		// The first search since the start, or since a while; and the second, or one after a list.
+		for _, name := range []string{"search-first", "search-second"} {
+			b.Run(fmt.Sprintf("%s-of-%d", name, n), func(b *testing.B) {
+				for b.Loop() {
+					b.StopTimer()
+					db.Calm()
+					db.ForgetPeople("public")
+					if name == "search-second" {
+						must(b, list(api.Query{}, 100, n)())
+						db.Calm()
+					}
+					b.StartTimer()
+					must(b, list(api.Query{Search: "person"}, 100, n)())
 				}
 			})
 		}
