@@ -235,7 +235,7 @@ func (a *App) newCore() error {
 	a.pooled.Store(true)
 	a.counters.copies.Store(sh.copies)
 	sh.log.to(a.log)
-	s := &system{settings: a.settings, shared: sh, sites: &a.sites}
+	s := &system{settings: a.settings, shared: sh, sites: &a.sites, lately: newLately()}
 	apps := &overlay{Directory: sh.recent, sites: &a.sites, owner: s.owner}
 	if err := s.newMedia(a.log); err != nil {
 		return err

@@ -329,7 +329,7 @@ func askDatabase(ctx context.Context, app *App, tenant, name string, in []byte) 
 }
 
 func actOffline(ctx context.Context, sh *shared, s settings, log *slog.Logger, name, do string, in []byte) ([]byte, error) {
-	all := &system{settings: s, shared: sh, sites: new(sites), pages: &login.Handler{
+	all := &system{settings: s, shared: sh, sites: new(sites), lately: newLately(), pages: &login.Handler{
 		Store: sh.db, Users: sh.db, Applications: sh.db, Sessions: sh.sessions, Master: sh.master, Events: sh.db,
 		Passwords: sh.passwords, Now: sh.clock.Now, Log: log,
 	}}

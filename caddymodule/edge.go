@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -24,7 +25,7 @@ func (e *edgeError) Error() string { return e.message }
 // proxies, and from nothing else. What was stated once stands. A guard that names its
 // tenant has the last word about that.
 func (s *system) state(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
-	info := core.Request(r.Context())
+	info := stated(r.Context())
 	if info == nil {
 		var err error
 		if info, err = s.newState(r, guarded); err != nil {
@@ -44,6 +45,18 @@ func (s *system) state(r *http.Request, guarded core.TenantID) (*core.RequestInf
 	own := *info
 	own.Tenant = t
 	return &own, nil
+}
+
+// statedVar is where Caddy's variables of a request have what a guard stated, for the handlers behind it.
+const statedVar = "postern.request"
+
+// stated is what was stated of a request before. Nil: nothing.
+func stated(ctx context.Context) *core.RequestInfo {
+	if info := core.Request(ctx); info != nil {
+		return info
+	}
+	info, _ := caddyhttp.GetVar(ctx, statedVar).(*core.RequestInfo)
+	return info
 }
 
 func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
@@ -77,11 +90,11 @@ func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.Request
 			host = h
 		}
 	}
-	name, port, err := core.NormalizeHost(host)
-	if err != nil {
+	to, err := s.address(ctx, info.Scheme, host)
+	if to.host == "" {
 		return nil, &edgeError{http.StatusBadRequest, "The request's Host is not a host name."}
 	}
-	info.Host = joinDefault(info.Scheme, name, port)
+	info.Host, info.Tenant = to.host, to.tenant
 	if text, ok := vars[caddyhttp.ClientIPVarKey].(string); ok {
 		text, _, _ = strings.Cut(text, "%") // an IPv6 zone names an interface of ours
 		if addr, err := netip.ParseAddr(text); err == nil {
@@ -89,23 +102,22 @@ func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.Request
 		}
 	}
 	info.ID = s.shared.requestID()
-	info.Tenant, err = s.tenant(ctx, name)
-	if errors.Is(err, core.ErrNotFound) && guarded != "" {
+	if err != nil && errors.Is(err, core.ErrNotFound) && guarded != "" {
 		// A catch-all site of a tenant: its applications' hosts are known.
 		var has bool
-		if has, err = s.shared.hosts.has(ctx, guarded, name); err == nil && !has {
+		if has, err = s.shared.hosts.has(ctx, guarded, to.name); err == nil && !has {
 			err = core.ErrNotFound
 		} else if err == nil {
 			info.Tenant, err = s.tenantByID(ctx, guarded)
 		}
 	}
-	if errors.Is(err, core.ErrNotFound) {
+	if err != nil && errors.Is(err, core.ErrNotFound) {
 		return nil, &edgeError{http.StatusMisdirectedRequest, "Nobody here answers for this host."}
 	}
 	if err != nil || trusted {
 		return info, err // behind a proxy the connection is the proxy's
 	}
-	return info, s.connected(r, name, info.Tenant.ID)
+	return info, s.connected(r, to.name, info.Tenant.ID)
 }
 
 // connected refuses a request on a connection that was made to another tenant's host: what

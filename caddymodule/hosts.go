@@ -16,6 +16,7 @@ import (
 type appHosts struct {
 	list    func(ctx context.Context, t core.TenantID) ([]core.ProxyApplication, error)
 	tenants sync.Map // core.TenantID to *tenantHosts
+	changes atomic.Uint64
 }
 
 type tenantHosts struct {
@@ -105,6 +106,7 @@ func (a *appHosts) Invalidate(t core.TenantID, changes ...core.Change) {
 		switch c.Kind {
 		case "application", "provider", core.ChangedAny:
 			v.(*tenantHosts).shape.Add(1)
+			a.changes.Add(1)
 		}
 	}
 }

@@ -37,10 +37,10 @@ func (m *MediaServer) Provision(ctx caddy.Context) (err error) {
 }
 
 func (m *MediaServer) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	return m.app.handler(w, r, "", func(r *http.Request) error {
+	if r = m.app.stating(w, r); r != nil {
 		m.app.core.serveMedia(w, r)
-		return nil
-	})
+	}
+	return nil
 }
 
 func parseMediaServer(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {

@@ -111,15 +111,19 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		g.app.probe(w, r)
 		return nil
 	}
-	return g.app.handler(w, r, core.TenantID(g.Tenant), func(r *http.Request) (err error) {
-		g.once.Do(g.init)
-		keepCookies(r)
-		g.app.core.guard.Serve(w, r, g.guard, func(w http.ResponseWriter, r *http.Request, who *outpost.Identity) {
-			setUser(r, who)
-			err = next.ServeHTTP(w, r)
-		})
-		return err // the application's own
+	info := g.app.state(w, r, core.TenantID(g.Tenant))
+	if info == nil {
+		return nil
+	}
+	caddyhttp.SetVar(r.Context(), statedVar, info)
+	g.once.Do(g.init)
+	keepCookies(r, info)
+	var err error // the application's own
+	g.app.core.guard.Serve(w, r, info, g.guard, func(w http.ResponseWriter, r *http.Request, who *outpost.Identity) {
+		setUser(r, who)
+		err = next.ServeHTTP(w, r)
 	})
+	return err
 }
 
 func (g *Guard) init() {
@@ -169,8 +173,8 @@ func setUser(r *http.Request, who *outpost.Identity) {
 
 // keepCookies remembers what the browser sent: a guard takes our cookies out of what
 // goes on, and `postern` may follow on the same site.
-func keepCookies(r *http.Request) {
-	if info := core.Request(r.Context()); info.Cookies == nil {
+func keepCookies(r *http.Request, info *core.RequestInfo) {
+	if info.Cookies == nil {
 		info.Cookies = r.Header["Cookie"]
 	}
 }

@@ -40,14 +40,15 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyh
 		p.app.probe(w, r)
 		return nil
 	}
-	return p.app.handler(w, r, "", func(r *http.Request) error {
-		restoreCookies(r)
-		if h := p.app.core.route(r.URL.Path, r.URL.RawQuery); h != nil {
-			h.ServeHTTP(w, r)
-			return nil
-		}
-		return p.app.core.pass(w, r, next)
-	})
+	if r = p.app.stating(w, r); r == nil {
+		return nil
+	}
+	restoreCookies(r)
+	if h := p.app.core.route(r.URL.Path, r.URL.RawQuery); h != nil {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+	return p.app.core.pass(w, r, next)
 }
 
 // pass lets the next handler answer. Caddy's answer where nothing follows is an empty
@@ -105,28 +106,37 @@ func (a *App) probe(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// handler runs serve once the core is open and the edge has stated what is known
-// about the request. What goes wrong before that is answered here, and Caddy's error
-// handlers never hear of it. guarded is the tenant that a guard names; empty: none.
-func (a *App) handler(w http.ResponseWriter, r *http.Request, guarded core.TenantID, serve func(r *http.Request) error) error {
+// state says what the edge knows about a request, once the core is open. What goes wrong before
+// that is answered here, and Caddy's error handlers never hear of it: then it is nil. guarded is
+// the tenant that a guard names; empty: none.
+func (a *App) state(w http.ResponseWriter, r *http.Request, guarded core.TenantID) *core.RequestInfo {
 	if !a.opened(w, r) {
 		return nil
 	}
 	info, err := a.core.state(r, guarded)
-	if err != nil {
-		var wrong *edgeError
-		if errors.As(err, &wrong) {
-			a.turnAway(w, r, wrong.status, wrong.message)
-			return nil
-		}
-		a.log.ErrorContext(r.Context(), "find the tenant", "error", err)
-		a.turnAway(w, r, http.StatusServiceUnavailable, later)
+	if err == nil {
+		return info
+	}
+	var wrong *edgeError
+	if errors.As(err, &wrong) {
+		a.turnAway(w, r, wrong.status, wrong.message)
 		return nil
 	}
-	if core.Request(r.Context()) != info {
-		r = r.WithContext(core.WithRequest(r.Context(), info))
+	a.log.ErrorContext(r.Context(), "find the tenant", "error", err)
+	a.turnAway(w, r, http.StatusServiceUnavailable, later)
+	return nil
+}
+
+// stating is the request with a context that says what is known about it. Nil: it was answered.
+func (a *App) stating(w http.ResponseWriter, r *http.Request) *http.Request {
+	info := a.state(w, r, "")
+	switch {
+	case info == nil:
+		return nil
+	case core.Request(r.Context()) == info:
+		return r
 	}
-	return serve(r)
+	return r.WithContext(core.WithRequest(r.Context(), info))
 }
 
 // turnAway answers what nobody gets to see. The access log does not get a file's URL here, either.

@@ -35,6 +35,7 @@ type system struct {
 	access   accessLog
 	// origins are those of tenants, by https:// and their primary domain: see withOrigin.
 	origins sync.Map
+	lately  *lately
 	// started is set at the end of the app's Start. Caddy starts apps in no
 	// order: the HTTP server may answer before the first start is done.
 	started atomic.Bool

@@ -133,6 +133,7 @@ func TestTenantOfHost(t *testing.T) {
 	} {
 		for _, strict := range []bool{false, true} {
 			s.settings.strictHosts = strict
+			clear(s.lately.slots[:]) // its settings do not change
 			info, err := s.state(asked(host, nil), "")
 			var wrong *edgeError
 			named := slices.Contains([]string{"auth.test", "own.test", "unclear.test", "staff.acme.test", "x.staff.acme.test", "login2.acme.test", "inner.acme.test", "a.zone.acme.test", "mixed.acme.test", "pictures.acme.test", "y.wide.test"}, host)

@@ -151,7 +151,7 @@ func TestUpstreamCannotSetIdentity(t *testing.T) {
 		rec := httptest.NewRecorder()
 		info := &core.RequestInfo{Tenant: w.tenant, Scheme: "https", Host: "app.a.test", URI: "/"}
 		r := httptest.NewRequest("GET", "/", nil)
-		w.out.Serve(rec, r.WithContext(core.WithRequest(r.Context(), info)), w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { respond(rw, r) })
+		w.out.Serve(rec, r, info, w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { respond(rw, r) })
 		for _, h := range []http.Header{rec.Header(), rec.Result().Header, rec.Result().Trailer} {
 			for name := range h {
 				if strings.Contains(strings.ToLower(name), "authentik") {

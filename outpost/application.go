@@ -70,13 +70,38 @@ type targetKey struct {
 // belongs to depends on it.
 var errAmbiguous = errors.New("the path can be read in more than one way")
 
-// target finds the application that a request belongs to.
-func (o *Outpost) target(ctx context.Context, s *tenantState, info *core.RequestInfo, g *Guard) (*target, error) {
+// located is where a guard's last request led. It holds for its host until the tenant's shape changes.
+type located struct {
+	tenant core.TenantID
+	host   string
+	shape  uint64
+	state  *tenantState
+	target *target
+}
+
+// locate finds a tenant's state and the application that a request belongs to. Most guards are
+// of one application: its last request's is looked at first.
+func (o *Outpost) locate(ctx context.Context, info *core.RequestInfo, g *Guard) (*tenantState, *target, error) {
+	t := info.Tenant.ID
+	if at := g.last.Load(); at != nil && at.host == info.Host && at.tenant == t && at.shape == at.state.shape.Load() {
+		return at.state, at.target, nil
+	}
+	s := o.Cache.tenant(t)
+	shape := s.shape.Load()
+	tg, anyPath, err := o.target(ctx, s, info, g)
+	if err == nil && anyPath && tg.shared {
+		g.last.Store(&located{tenant: t, host: info.Host, shape: shape, state: s, target: tg})
+	}
+	return s, tg, err
+}
+
+// target finds the application that a request belongs to, and whether it would be the same for any path.
+func (o *Outpost) target(ctx context.Context, s *tenantState, info *core.RequestInfo, g *Guard) (tg *target, anyPath bool, err error) {
 	rt := s.routes.Load()
 	if shape := s.shape.Load(); rt == nil || rt.shape != shape {
 		list, err := o.Applications.ProxyApplications(ctx, info.Tenant.ID)
 		if err != nil {
-			return nil, fmt.Errorf("list applications: %w", err)
+			return nil, false, fmt.Errorf("list applications: %w", err)
 		}
 		rt = newRoutes(shape, list)
 		if s.shape.Load() == shape {
@@ -84,11 +109,11 @@ func (o *Outpost) target(ctx context.Context, s *tenantState, info *core.Request
 		}
 	}
 	key := targetKey{guard: g}
+	anyPath = true
 	var found *route
 	if g.Application == "" {
-		var err error
-		if found, err = rt.find(info); err != nil {
-			return nil, err
+		if found, anyPath, err = rt.find(info); err != nil {
+			return nil, false, err
 		}
 		if found != nil {
 			key.app = found.pa.Application.ID
@@ -97,18 +122,17 @@ func (o *Outpost) target(ctx context.Context, s *tenantState, info *core.Request
 		}
 	}
 	if tg, ok := rt.targets.Load(key); ok {
-		return tg.(*target), nil
+		return tg.(*target), anyPath, nil
 	}
-	tg, err := o.newTarget(ctx, info, g, found)
-	if err != nil {
-		return nil, err
+	if tg, err = o.newTarget(ctx, info, g, found); err != nil {
+		return nil, false, err
 	}
 	if rt.n.Add(1) <= maxTargets {
 		tg.shared = true
 		have, _ := rt.targets.LoadOrStore(key, tg)
 		tg = have.(*target)
 	}
-	return tg, nil
+	return tg, anyPath, nil
 }
 
 func (o *Outpost) newTarget(ctx context.Context, info *core.RequestInfo, g *Guard, found *route) (*target, error) {
@@ -170,8 +194,8 @@ func newRoutes(shape uint64, list []core.ProxyApplication) *routes {
 }
 
 // find picks the route whose host is the request's and whose path is the longest
-// that holds it; then the longest domain. None: nil.
-func (rt *routes) find(info *core.RequestInfo) (*route, error) {
+// that holds it; then the longest domain. None: nil. anyPath: of the request's host it is the same for any path.
+func (rt *routes) find(info *core.RequestInfo) (found *route, anyPath bool, err error) {
 	var best *route
 	var byPath bool
 	for i := range rt.all {
@@ -184,7 +208,7 @@ func (rt *routes) find(info *core.RequestInfo) (*route, error) {
 	if byPath {
 		plain, ok := plainPath(info.URI)
 		if !ok {
-			return nil, errAmbiguous
+			return nil, false, errAmbiguous
 		}
 		path = plain
 	}
@@ -206,7 +230,7 @@ func (rt *routes) find(info *core.RequestInfo) (*route, error) {
 			}
 		}
 	}
-	return best, nil
+	return best, !byPath, nil
 }
 
 // splitExternal reads scheme://host[:port][/path].

@@ -97,7 +97,7 @@ func TestClientIdentityTrailers(t *testing.T) {
 				return
 			}
 			info := &core.RequestInfo{Tenant: w.tenant, Scheme: "http", Host: "app.a.test", URI: r.RequestURI}
-			w.out.Serve(rw, r.WithContext(core.WithRequest(r.Context(), info)), w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { h(rw, r) })
+			w.out.Serve(rw, r, info, w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { h(rw, r) })
 		}))
 		r, err := http.NewRequest("POST", srv.URL+"/x", io.NopCloser(strings.NewReader("body")))
 		if err != nil {

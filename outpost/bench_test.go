@@ -23,12 +23,12 @@ func BenchmarkServe(b *testing.B) {
 		for i := range 8 {
 			r.Header.Set(fmt.Sprintf("Accept-%d", i), "x")
 		}
-		return r.WithContext(core.WithRequest(r.Context(), info))
+		return r
 	}
 	for name, serve := range map[string]func(rw http.ResponseWriter, r *http.Request){
 		"unguarded": h.ServeHTTP,
 		"guarded": func(rw http.ResponseWriter, r *http.Request) {
-			w.out.Serve(rw, r, w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { h(rw, r) })
+			w.out.Serve(rw, r, info, w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) { h(rw, r) })
 		},
 	} {
 		b.Run(name, func(b *testing.B) {

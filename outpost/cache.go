@@ -3,6 +3,7 @@ package outpost
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,8 @@ import (
 const (
 	maxPeople  = 50_000 // in memory, over all tenants
 	maxTargets = 4_096  // guarded hosts in memory, per tenant
+	// latelySlots is how many sessions' people are found at first glance; two that share a slot take turns.
+	latelySlots = 1024
 )
 
 // Cache holds what a guard needs to decide without a store: people with their
@@ -23,6 +26,8 @@ const (
 // of a change, and not by time.
 type Cache struct {
 	people   *cache.Cache[*person]
+	lately   [latelySlots]atomic.Pointer[seen]
+	seed     maphash.Seed // of lately
 	admitted *cache.Cache[admitted]
 	tenants  sync.Map // core.TenantID to *tenantState
 }
@@ -32,6 +37,7 @@ func NewCache() *Cache {
 	return &Cache{
 		people:   cache.New[*person](maxPeople),
 		admitted: cache.New[admitted](maxAdmitted),
+		seed:     maphash.MakeSeed(),
 	}
 }
 
@@ -55,6 +61,13 @@ type known struct {
 	// decision is the policy's, where it holds until the directory changes. Nil: decide
 	// again for each request.
 	decision *policy.Decision
+}
+
+// seen is whose a session was. It holds until the tenant's next change.
+type seen struct {
+	session *core.Session
+	changes uint64
+	person  *person
 }
 
 // tenantState counts changes. Every change counts in changes; one of groups,
@@ -97,9 +110,9 @@ func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 	for _, ch := range changes {
 		switch ch.Kind {
 		case "user", "membership":
-			s.credentials.Add(1) // a token of another application may be good for who is in a group alone
+			s.credentials.Add(1)                            // a token of another application may be good for who is in a group alone
+			c.people.Drop(personKey(t, core.UserID(ch.ID))) // before it counts: who sees the count finds nobody of before
 			s.changes.Add(1)
-			c.people.Drop(personKey(t, core.UserID(ch.ID)))
 		case "mapping":
 			// Decides nothing here.
 		case "keypair", "token", "session", "grant":
@@ -110,6 +123,20 @@ func (c *Cache) Invalidate(t core.TenantID, changes ...core.Change) {
 			s.changes.Add(1)
 		}
 	}
+}
+
+// personOf finds the person of a session, which is the same in memory from one request to the next.
+func (o *Outpost) personOf(ctx context.Context, t core.TenantID, s *tenantState, sess *core.Session) (*person, error) {
+	slot := &o.Cache.lately[maphash.String(o.Cache.seed, string(sess.ID))%latelySlots]
+	changes := s.changes.Load()
+	if known := slot.Load(); known != nil && known.session == sess && known.changes == changes {
+		return known.person, nil
+	}
+	p, err := o.person(ctx, t, s, sess.User)
+	if err == nil {
+		slot.Store(&seen{sess, changes, p})
+	}
+	return p, err
 }
 
 // person finds a user with all groups, from memory where it can. A user that does

@@ -3,6 +3,8 @@ package outpost_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -53,5 +55,52 @@ func TestReadBeforeAChangeIsNotRemembered(t *testing.T) {
 	w.invalidate(core.Change{Kind: "user", ID: "u1"})
 	if left.Load() != 1 {
 		t.Error("nobody was remembered")
+	}
+}
+
+// toggling is a store in which a person's groups change while others ask.
+type toggling struct {
+	core.Users
+	groups atomic.Pointer[[]core.Group]
+}
+
+func (s *toggling) UserGroups(context.Context, core.TenantID, core.UserID) ([]core.Group, error) {
+	return *s.groups.Load(), nil
+}
+
+// What was before a change is not remembered for those who ask after it because somebody asked while it was told. The
+// control is Invalidate that counts a change before it drops the person: one time in some thousand.
+func TestAskedWhileAChangeIsTold(t *testing.T) {
+	w, b := guarded(t)
+	both := w.groups["u1"]
+	store := &toggling{Users: w.out.Users}
+	store.groups.Store(&both)
+	w.out.Users = store
+	cookie := b.cookies()
+	info := &core.RequestInfo{Tenant: w.tenant, Scheme: "https", Host: "app.a.test", URI: "/"}
+	groups := func() (n int) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", cookie)
+		w.out.Serve(httptest.NewRecorder(), r, info, w.guard, func(_ http.ResponseWriter, _ *http.Request, id *outpost.Identity) { n = len(id.Groups) })
+		return n
+	}
+	var over atomic.Bool
+	var asking sync.WaitGroup
+	for range 3 {
+		asking.Go(func() {
+			for !over.Load() {
+				groups()
+			}
+		})
+	}
+	defer asking.Wait()
+	defer over.Store(true)
+	for i := range 5000 {
+		want := both[:1+i%2]
+		store.groups.Store(&want)
+		w.invalidate(core.Change{Kind: "membership", ID: "u1"})
+		if got := groups(); got != len(want) {
+			t.Fatalf("change %d: in %d groups after it, want %d", i, got, len(want))
+		}
 	}
 }

@@ -66,8 +66,7 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 	if !strings.HasPrefix(q.Info.URI, "/") {
 		return refuse(http.StatusBadRequest, "bad_request", "This address cannot be served", "The request names no path. Open the page by its address again."), nil
 	}
-	s := o.Cache.tenant(q.Info.Tenant.ID)
-	tg, err := o.target(ctx, s, q.Info, q.Guard)
+	s, tg, err := o.locate(ctx, q.Info, q.Guard)
 	if errors.Is(err, errAmbiguous) {
 		return refuse(http.StatusBadRequest, "bad_request", "This address cannot be served", "Its path can be read in more than one way (encoded slashes or dots, or empty segments), and which application it belongs to depends on that. Use the plain form of the path."), nil
 	}
@@ -85,12 +84,12 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 	replaced := tg.proxy != nil && tg.proxy.BasicAuth
 	if err := o.fresh(); err != nil {
 		// What the configuration says is not from memory.
-		if !ours && skips(q.Guard.SkipPath, q.Info.Origin(), q.Info.URI) {
+		if !ours && skips(q.Guard.SkipPath, q.Info) {
 			return Decision{Allow: true, unsent: replaced}, nil
 		}
 		return Decision{}, err
 	}
-	skipped := !ours && skips(tg.skip, q.Info.Origin(), q.Info.URI)
+	skipped := !ours && skips(tg.skip, q.Info)
 	who, stale, err := o.login(ctx, q, s, tg)
 	if err != nil {
 		if skipped { // it may pass without anybody's identity
@@ -108,7 +107,7 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 		return refuse(http.StatusBadRequest, "bad_request", "There is no login to finish here", "This address takes the answer of a login, and the request holds none.").
 			at(q.Info.Origin()+"/", "Open the application"), nil
 	case name == "start":
-		return o.start(q, tg, who)
+		return o.start(ctx, q, tg, who)
 	}
 	if who == nil && skipped {
 		return Decision{Allow: true, unsent: replaced}, nil
@@ -123,7 +122,7 @@ func (o *Outpost) Check(ctx context.Context, q Request) (Decision, error) {
 		}
 	}
 	if who == nil {
-		return o.challenge(q, tg, stale)
+		return o.challenge(ctx, q, tg, stale)
 	}
 	id, decision, why, err := o.verdict(ctx, q.Info, tg, who.person)
 	switch {
@@ -179,7 +178,7 @@ func (o *Outpost) login(ctx context.Context, q Request, s *tenantState, tg *targ
 			err = fmt.Errorf("find session: %w", e)
 			return false
 		}
-		p, e := o.person(ctx, q.Info.Tenant.ID, s, sess.User)
+		p, e := o.personOf(ctx, q.Info.Tenant.ID, s, sess)
 		if errors.Is(e, core.ErrNotFound) {
 			return true // the user is gone
 		}
@@ -199,11 +198,11 @@ func (o *Outpost) login(ctx context.Context, q Request, s *tenantState, tg *targ
 // challenge sends a person to the login page, and tells a program that it needs
 // one. What was asked for does not happen: a form that was posted is not posted again,
 // and its page opens instead.
-func (o *Outpost) challenge(q Request, tg *target, stale bool) (Decision, error) {
+func (o *Outpost) challenge(ctx context.Context, q Request, tg *target, stale bool) (Decision, error) {
 	var d Decision
 	if interactive(q.HTTP) {
 		var err error
-		if d, err = o.begin(q, tg, ownURL(q.Info)); err != nil {
+		if d, err = o.begin(ctx, q, tg, ownURL(q.Info)); err != nil {
 			return Decision{}, err
 		}
 	} else {
@@ -221,13 +220,13 @@ func (o *Outpost) challenge(q Request, tg *target, stale bool) (Decision, error)
 }
 
 // begin starts a login that ends at back, a URL of this origin.
-func (o *Outpost) begin(q Request, tg *target, back string) (Decision, error) {
+func (o *Outpost) begin(ctx context.Context, q Request, tg *target, back string) (Decision, error) {
 	if len(back) > maxBack {
 		if back, _, _ = strings.Cut(back, "?"); len(back) > maxBack {
 			back = q.Info.Origin() + "/"
 		}
 	}
-	to, p, err := o.Issuer.Begin(q.HTTP, tg.app, tg.clientID, callbackURL(back))
+	to, p, err := o.Issuer.Begin(ctx, tg.app, tg.clientID, callbackURL(back))
 	if err != nil {
 		return Decision{}, fmt.Errorf("begin login: %w", err)
 	}

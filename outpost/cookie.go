@@ -78,6 +78,10 @@ func stripCookies(h http.Header) {
 	if !found {
 		return
 	}
+	if lines := h["Cookie"]; len(lines) == 1 && strings.IndexByte(lines[0], ';') < 0 { // ours alone
+		delete(h, "Cookie")
+		return
+	}
 	var kept []string
 	for _, line := range h["Cookie"] {
 		var pairs []string

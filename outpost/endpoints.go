@@ -49,7 +49,7 @@ func endpoint(uri string) (name string, ours bool) {
 }
 
 // start begins a login that ends where rd says, if that is on this host.
-func (o *Outpost) start(q Request, tg *target, who *login) (Decision, error) {
+func (o *Outpost) start(ctx context.Context, q Request, tg *target, who *login) (Decision, error) {
 	if q.HTTP.Method != http.MethodGet && q.HTTP.Method != http.MethodHead {
 		return refuse(http.StatusMethodNotAllowed, "method_not_allowed", "Open this address in a browser", "It answers GET only."), nil
 	}
@@ -57,7 +57,7 @@ func (o *Outpost) start(q Request, tg *target, who *login) (Decision, error) {
 	if who != nil {
 		return Decision{Status: http.StatusFound, Redirect: back}, nil
 	}
-	return o.begin(q, tg, back)
+	return o.begin(ctx, q, tg, back)
 }
 
 // returnTo reads rd, which ends the query: proxies put the URL there as it is, with its

@@ -13,31 +13,32 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// Serve guards one request whose context carries core.RequestInfo. Where it may go on,
+// Serve guards one request, of which the edge states info. Where it may go on,
 // next is called once, with the identity (nil: nobody's, on a path that needs no
 // login), and its answer is freed of what only the guard may say. Anything else is
 // answered here; a store that fails and a panic are a 503, and never a way in.
-func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next func(http.ResponseWriter, *http.Request, *Identity)) {
+func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, info *core.RequestInfo, g *Guard, next func(http.ResponseWriter, *http.Request, *Identity)) {
 	Strip(r)
-	info := core.Request(r.Context())
 	if info == nil || info.Tenant == nil {
 		o.Log.ErrorContext(r.Context(), "the edge has not stated who is addressed")
 		o.write(w, r, &core.RequestInfo{Tenant: &core.Tenant{}}, unavailable(""))
 		return
 	}
+	// A request is copied for its context only where something reads it from there: not where it goes on.
+	ctx := core.WithRequest(r.Context(), info)
 	if g.Own != nil && g.Portal != nil {
 		_, query, _ := strings.Cut(info.URI, "?")
 		if p, ok := plainPath(info.URI); ok && g.Own(p, query) {
-			g.Portal.ServeHTTP(w, r)
+			g.Portal.ServeHTTP(w, r.WithContext(ctx))
 			return
 		}
 	}
-	d := o.decide(r, info, g)
+	d := o.decide(ctx, r, info, g)
 	if o.Observe != nil {
 		o.Observe(d.outcome())
 	}
 	if !d.Allow {
-		o.write(w, r, info, d)
+		o.write(w, r.WithContext(ctx), info, d)
 		return
 	}
 	stripCookies(r.Header)
@@ -48,10 +49,10 @@ func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next f
 		d.Identity.apply(r.Header)
 	}
 	if d.still != nil {
-		ctx, cancel := context.WithCancel(r.Context())
+		open, cancel := context.WithCancel(ctx)
 		defer cancel()
-		go o.watch(ctx, cancel, d.still)
-		r = r.WithContext(ctx)
+		go o.watch(open, cancel, d.still)
+		r = r.WithContext(open)
 	}
 	rw := &responseWriter{ResponseWriter: w}
 	defer rw.clean()
@@ -59,20 +60,20 @@ func (o *Outpost) Serve(w http.ResponseWriter, r *http.Request, g *Guard, next f
 }
 
 // decide is Check with every failure turned into a 503.
-func (o *Outpost) decide(r *http.Request, info *core.RequestInfo, g *Guard) (d Decision) {
+func (o *Outpost) decide(ctx context.Context, r *http.Request, info *core.RequestInfo, g *Guard) (d Decision) {
 	defer func() {
 		if v := recover(); v != nil {
-			o.Log.ErrorContext(r.Context(), "check panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()), "request", info.ID)
+			o.Log.ErrorContext(ctx, "check panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()), "request", info.ID)
 			d = unavailable(info.ID)
 		}
 	}()
-	d, err := o.Check(r.Context(), Request{HTTP: r, Info: info, Guard: g})
+	d, err := o.Check(ctx, Request{HTTP: r, Info: info, Guard: g})
 	if err != nil {
 		level := o.Log.ErrorContext
-		if errors.Is(err, r.Context().Err()) {
+		if errors.Is(err, ctx.Err()) {
 			level = o.Log.DebugContext // the client has gone
 		}
-		level(r.Context(), "check", "error", err, "request", info.ID)
+		level(ctx, "check", "error", err, "request", info.ID)
 		return unavailable(info.ID)
 	}
 	return d

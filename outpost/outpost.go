@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/postern-sso/postern/core"
@@ -30,8 +31,8 @@ type Sessions interface {
 // Issuer logs people in.
 type Issuer interface {
 	// Begin returns the URL at which a browser logs in for app and what must be
-	// remembered until it comes back to redirectURI.
-	Begin(r *http.Request, app *core.Application, clientID, redirectURI string) (loginURL string, p core.Pending, err error)
+	// remembered until it comes back to redirectURI. ctx carries core.RequestInfo.
+	Begin(ctx context.Context, app *core.Application, clientID, redirectURI string) (loginURL string, p core.Pending, err error)
 	// Redeem consumes the code that came back and returns the login and its user.
 	Redeem(ctx context.Context, t core.TenantID, clientID, redirectURI, code string, p core.Pending) (core.SessionID, core.UserID, error)
 }
@@ -80,6 +81,8 @@ type Guard struct {
 	Own func(path, query string) bool
 	// Portal answers the paths that Own names.
 	Portal http.Handler
+
+	last atomic.Pointer[located]
 }
 
 // Invalidate drops from memory what changes of the directory made stale. It is called

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/postern-sso/postern/core"
 )
 
 // Skip is one rule for paths that need no login.
@@ -60,20 +62,19 @@ func providerSkips(lines string, fullURL bool) []Skip {
 	return out
 }
 
-// skips reports whether a rule names the path of uri, a request target as the
-// client sent it.
-func skips(rules []Skip, origin, uri string) bool {
+// skips reports whether a rule names the path of a request, as the client sent it.
+func skips(rules []Skip, info *core.RequestInfo) bool {
 	if len(rules) == 0 {
 		return false
 	}
-	p, ok := plainPath(uri)
+	p, ok := plainPath(info.URI)
 	if !ok {
 		return false
 	}
 	for _, r := range rules {
 		subject := p
 		if r.fullURL {
-			subject = origin + p
+			subject = info.Origin() + p
 		}
 		if r.re.MatchString(subject) {
 			return true

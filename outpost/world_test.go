@@ -249,13 +249,13 @@ func (w *world) EndSession(_ context.Context, _ core.TenantID, id core.SessionID
 	return nil
 }
 
-func (w *world) Begin(r *http.Request, _ *core.Application, clientID, redirectURI string) (string, core.Pending, error) {
+func (w *world) Begin(ctx context.Context, _ *core.Application, clientID, redirectURI string) (string, core.Pending, error) {
 	if err := w.touch(); err != nil {
 		return "", core.Pending{}, err
 	}
 	p := core.Pending{State: core.RandomToken(16), Nonce: core.RandomToken(16), Verifier: core.RandomToken(32)}
 	q := url.Values{"client_id": {clientID}, "redirect_uri": {redirectURI}, "state": {p.State}, "verifier": {p.Verifier}}
-	return core.Request(r.Context()).Tenant.Origin + "/login?" + q.Encode(), p, nil
+	return core.Request(ctx).Tenant.Origin + "/login?" + q.Encode(), p, nil
 }
 
 func (w *world) Redeem(_ context.Context, t core.TenantID, clientID, redirectURI, value string, p core.Pending) (core.SessionID, core.UserID, error) {
@@ -305,10 +305,9 @@ func (w *world) do(method, target string, header http.Header) *http.Response {
 
 func (w *world) send(scheme, host, uri string, r *http.Request) *http.Response {
 	info := &core.RequestInfo{Tenant: w.tenant, Scheme: scheme, Host: host, URI: uri, ClientIP: netip.MustParseAddr("192.0.2.7"), ID: "req-1"}
-	r = r.WithContext(core.WithRequest(r.Context(), info))
 	rec := httptest.NewRecorder()
 	w.got = nil
-	w.out.Serve(rec, r, w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) {
+	w.out.Serve(rec, r, info, w.guard, func(rw http.ResponseWriter, r *http.Request, _ *outpost.Identity) {
 		w.got = r
 		w.respond(rw, r)
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -18,8 +17,7 @@ import (
 // Begin seals an authorization request for an application that an outpost guards.
 // loginURL is at the tenant's own origin; the answer comes to redirectURI, with
 // p.State as its state. p is the outpost's to keep, in a cookie of the browser.
-func (p *Provider) Begin(r *http.Request, app *core.Application, clientID, redirectURI string) (loginURL string, pending core.Pending, err error) {
-	ctx := r.Context()
+func (p *Provider) Begin(ctx context.Context, app *core.Application, clientID, redirectURI string) (loginURL string, pending core.Pending, err error) {
 	u, err := url.Parse(redirectURI)
 	if err != nil || !safeRedirect(redirectURI) || u.Scheme != "http" && u.Scheme != "https" {
 		return "", core.Pending{}, &core.FieldError{Field: "redirect_uri", Message: "The way back must be an absolute http or https URL without a fragment or user name."}

@@ -41,9 +41,7 @@ func (w *world) guarded(groups ...string) *core.Application {
 
 func (w *world) begin(app *core.Application) (string, core.Pending) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.ctx(), http.MethodGet, "http://app.example/deep", nil)
-	check(w.t, err)
-	login, pending, err := w.op.Begin(r, app, guardedClient, guardedBack)
+	login, pending, err := w.op.Begin(w.ctx(), app, guardedClient, guardedBack)
 	check(w.t, err)
 	return strings.TrimPrefix(login, w.server.URL), pending
 }
@@ -111,7 +109,7 @@ func TestGuardedRefusals(t *testing.T) {
 	r, err := http.NewRequestWithContext(w.ctx(), http.MethodGet, "http://app.example/", nil)
 	check(t, err)
 	for _, back := range []string{"", "/x", "javascript:alert(1)", "com.example:/x", "https://a@b/", "https://rp.example/#x"} {
-		if _, _, err := w.op.Begin(r, app, guardedClient, back); err == nil {
+		if _, _, err := w.op.Begin(r.Context(), app, guardedClient, back); err == nil {
 			t.Errorf("redirect URI %q was taken", back)
 		}
 	}
@@ -147,7 +145,7 @@ func TestBeginUsesTheTenantsOrigin(t *testing.T) {
 	ctx := core.WithRequest(t.Context(), &core.RequestInfo{Tenant: w.tenant, Scheme: "https", Host: "evil.test"})
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://evil.test/", nil)
 	check(t, err)
-	login, _, err := w.op.Begin(r, app, guardedClient, guardedBack)
+	login, _, err := w.op.Begin(r.Context(), app, guardedClient, guardedBack)
 	check(t, err)
 	if u, err := url.Parse(login); err != nil || u.Scheme+"://"+u.Host != w.tenant.Origin {
 		t.Errorf("login at %s", login)

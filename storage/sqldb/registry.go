@@ -14,6 +14,7 @@ type registry struct {
 	byID   map[core.TenantID]*core.Tenant // those that are ready
 	byHost map[string]*core.Tenant
 	read   time.Time
+	round  uint64 // how often it was read
 }
 
 // registryAge bounds for how long a tenant that another process made may stay
@@ -25,9 +26,7 @@ const registryAge = 5 * time.Second
 // core.ErrUnavailable: it is nobody else's meanwhile. It answers from memory; what
 // another process changed is known some seconds later.
 func (db *DB) TenantByHost(ctx context.Context, host string) (*core.Tenant, error) {
-	if db.registryOld() {
-		db.refreshRegistry(ctx)
-	}
+	db.RegistryRound(ctx)
 	t, ok := db.registry.Load().host(strings.ToLower(host))
 	if !ok {
 		return nil, errNoTenant
@@ -36,6 +35,15 @@ func (db *DB) TenantByHost(ctx context.Context, host string) (*core.Tenant, erro
 		return nil, errNotReady
 	}
 	return t, nil
+}
+
+// RegistryRound counts how often the registry was read: while it stays the same, so does what TenantByHost and
+// Tenant answer. It has an old one read again meanwhile.
+func (db *DB) RegistryRound(ctx context.Context) uint64 {
+	if db.registryOld() {
+		db.refreshRegistry(ctx)
+	}
+	return db.registry.Load().round
 }
 
 // They are made once: each request to a guarded application asks for its host.
@@ -141,7 +149,11 @@ func (db *DB) readRegistry(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before := db.registry.Swap(r)
+	before := db.registry.Load()
+	if before != nil {
+		r.round = before.round + 1
+	}
+	db.registry.Store(r) // whoever reads it holds the lock
 	if before == nil {
 		return nil
 	}
