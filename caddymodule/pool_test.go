@@ -80,9 +80,10 @@ func TestReloadsLeak(t *testing.T) {
 			goroutines = runtime.NumGoroutine()
 		}
 	}
-	time.Sleep(10 * time.Millisecond)
-	if n := runtime.NumGoroutine(); n > goroutines+5 {
-		t.Errorf("%d goroutines became %d", goroutines, n)
+	for began := time.Now(); runtime.NumGoroutine() > goroutines+5; time.Sleep(10 * time.Millisecond) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("%d goroutines became %d", goroutines, runtime.NumGoroutine())
+		}
 	}
 }
 

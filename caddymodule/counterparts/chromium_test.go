@@ -78,7 +78,7 @@ func (c *chromium) press() {
 func (c *chromium) waitFor(address string) {
 	c.t.Helper()
 	want := regexp.MustCompile(address)
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !want.MatchString(c.location()) {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("the browser is at %s, want %s\n%s", c.location(), address, tail(c.text(), 1500))
@@ -90,7 +90,7 @@ func (c *chromium) waitFor(address string) {
 // shows waits until the page has a text.
 func (c *chromium) shows(text string) {
 	c.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !strings.Contains(c.text(), text) {
 		if time.Now().After(deadline) {
 			c.t.Fatalf("%s does not show %q:\n%s", c.location(), text, tail(c.text(), 1500))

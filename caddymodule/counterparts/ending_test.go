@@ -49,9 +49,7 @@ func TestSIGTERM(t *testing.T) {
 	c.trade(b)
 	c.rotate(b)
 	c.enter()
-	for c.refreshes.Load() < 5 || c.codes.Load() < 5 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the crowd trades", func() bool { return c.refreshes.Load() >= 5 && c.codes.Load() >= 5 })
 
 	ready := func() (int, error) {
 		resp, err := client.Get(p.url() + "/-/health/ready/")
@@ -67,7 +65,10 @@ func TestSIGTERM(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for {
+	for began := time.Now(); ; {
+		if time.Since(began) > time.Minute {
+			t.Fatal("for a minute after the signal it is ready")
+		}
 		status, err := ready()
 		if err != nil {
 			t.Fatalf("the listener closed before readiness said 503: %v", err)
@@ -120,9 +121,8 @@ func TestKilledUnderLoad(t *testing.T) {
 		c.trade(b)
 		c.rotate(b)
 		c.enter()
-		for seen := c.refreshes.Load(); c.refreshes.Load() < seen+3; {
-			time.Sleep(time.Millisecond)
-		}
+		seen := c.refreshes.Load()
+		eventually(t, "the crowd trades", func() bool { return c.refreshes.Load() >= seen+3 })
 		c.ending.Store(true)
 		if err := p.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)

@@ -260,7 +260,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	for i := 0; i < n || c.logins.Load() < 3 && i < 10*n; i++ {
 		pages, refreshes := c.pages.Load(), c.refreshes.Load()
 		p.load(t, i)
-		for deadline := time.Now().Add(20 * time.Second); c.pages.Load() < pages+5 || c.refreshes.Load() <= refreshes; {
+		for deadline := time.Now().Add(time.Minute); c.pages.Load() < pages+5 || c.refreshes.Load() <= refreshes; {
 			if time.Now().After(deadline) || t.Failed() {
 				t.Fatalf("after %d reloads nothing goes through any more", i+1)
 			}

@@ -70,17 +70,17 @@ func (p *process) stop(t testing.TB) {
 	_ = p.cmd.Process.Signal(syscall.SIGINT)
 	select {
 	case <-p.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		t.Errorf("%s did not stop within 20 s", filepath.Base(p.cmd.Path))
+		t.Errorf("%s did not stop within a minute", filepath.Base(p.cmd.Path))
 	}
 }
 
 // answers waits until a URL gives one of the statuses.
 func (p *process) answers(t testing.TB, url string, statuses ...int) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	var last string
 	for time.Now().Before(deadline) {
 		select {
@@ -109,7 +109,7 @@ func (p *process) answers(t testing.TB, url string, statuses ...int) {
 // be later than its answer.
 func (p *process) tells(t testing.TB, text string) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(p.out.String(), text); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.out.String(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("%s did not print %q", filepath.Base(p.cmd.Path), text)
 			return

@@ -142,10 +142,6 @@ func TestOutages(t *testing.T) {
 			storagetest.EventuallyRedis(t, "redis is in again", func() bool { _, ok := s.Connected(); return ok })
 			took := time.Since(began).Round(time.Millisecond)
 			t.Logf("used again after %s; goroutines before %d", took, before)
-			// It is asked every quarter of a second; a machine that has other things to do is given much more.
-			if took > 6*time.Second && name != "CLIENT PAUSE" {
-				t.Errorf("used again after %s only", took)
-			}
 			used("afterwards,", key)
 			for i := range 100 {
 				found, _ := w.found(s, d, core.Hash(fmt.Sprint("new", i)))

@@ -45,7 +45,7 @@ func crowd(t *testing.T, db *sqldb.DB, n int, write func(i int), before ...func(
 // waiting waits until n writes wait.
 func waiting(t *testing.T, db *sqldb.DB, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); db.WaitingCommits("public") != n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); db.WaitingCommits("public") != n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Errorf("%d wait, want %d", db.WaitingCommits("public"), n)
 			return

@@ -166,14 +166,6 @@ func (db *DB) Pragmas(ctx context.Context, t core.TenantID, sessionsFile, write 
 	return strings.Join(out, " "), nil
 }
 
-// Hold takes the writer of a tenant's directory for a while.
-func (db *DB) Hold(ctx context.Context, t core.TenantID, d time.Duration) error {
-	return db.rawWrite(ctx, t, directory, "test", func(*tx) error {
-		time.Sleep(d)
-		return nil
-	})
-}
-
 // StrayUsers counts the sessions whose user a backup does not have.
 func (db *DB) StrayUsers(ctx context.Context) (int, error) {
 	users := map[string]bool{}

@@ -129,7 +129,7 @@ func TestPostgresFollowUnderContention(t *testing.T) {
 	wg.Wait()
 	last, err := open(t, sqldb.Options{URL: address}).LastChange(t.Context(), "public")
 	must(t, err)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	var all []core.Change
 	for all = h.list(); len(all) == 0 || all[len(all)-1].Seq < last; all = h.list() {
 		if time.Now().After(deadline) {
@@ -188,12 +188,12 @@ func TestPostgresFollowHistory(t *testing.T) {
 			must(t, writer.CreateUser(t.Context(), "public", marker))
 			waitSeen(t, h, marker)
 			query(t, address, c.change)
-			if got := h.within(map[bool]time.Duration{true: 20 * time.Second, false: 2 * time.Second}[c.doubt], core.ChangedAny, ""); got != c.doubt {
+			if got := h.within(map[bool]time.Duration{true: time.Minute, false: 2 * time.Second}[c.doubt], core.ChangedAny, ""); got != c.doubt {
 				t.Fatalf("doubt: %t, want %t: %v", got, c.doubt, h.list())
 			}
 			u := &core.User{UserName: "after"}
 			must(t, writer.CreateUser(t.Context(), "public", u))
-			if !h.within(20*time.Second, "user", string(u.ID)) {
+			if !h.within(time.Minute, "user", string(u.ID)) {
 				t.Error("what came later was not heard")
 			}
 		})
@@ -220,7 +220,7 @@ func TestPostgresFollowOwnWrites(t *testing.T) {
 			doubts := false
 			for i := 0; i < 3 && !doubts; i++ { // what was read between the commit and its announcement is no doubt
 				must(t, writer.CreateUser(t.Context(), "public", &core.User{UserName: fmt.Sprint("lost ", i)}))
-				doubts = h.within(10*time.Second, core.ChangedAny, "")
+				doubts = h.within(time.Minute, core.ChangedAny, "")
 			}
 			if !doubts {
 				t.Errorf("the node that wrote it has no doubt: %v", h.list())
@@ -229,7 +229,7 @@ func TestPostgresFollowOwnWrites(t *testing.T) {
 			u := &core.User{UserName: "after"}
 			must(t, writer.CreateUser(t.Context(), "public", u))
 			waitSeen(t, h, u)
-			if !other.within(20*time.Second, "user", string(u.ID)) {
+			if !other.within(time.Minute, "user", string(u.ID)) {
 				t.Error("what came later was not heard")
 			}
 			if all := slices.DeleteFunc(h.list(), func(c core.Change) bool { return c.Kind != core.ChangedAny }); len(all) > 1 {
@@ -256,7 +256,7 @@ func TestPostgresFollowTakeover(t *testing.T) {
 			must(t, err)
 			t.Cleanup(db.Follow(t.Context()))
 			u := &core.User{UserName: "alice"}
-			if doubt && !h.within(20*time.Second, core.ChangedAny, "") {
+			if doubt && !h.within(time.Minute, core.ChangedAny, "") {
 				t.Error("nothing is in doubt")
 			}
 			must(t, db.CreateUser(t.Context(), "public", u))
@@ -273,7 +273,7 @@ func TestPostgresFollowTakeover(t *testing.T) {
 // waitSeen waits until a change was told twice: at its commit, and by the outbox.
 func waitSeen(t *testing.T, h *heard, u *core.User) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		n := 0
 		for _, c := range h.list() {

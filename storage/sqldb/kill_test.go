@@ -123,7 +123,7 @@ func (k *killer) round(mode string, while int, kill func(*exec.Cmd)) []string {
 		if mode == "found" {
 			left = 1 + left/10 // a line there stands for much more
 		}
-		timeout = time.After(30 * time.Second)
+		timeout = time.After(2 * time.Minute)
 	}
 listen:
 	for left != 0 {
@@ -138,7 +138,7 @@ listen:
 			}
 		case <-timeout:
 			if left > 0 {
-				k.t.Error("the process wrote nothing for 30 s")
+				k.t.Error("the process wrote too little in two minutes")
 			}
 			break listen
 		}

@@ -23,7 +23,7 @@ import (
 )
 
 // redisPatience is how long a server may take to do what it always does.
-const redisPatience = 30 * time.Second
+const redisPatience = time.Minute
 
 // Redis is a server of a test's own.
 type Redis struct {

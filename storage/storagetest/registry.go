@@ -229,6 +229,9 @@ func deleteUnderway(b *bench) {
 				}
 				if err != nil && !errors.Is(err, core.ErrNotFound) && !errors.Is(err, core.ErrUnavailable) {
 					b.Errorf("worker %d: %v", i, err)
+					if n <= 3 { // who waits for it to begin
+						began <- struct{}{}
+					}
 					return
 				}
 				if n == 3 {

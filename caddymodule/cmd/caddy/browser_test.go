@@ -43,7 +43,7 @@ func (s *script) client(ts *testscript.TestScript, jar string, steps *[]string, 
 		ts.Check(err)
 		s.jars[jar] = j
 	}
-	c := &http.Client{Jar: s.jars[jar], Timeout: 30 * time.Second, Transport: &http.Transport{
+	c := &http.Client{Jar: s.jars[jar], Timeout: time.Minute, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		ForceAttemptHTTP2: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // Caddy's own authority, new for each script

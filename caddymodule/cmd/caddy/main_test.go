@@ -161,7 +161,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(cmd.Start())
 	s.cmd, s.done = cmd, make(chan error, 1)
 	go func() { s.done <- cmd.Wait() }()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		select {
 		case err := <-s.done:
@@ -214,18 +214,18 @@ func (s *script) end(sig syscall.Signal) error {
 	case err := <-s.done:
 		s.cmd = nil
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		_ = s.cmd.Process.Kill()
 		<-s.done
 		s.cmd = nil
-		return fmt.Errorf("it did not end within 20 s")
+		return fmt.Errorf("it did not end within a minute")
 	}
 }
 
 // wait-for <regexp> waits until the log has a line that matches.
 func cmdWaitFor(ts *testscript.TestScript, _ bool, args []string) {
 	re := regexp.MustCompile("(?m)" + args[0])
-	for range 500 {
+	for began := time.Now(); time.Since(began) < time.Minute; {
 		if re.MatchString(ts.ReadFile("log")) {
 			return
 		}
