@@ -274,6 +274,7 @@ func loadApp(ctx caddy.Context) (*App, error) {
 	if !ok {
 		return nil, fmt.Errorf("the app named postern is a %T", mod)
 	}
+	keepConnection(ctx)
 	return app, nil
 }
 

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -20,23 +21,28 @@ const (
 	fileHaste = 20 * time.Millisecond
 	// filePart is how much it is given at once at most.
 	filePart = 1 << 20
+	// fileRate is how many bytes a second a client has to take on the average of filePatience: the slowest phones
+	// do, and who reads a byte now and then to keep a connection does not.
+	fileRate = 512
 )
 
 // fileWriter has the kernel send a file over a plain connection, which Caddy's `write_idle` keeps it from: that
 // limits the file, which is limited already, and the kernel sends one within one limit alone. Whoever stops
-// reading loses the connection as ever, also where that is lifted; meanwhile nothing is held for them but the
-// connection, where net/http would keep a buffer for each.
+// reading, or goes on by too little, loses the connection, also where that is lifted; meanwhile nothing is held for
+// them but the connection, where net/http would keep a buffer for each.
 type fileWriter struct {
 	*caddyhttp.ResponseWriterWrapper
 	idle  *caddyhttp.IdleTimeoutWriter
+	ctx   context.Context //nolint:containedctx // of the one request that is answered
 	haste time.Duration
-	own   bool // idle is ours, and its deadlines end with the file
+	rate  float64 // bytes a second
+	own   bool    // idle is ours, and its deadlines end with the file
 }
 
 // newFileWriter is for one answer.
 func newFileWriter(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	if _, idle := caddyhttp.IdleTimeoutsFromContext(r.Context()); idle != nil {
-		return &fileWriter{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, idle, fileHaste, false}
+		return &fileWriter{&caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, idle, r.Context(), fileHaste, fileRate, false}
 	}
 	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); !ok || s.WriteTimeout > 0 {
 		return w // that bounds it, and would be lengthened
@@ -48,7 +54,7 @@ func newFileWriter(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 		Logger:                zap.NewNop(),
 		ClearBetweenWrites:    r.ProtoMajor == 2,
 	}
-	return &fileWriter{&caddyhttp.ResponseWriterWrapper{ResponseWriter: idle}, idle, fileHaste, true}
+	return &fileWriter{&caddyhttp.ResponseWriterWrapper{ResponseWriter: idle}, idle, r.Context(), fileHaste, fileRate, true}
 }
 
 // ReadFrom sends a file, or anything else as ever.
@@ -79,6 +85,10 @@ func (w *fileWriter) ReadFrom(from io.Reader) (n int64, err error) {
 	defer func() {
 		w.idle.ResponseWriterWrapper, w.idle.Ctrl, w.idle.MaxChunk = below.ResponseWriterWrapper, ctrl, chunk
 	}()
+	if limits.N > unsent {
+		boundConnection(w.ctx)
+	}
+	since, before := time.Now(), int64(0)
 	for limits.N > 0 {
 		part := min(limits.N, caddyhttp.DefaultMaxWriteChunk)
 		if below.kernel { // haste has a deadline end with a part that is being taken, however large
@@ -93,6 +103,12 @@ func (w *fileWriter) ReadFrom(from io.Reader) (n int64, err error) {
 			n += sent
 			limits.N -= sent
 			part = sent
+			if took := time.Since(since); err == nil && took > w.idle.Deadline.Timeout {
+				if float64(n-before) < w.rate*took.Seconds() {
+					err = os.ErrDeadlineExceeded
+				}
+				since, before = time.Now(), n
+			}
 		}
 		if err != nil || sent < part || part == 0 {
 			return n, err

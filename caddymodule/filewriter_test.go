@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -321,5 +322,63 @@ func TestFileWriterOther(t *testing.T) {
 	}
 	if !c.Flushed || len(c.deadlines) < 3 || !c.deadlines[len(c.deadlines)-1].IsZero() {
 		t.Errorf("flushed %v, deadlines %v", c.Flushed, c.deadlines)
+	}
+}
+
+// trickle is a connection that takes ten bytes, and then, after a while, a piece.
+type trickle struct {
+	*connection
+	pause time.Duration
+}
+
+func (c *trickle) ReadFrom(from io.Reader) (int64, error) {
+	limit, ok := from.(*io.LimitedReader)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	file, ok := limit.R.(syscall.Conn)
+	if !ok {
+		return 0, errors.ErrUnsupported
+	}
+	if _, err := file.SyscallConn(); err != nil {
+		return 0, err
+	}
+	n, err := io.CopyN(c.Body, from, min(limit.N, 10))
+	return n, errors.Join(err, os.ErrDeadlineExceeded)
+}
+
+func (c *trickle) Write(p []byte) (int, error) {
+	time.Sleep(c.pause)
+	return c.connection.Write(p)
+}
+
+// Who goes on by less than the least rate is not waited for for ever, though they never stop; who keeps it is.
+func TestFileWriterRate(t *testing.T) {
+	path, content := someFile(t, 256<<10)
+	for _, c := range []struct {
+		pause time.Duration
+		want  error
+	}{
+		{40 * time.Second, os.ErrDeadlineExceeded},
+		{4 * time.Second, os.ErrDeadlineExceeded},
+		{time.Second, nil}, // a kilobyte each second
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			to := &trickle{&connection{ResponseRecorder: httptest.NewRecorder()}, c.pause}
+			w, r := writeIdle(to, httptest.NewRequest(http.MethodGet, "/", nil), time.Minute)
+			f, err := os.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			began := time.Now()
+			n, err := io.CopyN(newFileWriter(w, r), f, int64(len(content)))
+			if !errors.Is(err, c.want) || c.want == nil && n != int64(len(content)) || int64(to.Body.Len()) != n {
+				t.Errorf("%s: %d bytes are said to be sent, and %d are: %v", c.pause, n, to.Body.Len(), err)
+			}
+			if took := time.Since(began); c.want != nil && took > 2*time.Minute {
+				t.Errorf("%s: that took %s", c.pause, took)
+			}
+		})
 	}
 }

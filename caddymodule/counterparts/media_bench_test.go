@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,7 +58,7 @@ func aPicture(size int) []byte {
 }
 
 // signed is the path of a file's signed URL.
-func (p *postern) signed(b *testing.B, name string) string {
+func (p *postern) signed(b testing.TB, name string) string {
 	b.Helper()
 	r, err := http.NewRequest(http.MethodGet, p.url()+"/api/v3/admin/file/?search="+name, nil)
 	if err != nil {
@@ -111,7 +113,7 @@ func beside(b *testing.B, targets []*frugal, of map[string]string) {
 	b.ReportMetric(0, "ns/op")
 }
 
-func startPictures(b *testing.B) (p *postern, lifted string) {
+func startPictures(b testing.TB) (p *postern, lifted string) {
 	b.Helper()
 	needBinary(b)
 	lifted = porttest.Free(b)
@@ -119,7 +121,7 @@ func startPictures(b *testing.B) (p *postern, lifted string) {
 	return p, lifted
 }
 
-func (p *postern) keepPicture(b *testing.B, name string, size int) (content []byte) {
+func (p *postern) keepPicture(b testing.TB, name string, size int) (content []byte) {
 	b.Helper()
 	dir := filepath.Join(p.data, "media", "public")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -203,7 +205,8 @@ func BenchmarkBucketPictures(b *testing.B) {
 }
 
 // BenchmarkDownloads is the memory of the process with 1,000 connections that had an icon, and then while they are in
-// the middle of a file of 8 MiB, and do not go on: none of it may hold files.
+// the middle of a file of 8 MiB, and do not go on: none of it may hold files. Beside it, what the kernel holds for
+// TCP, at both ends.
 func BenchmarkDownloads(b *testing.B) {
 	for _, name := range []string{"default", "lifted"} {
 		b.Run(name, func(b *testing.B) {
@@ -216,7 +219,7 @@ func BenchmarkDownloads(b *testing.B) {
 			icon := &target{port: port, host: "localhost", path: p.signed(b, "16K.png")}
 			large := &target{port: port, host: "localhost", path: p.signed(b, "8M.png")}
 			pid := p.cmd.Process.Pid
-			var before, connected, most float64
+			var before, connected, most, kernel float64
 			for range b.N {
 				before = resident(b, pid)
 				var all []net.Conn
@@ -254,7 +257,7 @@ func BenchmarkDownloads(b *testing.B) {
 						b.Fatalf("%q", tail(string(begin), 300))
 					}
 				}
-				most = max(most, resident(b, pid))
+				most, kernel = max(most, resident(b, pid)), max(kernel, kernelTCP(b))
 				for _, c := range all {
 					c.Close()
 				}
@@ -265,6 +268,7 @@ func BenchmarkDownloads(b *testing.B) {
 			b.ReportMetric(before, "MB-before")
 			b.ReportMetric(connected, "MB-connected")
 			b.ReportMetric(most, "MB-meanwhile")
+			b.ReportMetric(kernel, "MB-kernel-meanwhile")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
@@ -274,4 +278,24 @@ func BenchmarkDownloads(b *testing.B) {
 func answersWhole(c net.Conn, begin []byte) bool {
 	_, err := io.ReadFull(c, begin)
 	return err == nil && bytes.HasPrefix(begin, []byte("HTTP/1.1 200 "))
+}
+
+// kernelTCP is what the kernel holds for all TCP connections, in MB (tcp(7), tcp_mem).
+func kernelTCP(b *testing.B) float64 {
+	b.Helper()
+	stat, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(stat)) {
+		if _, pages, ok := strings.Cut(line, " mem "); ok && strings.HasPrefix(line, "TCP:") {
+			n, err := strconv.Atoi(strings.TrimSpace(pages))
+			if err != nil {
+				b.Fatal(err)
+			}
+			return float64(n*os.Getpagesize()) / 1e6
+		}
+	}
+	b.Fatalf("no memory of TCP in %q", stat)
+	return 0
 }

@@ -192,7 +192,7 @@ func (t *target) median() float64 {
 }
 
 // needBinary finds the binary that `make build` made, where `make test` did not name one.
-func needBinary(b *testing.B) {
+func needBinary(b testing.TB) {
 	b.Helper()
 	if os.Getenv("POSTERN_TEST_CADDY") != "" {
 		return
@@ -208,7 +208,7 @@ func needBinary(b *testing.B) {
 }
 
 // startConfig runs the binary with a Caddyfile of the test's own.
-func startConfig(b *testing.B, caddyfile, ready string, env ...string) *postern {
+func startConfig(b testing.TB, caddyfile, ready string, env ...string) *postern {
 	b.Helper()
 	p := &postern{port: porttest.Free(b), admin: porttest.Free(b), data: b.TempDir(), caddyfile: filepath.Join(b.TempDir(), "Caddyfile")}
 	if err := os.WriteFile(p.caddyfile, []byte(caddyfile), 0o600); err != nil {
