@@ -15,6 +15,20 @@ func (r *run) attribute(v starlark.Value, name string) starlark.Value {
 	return x
 }
 
+// attributes is v.name.name…, in one call of Starlark's: all but the first are charged as the calls that
+// they would be.
+func (r *run) attributes(v starlark.Value, names starlark.Tuple) starlark.Value {
+	for i, name := range names {
+		if i > 0 {
+			r.charge(callCost)
+			r.alloc(callBytes)
+		}
+		text, _ := starlark.AsString(name)
+		v = r.attribute(v, text)
+	}
+	return v
+}
+
 // computed is attribute for a name that the program made: it may hold a secret, so the
 // error does not show it.
 func (r *run) computed(v starlark.Value, name string) starlark.Value {

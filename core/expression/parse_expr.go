@@ -1,10 +1,6 @@
 package expression
 
-import (
-	"slices"
-
-	"go.starlark.net/syntax"
-)
+import "go.starlark.net/syntax"
 
 // testList parses expressions separated by commas: several make a tuple.
 func (p *parser) testList() ex { return p.list(p.named) }
@@ -321,18 +317,20 @@ func (p *parser) primary() ex {
 	}
 }
 
-// attribute is x.name. A chain of names on one line is one call, as each call has a price: what
-// it does charges for every name.
+// attribute is x.name. A chain of names on one line is one call, with the name that it begins with where the
+// caller gives that, as each call has a price: what it does charges for every name.
 func (p *parser) attribute(x ex, at syntax.Position, name ex) ex {
 	if before, ok := x.e.(*syntax.CallExpr); ok && len(before.Args) < maxChain && before.Lparen.Line == at.Line {
 		if fn, ok := before.Fn.(*syntax.Ident); ok && fn.Name == "@attr" {
-			out := ex{height: x.height}
-			args := append(slices.Clone(before.Args), name.e)
-			out.e = &syntax.CallExpr{Fn: p.ident(at, "@attr"), Lparen: at, Args: args, Rparen: at}
-			return out
+			before.Args = append(before.Args, name.e)
+			return ex{e: before, height: x.height}
 		}
 	}
-	return p.call(at, "@attr", x, name)
+	out := p.call(at, "@attr", x, name)
+	if t := x.target; t != nil && t.load != nil && x.e == syntax.Expr(t.load.node) && t.load.node.Lparen.Line == at.Line {
+		t.load.chain, _ = out.e.(*syntax.CallExpr)
+	}
+	return out
 }
 
 // maxChain is how many names one call takes, less one. Starlark's has 255 arguments at most.

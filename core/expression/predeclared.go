@@ -102,13 +102,12 @@ func operators() map[string]func(*run, *args) starlark.Value {
 		"@key":    func(r *run, a *args) starlark.Value { return r.item(a.pos[0], a.pos[1], true) },
 		"@slice":  func(r *run, a *args) starlark.Value { return r.slicing(a.pos[0], a.pos[1], a.pos[2], a.pos[3]) },
 		"@attr": func(r *run, a *args) starlark.Value {
-			v := r.attribute(a.pos[0], a.text(a.pos[1], "name", ""))
-			for _, name := range a.pos[2:] { // each is charged as the call that it would be
-				r.charge(callCost)
-				r.alloc(callBytes)
-				v = r.attribute(v, a.text(name, "name", ""))
-			}
-			return v
+			return r.attributes(a.pos[0], a.pos[1:])
+		},
+		"@path": func(r *run, a *args) starlark.Value { // @attr of @name
+			r.charge(callCost)
+			r.alloc(callBytes)
+			return r.attributes(r.name(a.text(a.pos[0], "name", "")), a.pos[1:])
 		},
 		"@setitem": func(r *run, a *args) starlark.Value {
 			r.setItem(a.pos[0], a.pos[1], a.pos[2])

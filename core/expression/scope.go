@@ -34,7 +34,9 @@ type load struct {
 	node *syntax.ParenExpr
 	name string
 	in   *scope
-	dead bool // it turned out to be the target of an assignment
+	// chain is the call of its attributes, where they begin on its line.
+	chain *syntax.CallExpr
+	dead  bool // it turned out to be the target of an assignment
 }
 
 type store struct {
@@ -89,6 +91,8 @@ func (p *parser) closeScope(s *scope) {
 			l.in = s.parent
 			s.parent.loads = append(s.parent.loads, l)
 			s.parent.read[l.name]++
+		case !p.known(l.name) && l.chain != nil:
+			l.chain.Fn, l.chain.Args[0] = p.ident(l.node.Lparen, "@path"), p.text(l.node.Lparen, l.name).e
 		case !p.known(l.name):
 			l.node.X = p.call(l.node.Lparen, "@name", p.text(l.node.Lparen, l.name)).e
 		}
