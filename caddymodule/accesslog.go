@@ -31,7 +31,10 @@ type accessLine struct {
 
 // instead takes over the line of a request. Whoever answers it calls done.
 func (l *accessLog) instead(w http.ResponseWriter, r *http.Request) *accessLine {
-	line := &accessLine{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r, began: time.Now()}
+	line := &accessLine{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, r: r}
+	if line.began, _ = caddyhttp.GetVar(r.Context(), "start_time").(time.Time); line.began.IsZero() { // whoever waited in a handler before ours waited, too
+		line.began = time.Now()
+	}
 	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
 	if l.log == nil || server == nil || server.Logs == nil {
 		return line

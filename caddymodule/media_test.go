@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -164,6 +165,7 @@ func TestMediaTurnedAway(t *testing.T) {
 			w := httptest.NewRecorder()
 			r := httptest.NewRequestWithContext(context.WithValue(t.Context(), caddyhttp.ServerCtxKey, server), http.MethodGet, "https://nobody.test"+c.uri, nil)
 			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, server)
+			caddyhttp.SetVar(r.Context(), "start_time", time.Now().Add(-time.Hour)) // as Caddy notes it
 			if err := h.ServeHTTP(w, r, nil); err != nil || w.Code != c.status {
 				t.Errorf("%s: %d, %v", c.uri, w.Code, err)
 			}
@@ -176,6 +178,9 @@ func TestMediaTurnedAway(t *testing.T) {
 					t.Fatal(err)
 				}
 				text += b.String()
+				if took, _ := line.ContextMap()["duration"].(time.Duration); took < time.Hour {
+					t.Errorf("%s: its duration is %s", c.uri, took)
+				}
 			}
 			if skipped != c.ours || strings.Contains(text, "?REDACTED") != c.ours || strings.Contains(text, "hush") {
 				t.Errorf("%s: Caddy's line is skipped: %t, and ours is %q", c.uri, skipped, text)
