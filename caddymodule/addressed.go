@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"hash/maphash"
+	"strings"
 	"sync/atomic"
 
 	"github.com/postern-sso/postern/core"
@@ -44,13 +45,15 @@ func (s *system) address(ctx context.Context, scheme, asked string) (to addresse
 	if known := slot.Load(); known != nil && known.asked == asked && known.scheme == scheme && known.rounds == now {
 		return *known, nil
 	}
-	to = addressed{scheme: scheme, asked: asked, rounds: now}
 	name, port, err := core.NormalizeHost(asked)
 	if err != nil {
 		return to, err
 	}
-	to.name, to.host = name, joinDefault(scheme, name, port)
-	if to.tenant, err = s.tenant(ctx, name); err == nil {
+	// What is remembered, here and behind a guard, is no part of the request, of which a Host in the absolute
+	// form (RFC 9112 §3.2.2) would keep a whole line, of a megabyte, in memory.
+	to = addressed{scheme: scheme, asked: strings.Clone(asked), rounds: now, name: strings.Clone(name)}
+	to.host = joinDefault(scheme, to.name, port)
+	if to.tenant, err = s.tenant(ctx, to.name); err == nil {
 		known := to
 		slot.Store(&known)
 	}

@@ -50,13 +50,16 @@ func (s *system) state(r *http.Request, guarded core.TenantID) (*core.RequestInf
 // statedVar is where Caddy's variables of a request have what a guard stated, for the handlers behind it.
 const statedVar = "postern.request"
 
+// statement is its value: whoever prints it, as `{http.vars.postern.request}`, sees an address in memory and no cookies.
+type statement struct{ info *core.RequestInfo }
+
 // stated is what was stated of a request before. Nil: nothing.
 func stated(ctx context.Context) *core.RequestInfo {
 	if info := core.Request(ctx); info != nil {
 		return info
 	}
-	info, _ := caddyhttp.GetVar(ctx, statedVar).(*core.RequestInfo)
-	return info
+	said, _ := caddyhttp.GetVar(ctx, statedVar).(statement)
+	return said.info
 }
 
 func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {

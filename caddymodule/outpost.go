@@ -115,7 +115,8 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if info == nil {
 		return nil
 	}
-	caddyhttp.SetVar(r.Context(), statedVar, info)
+	before := caddyhttp.GetVar(r.Context(), statedVar)
+	caddyhttp.SetVar(r.Context(), statedVar, statement{info})
 	g.once.Do(g.init)
 	keepCookies(r, info)
 	var err error // the application's own
@@ -123,6 +124,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		setUser(r, who)
 		err = next.ServeHTTP(w, r)
 	})
+	caddyhttp.SetVar(r.Context(), statedVar, before) // not for handle_errors, where another tenant may be addressed
 	return err
 }
 
