@@ -2,8 +2,10 @@ package outpost_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -101,6 +103,72 @@ func TestAskedWhileAChangeIsTold(t *testing.T) {
 		w.invalidate(core.Change{Kind: "membership", ID: "u1"})
 		if got := groups(); got != len(want) {
 			t.Fatalf("change %d: in %d groups after it, want %d", i, got, len(want))
+		}
+	}
+}
+
+type applications = core.Applications
+
+// ofTenants are the applications of several tenants.
+type ofTenants struct {
+	applications
+	apps map[core.TenantID][]core.ProxyApplication
+}
+
+func (s ofTenants) ProxyApplications(_ context.Context, t core.TenantID) ([]core.ProxyApplication, error) {
+	return s.apps[t], nil
+}
+
+// One guard leads to each tenant's own application where a host moves between them.
+func TestGuardOfSeveralTenants(t *testing.T) {
+	w := newWorld(t)
+	w.out.Applications = ofTenants{w.out.Applications, map[core.TenantID][]core.ProxyApplication{w.tenant.ID: {proxyApp("app", app)}}}
+	other := *w.tenant
+	other.ID = "t_other"
+	client := func(tenant *core.Tenant) string {
+		rec := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept", "text/html")
+		info := &core.RequestInfo{Tenant: tenant, Scheme: "https", Host: "app.a.test", URI: "/"}
+		w.out.Serve(rec, r, info, w.guard, nil)
+		to, err := rec.Result().Location()
+		if err != nil {
+			t.Fatal(rec.Code, err)
+		}
+		return to.Query().Get("client_id")
+	}
+	for range 2 {
+		if one, two := client(w.tenant), client(&other); one != "client-app" || two != "caddyfile:app.a.test" {
+			t.Errorf("they lead to %q and %q", one, two)
+		}
+	}
+}
+
+// However many are logged in, everybody is who they are.
+func TestEverybodyIsThemselves(t *testing.T) {
+	w, b := guarded(t)
+	w.users["u2"] = &core.User{ID: "u2", UserName: "second", Active: true}
+	var child *core.Session
+	for _, s := range w.keys {
+		child = s
+	}
+	const sessions = 2500 // more than are found at first glance
+	name, _, _ := strings.Cut(b.cookies(), "=")
+	info := &core.RequestInfo{Tenant: w.tenant, Scheme: "https", Host: "app.a.test", URI: "/"}
+	for i := range sessions {
+		s, want := *child, w.users[child.User].UserName
+		s.ID = core.SessionID(fmt.Sprintf("session %d", i))
+		if i%2 == 1 {
+			s.User, want = "u2", "second"
+		}
+		key := fmt.Sprintf("a key of a session %d", i)
+		w.keys[key] = &s
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Cookie", name+"="+key)
+		got := ""
+		w.out.Serve(httptest.NewRecorder(), r, info, w.guard, func(_ http.ResponseWriter, _ *http.Request, id *outpost.Identity) { got = id.User.UserName })
+		if got != want {
+			t.Fatalf("session %d is %q's, and was served as %q", i, want, got)
 		}
 	}
 }
