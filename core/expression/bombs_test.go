@@ -195,6 +195,7 @@ func bombs() map[string]string {
 		"type":                "while True:\n    type(1)",
 		"f-strings in turn":   "x = 'x' * 1000\nwhile True:\n    y = f'{x}{x}{x}{x}{x}{x}{x}{x}'",
 		"dict growth":         "d = {}\nfor i in range(10 ** 6):\n    d['k' * i] = 'v' * i",
+		"spreads of nothing":  "e = {}\na = 'x' * 6500000\nl = [{" + strings.Repeat("**e, ", 897) + "} for i in range(1000000)]",
 		"string of strings":   "l = []\nfor i in range(10 ** 6):\n    l.append(str(l))",
 		"reassigned closures": "l = []\nfor i in range(10 ** 6):\n    l.append(lambda i=i, l=l: i)",
 	}

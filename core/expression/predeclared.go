@@ -60,7 +60,7 @@ func operators() map[string]func(*run, *args) starlark.Value {
 		"@dict": func(r *run, a *args) starlark.Value {
 			items, _ := a.pos[0].(starlark.Tuple)
 			out := &dict{}
-			out.grow(len(items) / 2) // no more than the source has
+			out.grow(min(len(items)/2, 16)) // what a spread of nothing has room for is not charged
 			r.alloc(64)
 			for i := 0; i < len(items); i += 2 {
 				if _, ok := items[i].(*spread); !ok {
