@@ -318,6 +318,9 @@ func (db *DB) Indexed() { db.fewPeople, db.textsRoom = -1, -1 }
 // Texts makes every search look through texts in memory, once these were read.
 func (db *DB) Texts() { db.fewPeople, db.textsRoom = -1, maxAllTexts }
 
+// TextsOfOne leaves room for one tenant's.
+func (db *DB) TextsOfOne() { db.fewPeople, db.textsRoom = -1, maxTexts }
+
 // TextsIdle sets for how long they are kept.
 func (db *DB) TextsIdle(d time.Duration) { db.textsIdle = d }
 

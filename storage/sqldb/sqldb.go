@@ -96,6 +96,7 @@ type DB struct {
 	fewPeople            int // of whom a search asks no index: see maxFound
 	textsRoom            int // bytes, of all tenants: see maxAllTexts
 	textsIdle            time.Duration
+	texting              sync.Mutex // held while a tenant's texts are read, for which there must be room
 
 	founding  sync.Mutex // held while a tenant is made or deleted
 	sparing   sync.Mutex // held while the next one's tables are made

@@ -18,7 +18,7 @@ import (
 const (
 	// maxTexts bounds what one tenant's texts take of memory, in bytes: those of 250,000 users or so.
 	maxTexts = 32 << 20
-	// maxAllTexts is how much all tenants' may take for those of one more to be read.
+	// maxAllTexts bounds what all tenants' take when those of one more are read.
 	maxAllTexts = 64 << 20
 	// textsWait bounds how long they are read.
 	textsWait = 30 * time.Second
@@ -242,11 +242,13 @@ func (db *DB) readTexts(t core.TenantID, p *people) {
 	p.reading = true
 	began := p.forgotten
 	db.background.Go(func() {
+		db.texting.Lock()
+		defer db.texting.Unlock()
 		ctx, cancel := context.WithTimeout(db.open, textsWait)
 		defer cancel()
 		var all *texts
 		var err error
-		if db.textsSize() <= db.textsRoom {
+		if db.textsSize()+maxTexts <= db.textsRoom {
 			err = db.read(ctx, t, directory, "read users' texts", func(c *conn) (err error) {
 				all, err = c.readTexts(ctx)
 				return err

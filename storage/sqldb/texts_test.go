@@ -289,3 +289,44 @@ func TestTextsAreDropped(t *testing.T) {
 		}
 	})
 }
+
+// However many tenants search at the same moment, no more is read than there is room for. The control is one after the
+// other without it: texts of two.
+func TestTextsOfManyTenants(t *testing.T) {
+	again(t, places()["sqlite"](t), func(db *sqldb.DB) {
+		var tenants []core.TenantID
+		for i := range 6 {
+			id := core.TenantID(fmt.Sprint("t_", i))
+			_, err := db.CreateTenant(t.Context(), id, string(id))
+			must(t, err)
+			for n := range 20 {
+				must(t, db.CreateUser(t.Context(), id, &core.User{UserName: fmt.Sprint("user ", n)}))
+			}
+			tenants = append(tenants, id)
+		}
+		search := func(id core.TenantID) {
+			if _, total, err := db.ListUsers(t.Context(), id, api.Query{Search: "se"}); err != nil || total != 20 {
+				t.Errorf("%s: %d %v", id, total, err)
+			}
+		}
+		db.TextsOfOne()
+		var searching sync.WaitGroup
+		for _, id := range tenants {
+			searching.Go(func() { search(id) })
+		}
+		searching.Wait()
+		db.Calm()
+		one := db.TextsSize()
+		db.Texts()
+		for _, id := range tenants {
+			db.ForgetPeople(id)
+		}
+		for i, id := range tenants[:2] {
+			search(id)
+			db.Calm()
+			if size := db.TextsSize(); one == 0 || size != one*(i+1) {
+				t.Errorf("control: %d tenants' texts take %d bytes; with room for one, all took %d", i+1, size, one)
+			}
+		}
+	})
+}

@@ -125,6 +125,7 @@ func (db *DB) endState(id core.TenantID) {
 		return
 	}
 	delete(db.tenants, id)
+	state.people.forget()
 	inside := slices.DeleteFunc(append(db.leaving[id], state.end()), func(left <-chan struct{}) bool {
 		select {
 		case <-left:
