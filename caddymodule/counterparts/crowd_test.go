@@ -356,3 +356,20 @@ func (c *crowd) tell() string {
 	return fmt.Sprintf("%d pages, %d logins, %d codes, %d refreshes; %d new connections were cut and tried again",
 		c.pages.Load(), c.logins.Load(), c.codes.Load(), c.refreshes.Load(), c.cut.Load())
 }
+
+type answer struct {
+	status int
+	text   string
+}
+
+// tryCode asks for a code and shows the answer.
+func (c *crowd) tryCode(client *http.Client) answer {
+	q := url.Values{"response_type": {"code"}, "client_id": {c.op.clientID}, "redirect_uri": {callback}, "scope": {"openid offline_access"}, "state": {"s"}}
+	resp, err := client.Get(c.p.url() + "/application/o/authorize/?" + q.Encode())
+	if err != nil {
+		return answer{0, err.Error()}
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	return answer{resp.StatusCode, resp.Header.Get("Location") + " " + string(body)}
+}

@@ -165,23 +165,6 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-type answer struct {
-	status int
-	text   string
-}
-
-// tryCode asks for a code and shows the answer.
-func (c *crowd) tryCode(client *http.Client) answer {
-	q := url.Values{"response_type": {"code"}, "client_id": {c.op.clientID}, "redirect_uri": {callback}, "scope": {"openid offline_access"}, "state": {"s"}}
-	resp, err := client.Get(c.p.url() + "/application/o/authorize/?" + q.Encode())
-	if err != nil {
-		return answer{0, err.Error()}
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
-	return answer{resp.StatusCode, resp.Header.Get("Location") + " " + string(body)}
-}
-
 // L-08: a data directory that cannot be written to is refused at the start, by its name.
 func TestReadOnlyDisk(t *testing.T) {
 	g := newGuarded(t)
