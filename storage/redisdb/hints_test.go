@@ -1,6 +1,7 @@
 package redisdb_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/postern-sso/postern/core"
@@ -9,24 +10,39 @@ import (
 	"github.com/postern-sso/postern/storage/storagetest"
 )
 
-// The user of the README may publish and listen. One who may not still has everything else: Redis is no less there,
-// and the log says what is missing.
+// The user of the README may publish and listen, on one server and on a Cluster. One who may not still has everything
+// else: Redis is no less there, and the log says what is missing.
 func TestHintsOfAUser(t *testing.T) {
-	r := storagetest.StartRedis(t)
-	r.Do("ACL", "SETUSER", "admin", "on", "nopass", "+@all", "allkeys", "allchannels")
-	makeUser(t, r)
-	as := func(args ...any) any {
+	t.Run("one server", func(t *testing.T) {
+		r := storagetest.StartRedis(t)
+		hintsOfAUser(t, "redis://"+ofUser+r.Addr, r)
+	})
+	t.Run("cluster", func(t *testing.T) {
+		storagetest.Ran(t, "redis-cluster")
+		all, url := storagetest.StartRedisCluster(t)
+		hintsOfAUser(t, strings.Replace(url, "://", "://"+ofUser, 1), all...)
+	})
+}
+
+func hintsOfAUser(t *testing.T, url string, servers ...*storagetest.Redis) {
+	t.Helper()
+	for _, r := range servers {
+		r.Do("ACL", "SETUSER", "admin", "on", "nopass", "+@all", "allkeys", "allchannels")
+		makeUser(t, r)
+	}
+	as := func(args ...any) {
 		t.Helper()
-		p := r.Client().Pipeline()
-		p.Do(t.Context(), "AUTH", "admin", "any")
-		answer := p.Do(t.Context(), args...)
-		if _, err := p.Exec(t.Context()); err != nil {
-			t.Fatalf("%v: %v", args, err)
+		for _, r := range servers {
+			p := r.Client().Pipeline()
+			p.Do(t.Context(), "AUTH", "admin", "any")
+			p.Do(t.Context(), args...)
+			if _, err := p.Exec(t.Context()); err != nil {
+				t.Fatalf("%v: %v", args, err)
+			}
 		}
-		return answer.Val()
 	}
 	heard := make(chan int64, 100)
-	d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir()}, "redis://postern:p%40ss%3Aw%2Ford@"+r.Addr, func(s *redisdb.Sessions) {
+	d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir()}, url, func(s *redisdb.Sessions) {
 		s.Hint = func(id core.TenantID, seq int64) {
 			if id == "t_example" {
 				heard <- seq

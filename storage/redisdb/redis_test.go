@@ -194,6 +194,9 @@ func rights(t *testing.T) (args []any) {
 	return args
 }
 
+// ofUser is that user in a URL.
+const ofUser = "postern:p%40ss%3Aw%2Ford@"
+
 // makeUser makes the user of the README, beside whom there is none.
 func makeUser(t *testing.T, r *storagetest.Redis) {
 	t.Helper()
@@ -201,12 +204,22 @@ func makeUser(t *testing.T, r *storagetest.Redis) {
 	r.Do("ACL", "SETUSER", "default", "off")
 }
 
-// A user of Redis who may do no more than is needed.
+// A user of Redis who may do no more than is needed, of one server and of a Cluster.
 func TestRedisUser(t *testing.T) {
-	storagetest.Ran(t, "redis")
-	r := storagetest.StartRedis(t)
-	makeUser(t, r)
-	suite(t, "redis://postern:p%40ss%3Aw%2Ford@"+r.Addr)
+	t.Run("one server", func(t *testing.T) {
+		storagetest.Ran(t, "redis")
+		r := storagetest.StartRedis(t)
+		makeUser(t, r)
+		suite(t, "redis://"+ofUser+r.Addr)
+	})
+	t.Run("cluster", func(t *testing.T) {
+		storagetest.Ran(t, "redis-cluster")
+		all, url := storagetest.StartRedisCluster(t)
+		for _, r := range all {
+			makeUser(t, r)
+		}
+		suite(t, strings.Replace(url, "://", "://"+ofUser, 1))
+	})
 }
 
 func TestRedisTLS(t *testing.T) {
@@ -295,7 +308,7 @@ func TestRedisCluster(t *testing.T) {
 		for _, r := range all {
 			makeUser(t, r)
 		}
-		suite(t, strings.Replace(url, "://", "://postern:p%40ss%3Aw%2Ford@", 1))
+		suite(t, strings.Replace(url, "://", "://"+ofUser, 1))
 	})
 }
 
