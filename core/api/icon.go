@@ -106,12 +106,30 @@ func (c *call) dropIcons(names ...string) {
 	for _, name := range names {
 		if err == nil && !shown[name] {
 			shown[name] = true // it may be there twice
-			err = c.Files.Delete(ctx, c.t, name)
+			err = c.dropIcon(ctx, name)
 		}
 		if err != nil && !errors.Is(err, core.ErrNotFound) {
 			c.Log.WarnContext(ctx, "an icon that nothing shows is left behind", "icon", name, "error", err)
 		}
 	}
+}
+
+// dropIcon deletes an icon that nothing showed a moment ago. Who took it up since then is found by a second look, which
+// puts it back: whoever takes it up after that names a file that is not there.
+func (c *call) dropIcon(ctx context.Context, name string) error {
+	file, err := c.Files.Open(ctx, c.t, name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := c.Files.Delete(ctx, c.t, name); err != nil {
+		return err
+	}
+	shown, err := c.shown(ctx)
+	if err == nil && !shown[name] {
+		return nil
+	}
+	return errors.Join(err, c.Files.Put(context.WithoutCancel(ctx), c.t, name, file))
 }
 
 // shown are the pictures of all applications and brands.

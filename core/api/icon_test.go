@@ -1,13 +1,17 @@
 package api_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/media"
 )
 
 // An icon goes when another takes its place, and stays where something else shows it, or somebody else brought it.
@@ -252,6 +256,60 @@ func TestIconsGoWithTheLastThatShowsThem(t *testing.T) {
 	for _, other := range []string{name[:len(name)-5] + ".png", "application-icons/x/" + name[len("application-icons/"):], "x/" + name} {
 		if a := e.sendForm(e.root, "admin/file/", "x.png", png, "name", other); a.status != 200 {
 			t.Errorf("by hand as %s: %d %s", other, a.status, a.body)
+		}
+	}
+}
+
+// between is a store in which something happens before each deletion.
+type between struct {
+	media.Store
+	then func()
+}
+
+func (s *between) Delete(ctx context.Context, t core.TenantID, name string) error {
+	s.then()
+	return s.Store.Delete(ctx, t, name)
+}
+
+// Somebody takes an icon up after the look that found nobody who shows it, and before it is deleted: it stays. One that
+// nobody takes up is the control.
+func TestIconTakenUpMeanwhile(t *testing.T) {
+	e := open(t)
+	const app, other = "core/applications/app/", "core/applications/other/"
+	e.want(201, "POST", "core/applications/", map[string]any{"name": "App", "slug": "app"})
+	e.want(201, "POST", "core/applications/", map[string]any{"name": "Other", "slug": "other"})
+	for _, taken := range []bool{true, false} {
+		if a := e.sendForm(e.root, app+"set_icon/", "x.png", png); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		icon := e.want(200, "GET", app, nil)["meta_icon"].(string)
+		happened := 0
+		e.api.Files = &between{e.files, func() {
+			if happened++; taken && happened == 1 {
+				e.want(200, "PATCH", other, map[string]any{"meta_icon": icon})
+			}
+		}}
+		e.want(200, "PATCH", app, map[string]any{"meta_icon": ""})
+		e.api.Files = e.files
+		if happened != 1 {
+			t.Errorf("control: %d deletions", happened)
+		}
+		file, err := e.files.Open(t.Context(), e.tenant.ID, icon)
+		if !taken {
+			if !errors.Is(err, core.ErrNotFound) {
+				t.Errorf("control: nobody shows it, and it is there: %v", err)
+			}
+			continue
+		}
+		e.must(err)
+		content, err := io.ReadAll(file)
+		e.must(errors.Join(err, file.Close()))
+		if string(content) != png {
+			t.Errorf("what is shown is %q", content)
+		}
+		e.want(200, "PATCH", other, map[string]any{"meta_icon": ""}) // and it goes with this one
+		if got := e.stored(e.tenant.ID); len(got) != 0 {
+			t.Errorf("stored are %v", got)
 		}
 	}
 }
