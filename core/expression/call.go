@@ -72,7 +72,7 @@ type args struct {
 // knows who still refers to them.
 func (r *run) arguments(name string, pos starlark.Tuple, kw []starlark.Tuple) *args {
 	if len(r.spare) == 0 {
-		r.spare = make([]args, 8)
+		r.spare = make([]args, 4)
 	}
 	a := &r.spare[0]
 	r.spare = r.spare[1:]

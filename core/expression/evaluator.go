@@ -185,10 +185,10 @@ type run struct {
 	stopped *fault
 	user    *object // request.user
 	request *object
-	found   map[string]starlark.Value // what names stand for, once they were looked up
-	policy  *frame                    // nil: a mapping is evaluated
-	spare   []args                    // for the next calls
-	shared  *dict                     // the context that policies may change; nil: nobody asked for it yet
+	found   known  // what names stand for, once they were looked up
+	policy  *frame // nil: a mapping is evaluated
+	spare   []args // for the next calls
+	shared  *dict  // the context that policies may change; nil: nobody asked for it yet
 }
 
 // runKey names the run in the thread's locals.
@@ -309,7 +309,7 @@ func (r *run) given(name string) bool {
 
 // name is lookup, or the error that says why there is nothing.
 func (r *run) name(name string) starlark.Value {
-	if v, ok := r.found[name]; ok {
+	if v := r.found.value(name); v != nil {
 		return v
 	}
 	if !r.given(name) {
@@ -322,10 +322,7 @@ func (r *run) name(name string) starlark.Value {
 	if name == "context" || name == "ak_is_sso_flow" {
 		return v // a policy that is called by a mapping sees another
 	}
-	if r.found == nil {
-		r.found = map[string]starlark.Value{}
-	}
-	r.found[name] = v
+	r.found.keep(name, v)
 	return v
 }
 

@@ -12,7 +12,7 @@ import (
 type team struct {
 	group  *core.Group
 	folded string // its name, folded once it is needed
-	cache  map[string]starlark.Value
+	known  known
 }
 
 func (r *run) newGroups(groups []core.Group) []*object {
@@ -28,15 +28,11 @@ func (r *run) newGroup(g *core.Group) *object {
 	t := &team{group: g}
 	o := &object{kind: "Group", id: string(g.ID), data: t, text: func() string { return g.Name }}
 	o.get = func(name string) starlark.Value {
-		if v, ok := t.cache[name]; ok {
-			return v
-		}
-		v := r.groupAttribute(g, name)
-		if v != nil {
-			if t.cache == nil {
-				t.cache = map[string]starlark.Value{}
+		v := t.known.value(name)
+		if v == nil {
+			if v = r.groupAttribute(g, name); v != nil {
+				t.known.keep(name, v)
 			}
-			t.cache[name] = v
 		}
 		return v
 	}

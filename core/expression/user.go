@@ -14,7 +14,7 @@ import (
 type person struct {
 	user   *core.User
 	groups []*object // direct and inherited; nil: not asked for yet
-	cache  map[string]starlark.Value
+	known  known
 }
 
 // requestUser is the user that the evaluation is about, one object for all names of it.
@@ -31,7 +31,7 @@ func (r *run) requestUser() *object {
 
 func (r *run) newUser(u *core.User, groups []core.Group) *object {
 	r.alloc(256)
-	p := &person{user: u, cache: map[string]starlark.Value{}}
+	p := &person{user: u}
 	if u == nil {
 		p.groups = []*object{}
 	} else if groups != nil {
@@ -43,12 +43,11 @@ func (r *run) newUser(u *core.User, groups []core.Group) *object {
 		o.id = string(u.ID)
 	}
 	o.get = func(name string) starlark.Value {
-		if v, ok := p.cache[name]; ok {
-			return v
-		}
-		v := r.userAttribute(p, name)
-		if v != nil {
-			p.cache[name] = v
+		v := p.known.value(name)
+		if v == nil {
+			if v = r.userAttribute(p, name); v != nil {
+				p.known.keep(name, v)
+			}
 		}
 		return v
 	}

@@ -23,18 +23,15 @@ func (k *Key) Sign(payload []byte) (string, error) {
 		return "", ErrNoPrivateKey
 	}
 	enc := base64.RawURLEncoding
-	text := make([]byte, 0, len(k.header)+1+enc.EncodedLen(len(payload))+1+signatureRoom)
+	text := make([]byte, 0, len(k.header)+1+enc.EncodedLen(len(payload)))
 	text = enc.AppendEncode(append(append(text, k.header...), '.'), payload)
 	signature, err := k.signature(text)
 	if err != nil {
 		return "", fmt.Errorf("sign with %s: %w", k.Algorithm, err)
 	}
-	return string(enc.AppendEncode(append(text, '.'), signature)), nil
+	var room [512]byte // for the signature of an RSA key of 3072 bits
+	return string(text) + "." + string(enc.AppendEncode(room[:0], signature)), nil
 }
-
-// signatureRoom holds the base64 of most signatures, an RSA key's of 3072 bits too. A longer one only
-// has its token copied.
-const signatureRoom = 512
 
 // signature is that of RFC 7518 §3.3 and §3.4, and RFC 8037 §3.1.
 func (k *Key) signature(text []byte) ([]byte, error) {

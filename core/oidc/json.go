@@ -101,16 +101,17 @@ func with(claims []byte, more ...claim) []byte {
 	return append(out, '}')
 }
 
-// json is the answer as encoding/json writes it.
+// json is the answer as encoding/json writes it. Tokens are not looked through for what needs an escape: they are
+// base64url with dots between (RFC 7515 §7.1, RFC 7516 §7.1), or letters and digits.
 func (a *tokenAnswer) json() []byte {
 	out := make([]byte, 0, len(a.AccessToken)+len(a.RefreshToken)+len(a.Scope)+len(a.IDToken)+160)
-	out = appendText(append(out, `{"access_token":`...), a.AccessToken)
+	out = append(append(out, `{"access_token":"`...), a.AccessToken...)
 	if a.RefreshToken != "" {
-		out = appendText(append(out, `,"refresh_token":`...), a.RefreshToken)
+		out = append(append(out, `","refresh_token":"`...), a.RefreshToken...)
 	}
-	out = appendText(append(out, `,"token_type":`...), a.TokenType)
+	out = appendText(append(out, `","token_type":`...), a.TokenType)
 	out = appendText(append(out, `,"scope":`...), a.Scope)
 	out = strconv.AppendInt(append(out, `,"expires_in":`...), a.ExpiresIn, 10)
-	out = appendText(append(out, `,"id_token":`...), a.IDToken)
-	return append(out, '}')
+	out = append(append(out, `,"id_token":"`...), a.IDToken...)
+	return append(out, `"}`...)
 }

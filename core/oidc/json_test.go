@@ -55,12 +55,14 @@ func TestClaimsAreJSON(t *testing.T) {
 	same(t, many)
 }
 
-// A second part of claims, and the answer with the tokens, are as encoding/json has them too.
+// A second part of claims, and the answer with the tokens, which need no escape, are as encoding/json has them too.
 func TestAnswerIsJSON(t *testing.T) {
 	for _, s := range []string{"", "x", "<&>", "é\xff\"\\\n"} {
-		sent, want, err := oidc.Answer(s+"a", s, s+"s", s+"i", math.MinInt64)
-		if err != nil || !bytes.Equal(sent, want) {
-			t.Errorf("%s\nencoding/json:\n%s, %v", sent, want, err)
+		for _, refresh := range []string{"", "R3fresh"} {
+			sent, want, err := oidc.Answer("eyJ-_.a.b", refresh, s+"s", "eyJ..c.d.e", math.MinInt64)
+			if err != nil || !bytes.Equal(sent, want) {
+				t.Errorf("%s\nencoding/json:\n%s, %v", sent, want, err)
+			}
 		}
 		var claims map[string]any
 		first := []byte(`{"a":"1"}`)
