@@ -55,8 +55,8 @@ func TestSetup(t *testing.T) {
 	}
 }
 
-// What a store of the newer kind asks for: no ACL where it has none, the region where it is not
-// the first, the seed's rule of CORS with its checksum.
+// What a store of the newer kind asks for: no ACL where it has none, after it was asked for a private one; the region where
+// it is not the first; authentik's rule of CORS with its checksum; and of each file how it is to be encrypted.
 func TestSetupRequests(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -71,6 +71,10 @@ func TestSetupRequests(t *testing.T) {
 		defer mu.Unlock()
 		bucket := r.URL.Path == "/authentik-media/"
 		asked = append(asked, fmt.Sprintf("%s %s acl=%s %s", r.Method, r.URL.RawQuery, r.Header.Get("X-Amz-Acl"), b))
+		sealed := r.Header.Get("X-Amz-Server-Side-Encryption") + " " + r.Header.Get("X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id")
+		if !bucket && r.Method == http.MethodPut && (sealed != "aws:kms k" || !strings.Contains(r.Header.Get("Authorization"), ";x-amz-server-side-encryption;x-amz-server-side-encryption-aws-kms-key-id")) {
+			t.Errorf("a file is put with encryption %q, %s", sealed, r.Header.Get("Authorization"))
+		}
 		refuse := func(status int, code string) {
 			w.WriteHeader(status)
 			fmt.Fprintf(w, "<Error><Code>%s</Code><Message>no</Message></Error>", code)
@@ -105,6 +109,7 @@ func TestSetupRequests(t *testing.T) {
 	}
 	all := strings.Join(asked, "\n")
 	for _, want := range []string{
+		"PUT  acl=private <CreateBucketConfiguration ",
 		"PUT  acl= <CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><LocationConstraint>eu-west-1</LocationConstraint>",
 		"PUT cors= acl= <CORSConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><CORSRule><AllowedOrigin>https://a.test</AllowedOrigin><AllowedOrigin>https://b.test</AllowedOrigin><AllowedMethod>GET</AllowedMethod><AllowedHeader>Authorization</AllowedHeader><MaxAgeSeconds>3000</MaxAgeSeconds></CORSRule></CORSConfiguration>",
 	} {

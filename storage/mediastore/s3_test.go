@@ -198,6 +198,45 @@ func TestS3Away(t *testing.T) {
 	}
 }
 
+// L-11: a store that says SlowDown is asked once more, and then left alone until it is well again. The control is one that
+// refuses single files: the next one is asked for.
+func TestS3SlowDown(t *testing.T) {
+	s, err := mediastore.NewS3(mediastore.S3Options{Endpoint: "http://s3.provider", Bucket: "pictures", Region: "us-east-1", AccessKey: "AKID", SecretKey: "secret", Cache: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var says atomic.Pointer[http.Response]
+	mediastore.Answer(s, func(*http.Request) *http.Response {
+		a := says.Load()
+		return answer(a.StatusCode, "<Error><Code>"+a.Status+"</Code></Error>", "ETag", `"1"`)
+	})
+	try := func(status int, code string) (asked int64, err error) {
+		says.Store(&http.Response{StatusCode: status, Status: code})
+		before := mediastore.Asked(s)
+		for i := range 50 {
+			var f *media.File
+			if f, err = s.Open(t.Context(), "t_a", fmt.Sprint(code, i)); err == nil {
+				err = f.Close()
+			}
+		}
+		return mediastore.Asked(s) - before, err
+	}
+	if asked, err := try(http.StatusForbidden, "AccessDenied"); asked != 50 || !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("control: refused, it was asked %d times: %v", asked, err)
+	}
+	if asked, err := try(http.StatusServiceUnavailable, "SlowDown"); asked < 2 || asked > 10 || !errors.Is(err, core.ErrUnavailable) {
+		t.Errorf("it was asked %d times: %v", asked, err)
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := try(http.StatusOK, "fine"); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it is back, and nobody asks it")
+		}
+	}
+}
+
 // Many readers cost one fetch, and what is changed here is seen at once.
 func TestS3Together(t *testing.T) {
 	m := storagetest.StartMinIO(t)
