@@ -20,8 +20,8 @@ import (
 // everything is sealed under the new one. While it is there, every start goes on.
 const oldSecretFile = "secret.old"
 
-// runRewrap changes the master secret. The lock of the data directory keeps a running
-// server and this apart.
+// runRewrap changes the master secret. The lock of the data directory keeps a running server and this apart; on
+// PostgreSQL nobody else may be connected: what a node seals meanwhile, nothing would open.
 func runRewrap(cmd *cobra.Command, _ []string) error {
 	flags := cmd.Flags()
 	config, err := flags.GetString("config")
@@ -60,6 +60,11 @@ func runRewrap(cmd *cobra.Command, _ []string) error {
 		s.oldSecret = core.Secret(strings.TrimSpace(string(b)))
 		if err := checkSecret("old_secret", string(s.oldSecret)); err != nil || s.oldSecret == "" {
 			return fmt.Errorf("--old-secret-file: %s does not hold a secret", path)
+		}
+	}
+	if s.database != databaseSQLite {
+		if err := sqldb.Unserved(ctx, sqldb.Options{URL: string(s.database)}); err != nil {
+			return fmt.Errorf("%w; nodes that serve change it with `old_secret` instead", s.blame(err))
 		}
 	}
 	var n int

@@ -28,7 +28,6 @@ func TestCommandsOnPostgreSQL(t *testing.T) {
 	if id == nil {
 		t.Fatalf("no decision on the page: %d %s", refused.status, tail(refused.body, 2000))
 	}
-	n.stop(t)
 
 	dir := t.TempDir()
 	env := append(os.Environ(), n.env...)
@@ -47,6 +46,22 @@ func TestCommandsOnPostgreSQL(t *testing.T) {
 			t.Errorf("caddy postern %s: %v, want %q\n%s", strings.Join(args, " "), err, want, tail(out, 2000))
 		}
 	}
+	const anew = "the new secret of the fleet, which is long enough"
+	old := filepath.Join(dir, "old")
+	if err := os.WriteFile(old, []byte(fleetSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	serving := env
+	rewrap := []string{"key", "rewrap", "--old-secret-file", old}
+	// What a node seals after another process has sealed everything anew would be lost: while one serves, the secret
+	// stays. Control: it changes below, where none does.
+	env = append(serving, "FLEET_SECRET="+anew)
+	if out, err := try("", append(rewrap, "--config", n.caddyfile)...); err == nil || !strings.Contains(out, "stop every node") {
+		t.Errorf("rewrap beside a node: %v\n%s", err, tail(out, 2000))
+	}
+	env = serving
+	n.stop(t)
+
 	const pair = "authentik Self-signed Certificate"
 	does(`^alice .*staff`, "", "user", "list")
 	does(``, "bobs long password\nbobs long password\n", "user", "create", "bob", "--email", "bob@example.com")
@@ -68,16 +83,11 @@ func TestCommandsOnPostgreSQL(t *testing.T) {
 	does(`^bob .*staff`, "", "user", "list")
 
 	// The secret changes, and the node begins with the new one.
-	const anew = "the new secret of the fleet, which is long enough"
-	old := filepath.Join(dir, "old")
-	if err := os.WriteFile(old, []byte(fleetSecret+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	env = append(env, "FLEET_SECRET="+anew)
+	env = append(serving, "FLEET_SECRET="+anew)
 	if out, err := try("", "user", "list", "--config", n.caddyfile); err == nil {
 		t.Errorf("control: the new secret opens what the old one sealed: %s", out)
 	}
-	does(`sealed anew`, "", "key", "rewrap", "--old-secret-file", old)
+	does(`sealed anew`, "", rewrap...)
 	does(``, "", "key", "revoke", pair)
 
 	n.env = append(n.env, "FLEET_SECRET="+anew)

@@ -58,20 +58,48 @@ func (e *postgresEngine) stage(ctx context.Context) (_ staging, err error) {
 	if !locked {
 		return nil, fmt.Errorf("the database %q is %w, which restores into it; nothing was changed", e.config.Database, ErrLocked)
 	}
-	for until := time.Now().Add(departWait); ; pause(ctx, departWait/50) {
-		if err = s.alone(ctx, s.conn); !errors.Is(err, ErrLocked) || ctx.Err() != nil || time.Now().After(until) {
-			break
-		}
-	}
-	if err != nil {
+	if err = e.waitAlone(ctx, s.conn); err != nil {
 		return nil, err
 	}
 	return s, s.dropSchemas(ctx) // those that a crash left
 }
 
+// Unserved refuses, with ErrLocked, a PostgreSQL database to which anybody is connected but commands that need no
+// server. A data directory needs no such look: who opens it has it alone.
+func Unserved(ctx context.Context, opt Options) error {
+	e, err := openOffline(ctx, opt)
+	if err != nil {
+		return err
+	}
+	if e, ok := e.(*postgresEngine); ok {
+		err = e.unserved(ctx)
+	}
+	return errors.Join(err, e.close())
+}
+
+func (e *postgresEngine) unserved(ctx context.Context) error {
+	if e.pooled() {
+		return errors.New("a pooler stands before the database, and hides who else is connected: use a URL that leads to PostgreSQL itself; nothing was changed")
+	}
+	conn, err := pgx.ConnectConfig(ctx, e.config.Copy())
+	if err != nil {
+		return err
+	}
+	return errors.Join(e.waitAlone(ctx, conn), conn.Close(context.WithoutCancel(ctx)))
+}
+
+// waitAlone gives those who have just left a moment to be gone.
+func (e *postgresEngine) waitAlone(ctx context.Context, conn *pgx.Conn) error {
+	for until := time.Now().Add(departWait); ; pause(ctx, departWait/50) {
+		if err := e.alone(ctx, conn); !errors.Is(err, ErrLocked) || ctx.Err() != nil || time.Now().After(until) {
+			return err
+		}
+	}
+}
+
 // alone refuses while anybody else is connected: a node that serves would go on
 // with what it remembers.
-func (s *postgresStaging) alone(ctx context.Context, q interface {
+func (e *postgresEngine) alone(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
 }) error {
 	var n int
@@ -82,7 +110,7 @@ func (s *postgresStaging) alone(ctx context.Context, q interface {
 		return err
 	}
 	if n > 0 {
-		return fmt.Errorf("the database %q is %w: %d connections (%s): stop every node, and close what else is connected; nothing was changed", s.e.config.Database, ErrLocked, n, who)
+		return fmt.Errorf("the database %q is %w: %d connections (%s): stop every node, and close what else is connected; nothing was changed", e.config.Database, ErrLocked, n, who)
 	}
 	return nil
 }
@@ -237,7 +265,7 @@ func (s *postgresStaging) swap(ctx context.Context, x pgx.Tx) error {
 	if _, err := x.Exec(ctx, `SET LOCAL lock_timeout = '30s'`); err != nil {
 		return err
 	}
-	if err := s.alone(ctx, x); err != nil {
+	if err := s.e.alone(ctx, x); err != nil {
 		return err
 	}
 	rows, err := x.Query(ctx, `SELECT schemaname FROM pg_catalog.pg_tables WHERE tablename = $1 AND schemaname ~ '^t_[a-z0-9]{1,61}$'`, directory.versionTable())
