@@ -129,7 +129,7 @@ func passphraseOf(cmd *cobra.Command, ask bool) (core.Secret, error) {
 	if !ask {
 		return "", nil
 	}
-	line, err := readPassword(cmd, false)
+	line, err := readPassword(cmd, "passphrase", false, "or say --passphrase-file <file>")
 	return core.Secret(line), err
 }
 

@@ -117,7 +117,7 @@ func userCommands() []*cobra.Command {
 			if in.Groups, err = f.GetStringArray("group"); err != nil {
 				return err
 			}
-			in.Password, err = readPassword(cmd, true)
+			in.Password, err = readPassword(cmd, "password", true, "")
 			return err
 		})
 	create.Flags().String("name", "", "Full name")
@@ -134,7 +134,7 @@ func userCommands() []*cobra.Command {
 		create,
 		userCommand("set-password <username>", "Sets a password, read from standard input, and ends the user's sessions", cobra.ExactArgs(1),
 			func(cmd *cobra.Command, _ []string, in *personInput) (err error) {
-				in.Password, err = readPassword(cmd, false)
+				in.Password, err = readPassword(cmd, "password", false, "as in `caddy postern user set-password alice < file`")
 				return err
 			}),
 		userCommand("add-to-group <username> <group>…", "Adds a user to groups", cobra.MinimumNArgs(2), withGroups),
@@ -386,18 +386,18 @@ func show(out io.Writer, name string, text []byte) error {
 	return tw.Flush()
 }
 
-// readPassword reads a password without showing it, twice, from a terminal, or one
-// line of standard input.
-func readPassword(cmd *cobra.Command, empty bool) (string, error) {
+// readPassword reads a password, or what it is called, without showing it, twice, from a terminal, or one
+// line of standard input. Where that is empty and may not be, it says what else to do.
+func readPassword(cmd *cobra.Command, called string, empty bool, or string) (string, error) {
 	in := cmd.InOrStdin()
 	f, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		line, err := readLine(io.LimitReader(in, login.MaxPassword+2))
 		if err != nil {
-			return "", fmt.Errorf("read the password: %w", err)
+			return "", fmt.Errorf("read the %s: %w", called, err)
 		}
 		if line == "" && !empty {
-			return "", errors.New("standard input holds no password: write it there on one line, as in `caddy postern user set-password alice < file`")
+			return "", fmt.Errorf("standard input holds no %s: write it there on one line, %s", called, or)
 		}
 		return line, nil
 	}
@@ -407,13 +407,13 @@ func readPassword(cmd *cobra.Command, empty bool) (string, error) {
 		fmt.Fprintln(cmd.ErrOrStderr())
 		return string(b), err
 	}
-	first, err := ask("Password: ")
+	first, err := ask(strings.ToUpper(called[:1]) + called[1:] + ": ")
 	if err != nil || first == "" && empty {
 		return "", err
 	}
 	again, err := ask("Again: ")
 	if err != nil {
-		return "", fmt.Errorf("read the password: %w", err)
+		return "", fmt.Errorf("read the %s: %w", called, err)
 	}
 	if first != again {
 		return "", errors.New("the two are not the same")

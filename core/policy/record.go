@@ -17,8 +17,8 @@ const maxRecord = 14 << 10
 // each rule said to it.
 type Record struct {
 	Decision    string       `json:"decision"`
-	Time        time.Time    `json:"time"`
-	Where       string       `json:"where"` // "authorize", "token", "guard" or "launch"
+	Time        time.Time    `json:"time,omitzero"` // of the event, whose context does not say it again
+	Where       string       `json:"where"`         // "authorize", "token", "guard" or "launch"
 	User        string       `json:"user"`
 	Application string       `json:"application"`
 	Slug        string       `json:"slug"`

@@ -59,6 +59,9 @@ policy raise 2 failed false line 3: it raised []` {
 	if text := fmt.Sprint(e.Context); strings.Contains(text, "secret") {
 		t.Errorf("the query is in the event: %s", text)
 	}
+	if at, ok := e.Context["time"]; ok {
+		t.Errorf("the event says a time beside its own: %v", at)
+	}
 	// From the audit log, as after a restart, it reads the same.
 	again, err := policy.Explain(t.Context(), store{w}, "public", d.ID)
 	one, _ := json.Marshal(r)
