@@ -98,7 +98,9 @@ func addressPrefix(a netip.Addr) string {
 }
 
 // attempt is one that was let through and counted as failed already, so that a
-// hundred at the same time are no more than one after the other.
+// hundred at the same time are no more than one after the other. One that ends with its node stays
+// counted: whoever could end nodes would have attempts for nothing, and nobody else knows that it was
+// under way. The owner of an account has four more.
 type attempt struct {
 	store Attempts
 	t     core.TenantID

@@ -247,6 +247,27 @@ func TestClientsAddressIsTheEdges(t *testing.T) {
 	want(t, h.browser("a.test").from("203.0.113.1").login("alice", "correct horse"), http.StatusSeeOther)
 }
 
+// attempts that ended with their node, nobody knows how, count as failures. The controls are those that were taken
+// back, and that were right.
+func TestAttemptsOfADeadNodeCount(t *testing.T) {
+	for _, landed := range []string{"", "not checked", "right"} {
+		h := newHouse(t)
+		for range 5 {
+			land, ok := h.Begin(t.Context(), tenantA, "of alice")
+			if !ok {
+				t.Fatalf("%q: less than five are free", landed)
+			}
+			if landed != "" {
+				land(landed)
+			}
+		}
+		h.Handler = h.again(h.Master, cheap())
+		if _, ok := h.Begin(t.Context(), tenantA, "of alice"); ok != (landed != "") {
+			t.Errorf("after five that landed as %q, another one goes through: %t", landed, ok)
+		}
+	}
+}
+
 // An attempt that could not be made is not counted.
 func TestBusyIsNotAFailure(t *testing.T) {
 	h := newHouse(t)
