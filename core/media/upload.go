@@ -3,6 +3,7 @@ package media
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ const (
 )
 
 // Clean is a picture that somebody sends, as it may be kept: what its name promises, not too large,
-// and without what it says of where and when it was taken, as far as it is not an SVG or an icon file. What may not be
+// and without what it says of where and when it was taken, but for an SVG, which stays as it was sent. What may not be
 // kept is a *core.FieldError of the field "file", which a Read gives. Who asks closes it, also where content is not read to its end.
 func Clean(name string, content io.Reader) io.ReadCloser {
 	out, in := io.Pipe()
@@ -52,8 +53,10 @@ func clean(to io.Writer, name string, content io.Reader) error {
 		err = cleanGIF(to, from)
 	case "image/webp":
 		err = cleanWebP(to, from)
+	case "image/x-icon":
+		err = cleanIcon(to, from)
 	default:
-		return cleanSmall(to, from, kind)
+		return cleanSVG(to, from)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return wrongFile("The picture ends too early.")
@@ -73,28 +76,30 @@ func checkSize(width, height int) error {
 
 func le16(b []byte) int { return int(b[0]) | int(b[1])<<8 }
 
-// cleanSmall takes an SVG or an icon file, whole.
-func cleanSmall(to io.Writer, from io.Reader, kind string) error {
-	all, err := io.ReadAll(io.LimitReader(from, maxSmall+1))
+func le32(b []byte) int { return int(binary.LittleEndian.Uint32(b)) }
+
+// cleanSVG takes an SVG, whole and as it is.
+func cleanSVG(to io.Writer, from io.Reader) error {
+	all, err := readSmall(from)
 	switch {
 	case err != nil:
 		return err
-	case len(all) > maxSmall:
-		return wrongFile("A file of this kind may have %d bytes at most.", maxSmall)
-	case kind == typeSVG && (!utf8.Valid(all) || bytes.IndexByte(all, 0) >= 0):
+	case !utf8.Valid(all) || bytes.IndexByte(all, 0) >= 0:
 		return wrongFile("An SVG is text in UTF-8.")
-	case kind == typeSVG && bytes.Contains(all, []byte("<!ENTITY")):
+	case bytes.Contains(all, []byte("<!ENTITY")):
 		return wrongFile("An SVG with entities is not taken: they can be made to fill a browser's memory.")
-	}
-	for rest, found := all, kind != typeSVG; found; { // pictures within an icon file
-		if _, rest, found = bytes.Cut(rest, []byte(signPNG)); found && len(rest) >= 16 {
-			if err := checkSize(be32(rest[8:]), be32(rest[12:])); err != nil {
-				return err
-			}
-		}
 	}
 	_, err = to.Write(all)
 	return err
+}
+
+// readSmall reads what is looked at whole.
+func readSmall(from io.Reader) ([]byte, error) {
+	all, err := io.ReadAll(io.LimitReader(from, maxSmall+1))
+	if err == nil && len(all) > maxSmall {
+		err = errSmall
+	}
+	return all, err
 }
 
 // limited fails where there is more than left bytes.
@@ -111,7 +116,10 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-var errDamaged = wrongFile("The picture is damaged.")
+var (
+	errDamaged = wrongFile("The picture is damaged.")
+	errSmall   = wrongFile("A file of this kind may have %d bytes at most.", maxSmall)
+)
 
 func wrongFile(format string, values ...any) error {
 	return &core.FieldError{Field: "file", Message: fmt.Sprintf(format, values...)}

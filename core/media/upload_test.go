@@ -127,7 +127,7 @@ func TestCleanKeeps(t *testing.T) {
 		"a.GIF":      string(picture(t, "gif", 1, 1)),
 		"b.svg":      svg,
 		"c.svg":      "\xef\xbb\xbf<svg/>",
-		"a.ico":      "\x00\x00\x01\x00\x01\x00\x10\x10\x00\x00" + string(picture(t, "png", 16, 16)),
+		"a.ico":      icon(string(picture(t, "png", 16, 16)), bitmap(16, 16)),
 		"x.webp":     webp(riff("VP8X", "\x00\x00\x00\x00\xff\x00\x00\xff\x00\x00"), riff("VP8L", "\x2f\xff\xc0\x3f\x00!")),
 		"l.webp":     webp(riff("VP8L", "\x2f\xff\xc0\x3f\x00")),
 		"lossy.webp": webp(riff("VP8 ", "\x00\x00\x00\x9d\x01\x2a\x00\x01\x00\x01")),
@@ -192,7 +192,20 @@ func TestM12Refused(t *testing.T) {
 		{"x.webp", []byte(webp(riff("VP8X", strings.Repeat("\x00", 10)), "EXIF\xff\xff\xff\xff")), damaged},
 		{"x.webp", []byte("RIFF\x00\x00\x00\x00WEBPVP8X\x00\x00\x00\x00"), damaged},
 		{"x.webp", []byte(webp(riff("VP8L", "\x2f\x00\x00\x00\x00"))[:24]), early},
-		{"x.ico", append([]byte("\x00\x00\x01\x00\x01\x00\x10\x10\x00\x00"), bomb(60000, 60000)...), large},
+		{"x.ico", []byte(icon(string(p), string(bomb(60000, 60000)))), large},
+		{"x.ico", []byte(icon(bitmap(16, 60000))), large},
+		{"x.ico", []byte(icon(bitmap(0x80000000, 16))), large},
+		{"x.ico", []byte(icon(bitmap(16, 0))), "how large"},
+		{"x.ico", []byte(icon(string(p[:len(p)-1]))), early},
+		{"x.ico", []byte(icon(string(p)))[:len(p)], early},
+		{"x.ico", []byte("\x00\x00\x01\x00\x01\x00" + strings.Repeat("\xff", 16)), early},
+		{"x.ico", []byte(icon(bitmap(16, 16)[:39])), damaged},
+		{"x.ico", []byte(icon("")), damaged},
+		{"x.ico", []byte(icon()), damaged},
+		{"x.ico", []byte("\x00\x00\x01\x00\x01"), damaged},
+		{"x.ico", []byte("\x00\x00\x01\x00\xff\xff" + strings.Repeat("\x00", 1000)), damaged},
+		{"x.ico", []byte(sameIcon(100, bitmap(16, 16)+strings.Repeat("x", 20<<10))), "at most"},
+		{"x.ico", append([]byte(icon(string(p))), make([]byte, 1<<20)...), "at most"},
 		{"x.png", p[:len(p)-1], early},
 		{"x.png", p[:20], early},
 		{"x.jpg", j[:len(j)-2], early},
@@ -265,6 +278,7 @@ func FuzzClean(f *testing.F) {
 	f.Add("x.jpg", picture(f, "jpg", 3, 2))
 	f.Add("x.gif", picture(f, "gif", 3, 2))
 	f.Add("x.svg", []byte(svg))
+	f.Add("x.ico", []byte(icon(string(picture(f, "png", 3, 2)), bitmap(3, 2))))
 	f.Add("x.webp", []byte(testdata(f, "lossy.webp")))
 	f.Add("x.webp", []byte(testdata(f, "animated.webp")))
 	f.Fuzz(func(t *testing.T, name string, content []byte) {
