@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -143,5 +145,78 @@ func TestRecycledTenantInMemory(t *testing.T) {
 		if got := others.opens(t, a, "t_other"); len(got) != 4 {
 			t.Errorf("of another tenant: %q", got)
 		}
+	}
+}
+
+// X-04: whatever somebody had who was deleted opens nothing for, or as, the next one of that name and password. Each line
+// has its control: before, it opens.
+func TestRecycledUser(t *testing.T) {
+	w := newTwo(t, nil)
+	a := w.a
+	const password = "of whoever is alice"
+	made := func() string {
+		t.Helper()
+		pk := mustJSON(a.api("POST", "core/users/", `{"username":"alice","name":"Alice"}`, http.StatusCreated)["pk"])
+		a.api("POST", "core/users/"+pk+"/set_password/", mustJSON(map[string]any{"password": password}), http.StatusNoContent)
+		return pk
+	}
+	enter := func(address string) *http.Client {
+		t.Helper()
+		c := w.browser()
+		p := w.get(c, address)
+		m := hiddenToken.FindStringSubmatch(p.body)
+		if m == nil {
+			t.Fatalf("no form: %d %s", p.status, p.body)
+		}
+		w.post(c, p.url.String(), url.Values{"token": {m[1]}, "username": {"alice"}, "password": {password}})
+		return c
+	}
+	pk := made()
+	portal, guarded := enter("http://a.test/if/user/"), enter("http://app.a.test/")
+	spent, code := a.code(portal), a.code(portal)
+	status, tk := a.trade(redeem(spent))
+	if status != http.StatusOK {
+		t.Fatalf("%d %+v", status, tk)
+	}
+	a.api("POST", "core/tokens/", `{"identifier":"hers","intent":"api","user":`+pk+`}`, http.StatusCreated)
+	key := a.api("GET", "core/tokens/hers/view_key/", "", http.StatusOK)["key"].(string)
+	link := a.api("POST", "core/users/"+pk+"/recovery/", "", http.StatusOK)["link"].(string)
+	opens := func() (out []string) {
+		t.Helper()
+		for what, open := range map[string]bool{
+			"the login":           a.inside(portal),
+			"the guarded session": strings.Contains(w.get(guarded, "http://app.a.test/").body, "here is alice"),
+			"the API token":       a.call(key, "GET", "core/users/me/", "").status == http.StatusOK,
+			"the access token":    a.userinfo(tk.Access).status == http.StatusOK,
+			"an introspection":    a.active(tk.Access) || a.active(tk.Refresh),
+			"the API by it":       a.call(tk.Access, "GET", "core/users/me/", "").status == http.StatusOK,
+			"the recovery link":   w.get(w.browser(), link).status == http.StatusOK,
+		} {
+			if open {
+				out = append(out, what)
+			}
+		}
+		return out
+	}
+	if got := opens(); len(got) != 7 {
+		t.Fatalf("control: before, only %q", got)
+	}
+	a.api("DELETE", "core/users/"+pk+"/", "", http.StatusNoContent)
+	if got := opens(); got != nil {
+		t.Errorf("of somebody who is gone: %q", got)
+	}
+	if made() == pk {
+		t.Error("the next one has her number")
+	}
+	if got := opens(); got != nil {
+		t.Errorf("as the next one: %q", got)
+	}
+	for name, form := range map[string]url.Values{"code": redeem(code), "refresh token": {"grant_type": {"refresh_token"}, "refresh_token": {tk.Refresh}}} {
+		if status, got := a.trade(form); got.Error != "invalid_grant" {
+			t.Errorf("the %s: %d %+v", name, status, got)
+		}
+	}
+	if c := enter("http://a.test/if/user/"); !a.inside(c) {
+		t.Error("control: the next one does not get in")
 	}
 }
