@@ -11,7 +11,7 @@ import (
 	"github.com/postern-sso/postern/core"
 )
 
-// Who asks for a hundred places at once makes another tenant wait for one of them.
+// who asks for a hundred places at once makes another tenant wait for one of them.
 // The control is places that are given as they were asked for.
 func TestTurns(t *testing.T) {
 	type places interface {

@@ -39,7 +39,7 @@ http://:{$POSTERN_PORT} {
 // floodEnv makes the test binary a crowd that asks a server for one thing for ever.
 const floodEnv = "POSTERN_TEST_FLOOD"
 
-// BenchmarkNeighbour measures what people of one tenant wait for while another tenant's
+// BenchmarkNeighbour measures what people of one tenant wait for while another tenant's
 // people flood the server: a guarded page, a login, a code's exchange. The flood comes from
 // a process of its own that has the processors when nobody else wants them, as if it were
 // on another machine; the goal is twice the time of a quiet server.

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What takes the processor for long waits for its tenant's turn, and gives it back whatever comes of it: long bodies,
+// what takes the processor for long waits for its tenant's turn, and gives it back whatever comes of it: long bodies,
 // and lists of more than a hundred rows. Nothing else does, and another tenant waits for one at most (core.Turns).
 func TestLongRequestsTakeTurns(t *testing.T) {
 	e := open(t)

@@ -154,7 +154,7 @@ func BenchmarkLoginPage(b *testing.B) {
 	}
 }
 
-// Tenants get slots by turns: fifty logins of one make another's wait for one of them. The
+// tenants get slots by turns: fifty logins of one make another's wait for one of them. The
 // control is a login of the same tenant, which is behind all that came before it.
 func TestHasherTurns(t *testing.T) {
 	before := func(t *testing.T, tenant core.TenantID) (n int) {
