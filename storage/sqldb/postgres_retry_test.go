@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,5 +127,62 @@ func TestPostgresDeadlock(t *testing.T) {
 	must(t, err)
 	if runs < 2 || got.DisplayName != "Alice again" || got.Email != "alice@example.com" {
 		t.Errorf("it ran %d times, and the user is %q <%s>", runs, got.DisplayName, got.Email)
+	}
+}
+
+// L-07: a node that hangs within a transaction keeps nobody out for long: PostgreSQL ends the transaction, and nothing of it
+// stays. The control has it wait for ever.
+func TestPostgresAbandoned(t *testing.T) {
+	s := storagetest.StartPostgres(t)
+	if got, err := open(t, sqldb.Options{URL: s.Create(t)}).Text(t.Context(), "public", `SELECT current_setting('idle_in_transaction_session_timeout')`); got != "10s" {
+		t.Errorf("by itself it waits for %s, %v", got, err)
+	}
+	for timeout, ends := range map[string]bool{"500": true, "0": false} {
+		t.Run(timeout, func(t *testing.T) {
+			t.Parallel()
+			address := s.Create(t)
+			and := "?"
+			if strings.Contains(address, "?") {
+				and = "&"
+			}
+			hangs := open(t, sqldb.Options{URL: address + and + "idle_in_transaction_session_timeout=" + timeout})
+			other := open(t, sqldb.Options{URL: address})
+			u := &core.User{UserName: "alice"}
+			must(t, hangs.CreateUser(t.Context(), "public", u))
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			began, goOn, done := make(chan bool, 9), make(chan bool), make(chan error, 1)
+			go func() {
+				_, err := hangs.UpdateUser(ctx, "public", u.PK, func(u *core.User) error {
+					began <- true
+					<-goOn
+					u.DisplayName = "of who hung"
+					return nil
+				})
+				done <- err
+			}()
+			<-began
+			patience := time.Minute
+			if !ends {
+				patience = 2 * time.Second
+			}
+			soon, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			var err error
+			for err = errors.New("not yet"); err != nil && soon.Err() == nil; { // a call has an end of its own
+				_, err = other.UpdateUser(soon, "public", u.PK, func(u *core.User) error { u.Email = "alice@example.com"; return nil })
+			}
+			if (err == nil) != ends {
+				t.Errorf("the other node's change: %v", err)
+			}
+			close(goOn)
+			err = <-done
+			got, gone := other.User(t.Context(), "public", u.ID)
+			must(t, gone)
+			if wrote := got.DisplayName != ""; wrote != (err == nil) || ends && got.Email == "" {
+				t.Errorf("it is told %v, and the user is %q <%s>", err, got.DisplayName, got.Email)
+			}
+			t.Logf("who hung is told %v", err)
+		})
 	}
 }
