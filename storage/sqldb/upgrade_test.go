@@ -138,6 +138,34 @@ func TestKilledInUpgrade(t *testing.T) {
 	}
 }
 
+// What new tenants are copied from comes first, so that none begins old, and the default tenant last: until then
+// the upgrade is not done.
+func TestUpgradeOrder(t *testing.T) {
+	for name, place := range places() {
+		t.Run(name, func(t *testing.T) {
+			opt := place(t)
+			old(t, opt)
+			var order []string
+			again(t, sqldb.Later(opt, later(1), func(what string) {
+				order = append(order, what)
+				if name == "sqlite" || what != "migrated the template" {
+					return
+				}
+				for schema, want := range map[string]bool{"template": true, "t_a": false, "public": false} {
+					newest := 0
+					must(t, one(t, opt.URL, `SELECT max(version_id) FROM `+schema+`.postern_version`, &newest))
+					if done := newest == 9003; done != want {
+						t.Errorf("after the template, %s is of version %d", schema, newest)
+					}
+				}
+			}), func(*sqldb.DB) {})
+			if want := []string{"snapshot written", "snapshot", "migrated the template", "migrated t_a", "migrated public"}; !slices.Equal(order, want) {
+				t.Errorf("%q, want %q", order, want)
+			}
+		})
+	}
+}
+
 // killed lets a process begin to upgrade, or to restore a file, and kills it at a line
 // that it says, or some time after it.
 func killed(t *testing.T, opt sqldb.Options, file, line string, then time.Duration) {
