@@ -87,7 +87,7 @@ func (c *conn) find(ctx context.Context, q api.Query) (found, error) {
 // findIn looks through the texts.
 func (c *conn) findIn(t *texts, q api.Query, words []string) found {
 	who := t.find(words)
-	f := found{total: len(who)}
+	f := found{total: who.n}
 	if f.total == 0 {
 		return f
 	}
@@ -97,7 +97,7 @@ func (c *conn) findIn(t *texts, q api.Query, words []string) found {
 	} else {
 		numbers, f.paged = t.page(q, who)
 	}
-	if !f.paged && len(who) <= maxFound {
+	if !f.paged && who.n <= maxFound {
 		numbers = t.numbers(who)
 	}
 	if len(numbers) > 0 {

@@ -2,11 +2,13 @@ package sqldb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"hash/maphash"
 	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -26,44 +28,75 @@ const (
 	textsIdle = 5 * time.Minute
 	// maxRecent bounds the searches that are remembered.
 	maxRecent = 8
-	// rowSize is what a text takes beside its own bytes: itself, and four bytes in each recent search.
-	rowSize = 40 + 4*maxRecent
-	// maxTextLines bounds the lines of the outbox that are looked through instead of reading all texts, and
-	// maxTextUsers the lines about users among them.
-	maxTextLines, maxTextUsers = 20_000, 1000
+	// rowSize is what a text takes beside its own bytes: itself, its place among names, a bit in each recent search.
+	rowSize = 40 + 4 + maxRecent/8
+	// partRows is how many texts are replaced when one is.
+	partRows = 512
 )
 
-// texts are what all users of a tenant are found by, in the order of their names. To look
+// texts are what all users of a tenant are found by, in the order of their numbers. To look
 // through a hundred thousand of them in memory takes two milliseconds, and the database most of a hundred;
 // where a search finds most of them, no index could tell how many much sooner. As the count
 // of people they are as new as a line of the outbox, and never believed without the lines after it.
-// They are never changed: newer ones are others.
+// They are never changed: newer ones are others, which share what is the same. A place is a number from 0 on,
+// that of a user for as long as there are newer ones.
 type texts struct {
-	seq  int64 // of the line
-	seed maphash.Seed
-	rows []text
-	size int // bytes of memory, or so
+	seq   int64 // of the line
+	seed  maphash.Seed
+	parts [][]text // of partRows each, but for the last
+	names []int32  // places in the order of names, of those who are there
+	size  int      // bytes of memory, or so; what was replaced counts on, as it is in one piece with others
 
 	recent *recent
 }
 
-// recent are whom the latest searches found, by their words, for the next page.
+// recent are whom the latest searches found, by their words: for the next page, and after a change.
 type recent struct {
 	mu    sync.Mutex
-	found map[string][]int32
+	found map[string]hits
 }
 
 // text is what one user is found by.
 type text struct {
 	pk     int64
 	id     uint64 // a hash of the user's ID, as a line of the outbox has no more than the ID of who was deleted
-	name   int    // bytes of the folded name, with which folded begins: the order
+	name   int    // bytes of the folded name, with which folded begins; -1: nobody is there any more
 	folded string // name, display name and address, with a blank between them, which no word holds
 }
 
-func (t text) compare(o text) int { return strings.Compare(t.folded[:t.name], o.folded[:o.name]) }
+func (r text) holds(words []string) bool {
+	for _, w := range words {
+		if !strings.Contains(r.folded, w) {
+			return false
+		}
+	}
+	return r.name >= 0
+}
 
-func sortTexts(rows []text) { slices.SortFunc(rows, text.compare) }
+func (r text) compare(o text) int { return cmp.Compare(r.pk, o.pk) }
+
+func (t *texts) at(place int32) *text { return &t.parts[place/partRows][place%partRows] }
+
+// places is how many there are, of those who are gone too.
+func (t *texts) places() int32 {
+	if len(t.parts) == 0 {
+		return 0
+	}
+	return int32((len(t.parts)-1)*partRows + len(t.parts[len(t.parts)-1])) //nolint:gosec // as many as memory has room for
+}
+
+// place of a user's number, or the next one.
+func (t *texts) place(pk int64) (at int32, is bool) {
+	n := t.places()
+	i := sort.Search(int(n), func(i int) bool { return t.at(int32(i)).pk >= pk }) //nolint:gosec // a place
+	return int32(i), i < int(n) && t.at(int32(i)).pk == pk                        //nolint:gosec // a place
+}
+
+// byName compares two places' names.
+func (t *texts) byName(a, b int32) int {
+	x, y := t.at(a), t.at(b)
+	return strings.Compare(x.folded[:x.name], y.folded[:y.name])
+}
 
 // textColumns are read by scan: to put them together is slower in the database.
 const textColumns = `u.id, u.pk, u.username_fold, u.name_fold, u.email_fold`
@@ -84,13 +117,14 @@ var errTexts = errors.New("too many texts")
 // readTexts reads all. They may be newer than the line that they say: what is after it is read
 // once more then.
 func (c *conn) readTexts(ctx context.Context) (*texts, error) {
-	t := &texts{seed: maphash.MakeSeed(), recent: &recent{found: map[string][]int32{}}}
+	t := &texts{seed: maphash.MakeSeed(), recent: &recent{found: map[string]hits{}}}
 	if err := c.row(ctx, `SELECT value FROM counters WHERE name = 'outbox'`).Scan(&t.seq); err != nil {
 		return nil, err
 	}
+	var rows []text
 	err := c.each(ctx, func(s scanner) error {
 		r, err := t.scan(s)
-		t.rows = append(t.rows, r)
+		rows = append(rows, r)
 		if t.size += rowSize + len(r.folded); t.size > maxTexts {
 			return errTexts
 		}
@@ -99,112 +133,25 @@ func (c *conn) readTexts(ctx context.Context) (*texts, error) {
 	if err != nil {
 		return nil, err
 	}
-	sortTexts(t.rows)
+	slices.SortFunc(rows, text.compare)
 	// In one piece, in the order in which they are looked through.
 	var all strings.Builder
-	all.Grow(t.size - rowSize*len(t.rows))
-	for i := range t.rows {
-		all.WriteString(t.rows[i].folded)
+	all.Grow(t.size - rowSize*len(rows))
+	for i := range rows {
+		all.WriteString(rows[i].folded)
 	}
 	rest := all.String()
-	for i := range t.rows {
-		n := len(t.rows[i].folded)
-		t.rows[i].folded, rest = rest[:n], rest[n:]
+	t.names = make([]int32, len(rows))
+	for i := range rows {
+		n := len(rows[i].folded)
+		rows[i].folded, rest = rest[:n], rest[n:]
+		t.names[i] = int32(i)
 	}
+	for part := range slices.Chunk(rows, partRows) {
+		t.parts = append(t.parts, part)
+	}
+	slices.SortFunc(t.names, t.byName)
 	return t, nil
-}
-
-// newerTexts are t with what became of users since. There are none where too much did, or where the
-// lines are not those after t's.
-func (c *conn) newerTexts(ctx context.Context, t *texts) (*texts, error) {
-	var last, lines, users int64
-	err := c.row(ctx, `SELECT c.value, count(o.seq), coalesce(sum(CASE WHEN o.kind = 'user' THEN 1 ELSE 0 END), 0)
-		FROM counters c LEFT JOIN outbox o ON o.seq > $1 AND o.seq <= $2 WHERE c.name = 'outbox' GROUP BY c.value`,
-		t.seq, t.seq+maxTextLines).Scan(&last, &lines, &users)
-	if err != nil || last-t.seq != lines || users > maxTextUsers {
-		return nil, err
-	}
-	if lines == 0 {
-		return t, nil
-	}
-	newer := *t
-	newer.seq = last
-	if users == 0 {
-		return &newer, nil
-	}
-	changed := map[uint64]*text{} // nil for those who are gone
-	var ids []string
-	err = c.each(ctx, func(s scanner) error {
-		var id string
-		err := s.Scan(&id)
-		ids = append(ids, id)
-		changed[maphash.String(t.seed, id)] = nil
-		return err
-	}, `SELECT object_id FROM outbox WHERE seq > $1 AND seq <= $2 AND kind = 'user'`, t.seq, last)
-	if err != nil || int64(len(ids)) != users {
-		return nil, err
-	}
-	b := new(builder)
-	err = c.each(ctx, func(s scanner) error {
-		r, err := t.scan(s)
-		changed[r.id] = &r
-		return err
-	}, `SELECT `+textColumns+` FROM users u WHERE u.id IN (`+in(b, ids)+`)`, b.args...)
-	if err == nil {
-		err = newer.change(changed)
-	}
-	if errors.Is(err, errTexts) {
-		return nil, nil
-	}
-	return &newer, err
-}
-
-// change replaces the rows of some, by hash, in rows of its own.
-func (t *texts) change(changed map[uint64]*text) error {
-	var gone []int
-	for i := range t.rows {
-		r := &t.rows[i]
-		c, is := changed[r.id]
-		switch {
-		case !is:
-		case c != nil && c.pk == r.pk && c.folded == r.folded && c.name == r.name: // most changes are to nothing that is searched
-			delete(changed, r.id)
-		default:
-			gone = append(gone, i)
-			t.size -= rowSize + len(r.folded)
-		}
-	}
-	var added []text
-	for _, c := range changed {
-		if c != nil {
-			added = append(added, *c)
-			t.size += rowSize + len(c.folded)
-		}
-	}
-	if t.size > maxTexts {
-		return errTexts
-	}
-	if len(gone) == 0 && len(added) == 0 {
-		return nil
-	}
-	sortTexts(added)
-	old, done := t.rows, 0
-	t.rows, t.recent = make([]text, 0, len(old)+len(added)), &recent{found: map[string][]int32{}}
-	upTo := func(at int) {
-		for len(gone) > 0 && gone[0] < at {
-			t.rows = append(t.rows, old[done:gone[0]]...)
-			done, gone = gone[0]+1, gone[1:]
-		}
-		t.rows = append(t.rows, old[done:at]...)
-		done = at
-	}
-	for _, a := range added {
-		at, _ := slices.BinarySearchFunc(old, a, text.compare)
-		upTo(at)
-		t.rows = append(t.rows, a)
-	}
-	upTo(len(old))
-	return nil
 }
 
 // textsOf are those of the tenant, brought up to date, where they are in memory.
@@ -306,7 +253,7 @@ func (db *DB) textsSize() (size int) {
 }
 
 // find gives the places of those in whose text all words are. Nobody may change what it gives.
-func (t *texts) find(words []string) []int32 {
+func (t *texts) find(words []string) hits {
 	key := strings.Join(words, " ")
 	t.recent.mu.Lock()
 	found, again := t.recent.found[key]
@@ -314,14 +261,13 @@ func (t *texts) find(words []string) []int32 {
 	if again {
 		return found
 	}
-rows:
-	for i := range t.rows {
-		for _, w := range words {
-			if !strings.Contains(t.rows[i].folded, w) {
-				continue rows
+	found.bits = make([]uint64, t.places()/64+1)
+	for p, part := range t.parts {
+		for i := range part {
+			if part[i].holds(words) {
+				found.set(int32(p*partRows+i), true)
 			}
 		}
-		found = append(found, int32(i))
 	}
 	t.recent.mu.Lock()
 	defer t.recent.mu.Unlock()
@@ -334,35 +280,53 @@ rows:
 
 // page are those of all who were found whom a query's page shows, by number; false where it asks for
 // an order that is not known here.
-func (t *texts) page(q api.Query, found []int32) ([]int64, bool) {
+func (t *texts) page(q api.Query, found hits) (numbers []int64, ok bool) {
 	limit, offset := bounds(q)
-	n := int64(len(found))
+	n := int64(found.n)
 	from := min(offset, n)
 	to := min(from+limit, n)
-	by := "pk"
+	field, down := "pk", false
 	if len(q.Order) > 0 {
-		by = q.Order[0]
+		field, down = strings.CutPrefix(q.Order[0], "-")
 	}
-	switch by {
+	if down {
+		from, to = n-to, n-from
+	}
+	switch field {
 	case "username":
-		return t.numbers(found[from:to]), true
-	case "-username":
-		return t.numbers(found[n-to : n-from]), true
-	case "pk", "id", "-pk", "-id":
-		all := t.numbers(found)
-		if slices.Sort(all); by[0] == '-' {
-			slices.Reverse(all)
+		for _, at := range t.names {
+			if to == 0 {
+				break
+			}
+			if !found.has(at) {
+				continue
+			}
+			if from == 0 {
+				numbers = append(numbers, t.at(at).pk)
+			}
+			from, to = max(from-1, 0), to-1
 		}
-		return all[from:to], true
+	case "pk", "id":
+		for at := range found.places(int(from)) {
+			if from++; from > to {
+				break
+			}
+			numbers = append(numbers, t.at(at).pk)
+		}
+	default:
+		return nil, false
 	}
-	return nil, false
+	if down {
+		slices.Reverse(numbers)
+	}
+	return numbers, true
 }
 
-// numbers are those of the users at some places.
-func (t *texts) numbers(places []int32) []int64 {
-	out := make([]int64, len(places))
-	for i, at := range places {
-		out[i] = t.rows[at].pk
+// numbers are those of all who were found.
+func (t *texts) numbers(found hits) []int64 {
+	out := make([]int64, 0, found.n)
+	for at := range found.places(0) {
+		out = append(out, t.at(at).pk)
 	}
 	return out
 }

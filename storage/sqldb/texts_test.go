@@ -81,6 +81,7 @@ func TestTexts(t *testing.T) {
 			seed := [2]uint64{rand.Uint64(), rand.Uint64()}
 			r := rand.New(rand.NewPCG(seed[0], seed[1]))
 			t.Logf("seed %d", seed)
+			multitude(t, nodes[0], 400) // texts are kept in parts, and new ones come after what is not full
 			all, _, err := nodes[0].ListUsers(t.Context(), "public", api.Query{Limit: 1000})
 			must(t, err)
 			inMemory := 0
