@@ -12,8 +12,11 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/postern-sso/postern/core"
 	"github.com/postern-sso/postern/core/keys"
@@ -387,5 +390,59 @@ func TestRedirectIsNotNormalised(t *testing.T) {
 	// A homograph in its ASCII form is another name.
 	if oidc.MatchRedirect(strict("https://foo.example/cb"), "https://xn--fo-jbb.example/cb") || !oidc.MatchRedirect(strict("https://xn--fo-jbb.example/cb"), "https://xn--fo-jbb.example/cb") {
 		t.Error("homograph")
+	}
+}
+
+// O-21, T-16: whatever names a document elsewhere, in a request or in the header of a token, nothing is fetched: a
+// server at that address, which has what would be believed, hears of nobody.
+func TestNothingIsFetched(t *testing.T) {
+	w := newWorld(t)
+	own, err := keys.Generate("rsa", "attacker", nil, 0, w.clock.Now())
+	check(t, err)
+	attacker, err := keys.Parse(own)
+	check(t, err)
+	var asked atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		_ = json.NewEncoder(rw).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: attacker.Public, KeyID: "k", Algorithm: "RS256"}}})
+	}))
+	defer elsewhere.Close()
+
+	got := w.tokens("openid")
+	payload, err := json.Marshal(claims(t, got.Access))
+	check(t, err)
+	b := w.browser(w.alice)
+	b.signIn()
+	for _, pairs := range [][]string{{"request_uri", elsewhere.URL + "/request.jwt"}, {"client_id", elsewhere.URL + "/client"}, {"redirect_uri", elsewhere.URL + "/callback"}} {
+		if a := b.authorize(pairs...); strings.Contains(a.Header.Get("Location")+a.body, "code=") {
+			t.Errorf("%v: %s", pairs, a.Header.Get("Location"))
+		}
+	}
+	for _, name := range []jose.HeaderKey{"jku", "x5u", "kid", "iss"} {
+		s, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: attacker.Signer}, (&jose.SignerOptions{}).WithHeader("kid", "k").WithHeader(name, elsewhere.URL+"/jwks"))
+		check(t, err)
+		jws, err := s.Sign(payload)
+		check(t, err)
+		token, err := jws.CompactSerialize()
+		check(t, err)
+		if status, _ := w.userinfo(token); status != http.StatusUnauthorized {
+			t.Errorf("%s: userinfo: %d", name, status)
+		}
+		if a := w.post("introspect/", url.Values{"token": {token}}); !strings.Contains(a.body, `"active":false`) {
+			t.Errorf("%s: introspection: %s", name, a.body)
+		}
+		b.endSession("id_token_hint", token)
+		if got := w.token(url.Values{"grant_type": {"authorization_code"}, "client_id": {"app"}, "client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {token}}); got.Access != "" {
+			t.Errorf("%s: an assertion: %v", name, got)
+		}
+	}
+	if n := asked.Load(); n != 0 {
+		t.Errorf("%d documents were fetched", n)
+	}
+	res, err := http.Get(elsewhere.URL + "/jwks") // control: it is there, and counts
+	check(t, err)
+	check(t, res.Body.Close())
+	if asked.Load() != 1 {
+		t.Error("control: the server elsewhere does not count")
 	}
 }
