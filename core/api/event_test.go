@@ -16,7 +16,7 @@ func TestEventsAreListed(t *testing.T) {
 	root, err := e.db.UserByName(t.Context(), e.tenant.ID, "root")
 	e.must(err)
 	e.must(e.db.Record(t.Context(), e.tenant.ID, core.Event{
-		Action: core.EventAuthorize, User: root.ID, UserName: "root", Application: core.ApplicationID(app), Message: "let in", Time: e.now,
+		Action: core.EventAuthorize, User: root.ID, UserName: "root", Application: core.ApplicationID(app), Message: "let in", Time: e.now.Add(-time.Millisecond),
 	}))
 	e.now = e.now.Add(time.Second)
 	e.want(200, "PATCH", "core/groups/"+group+"/", map[string]any{"name": "ops2"})
@@ -46,7 +46,7 @@ func TestEventsAreListed(t *testing.T) {
 		"created__gt=2026-11-22T12:00:00Z": "[model_updated]", "app=postern": "[authorize_application]",
 		"page_size=1&page=2": "[model_created]", "brand_name=" + strings.ReplaceAll(e.tenant.Name, " ", "+") + "&action=model_updated": "[model_updated]",
 	} {
-		if got := fmt.Sprint(e.names("events/events/?"+query, "action")); got != want && !strings.HasPrefix(query, "page_size") {
+		if got := fmt.Sprint(e.names("events/events/?"+query, "action")); got != want {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
