@@ -1,5 +1,6 @@
 // Package disktest makes the disk under SQLite fail, for tests: reads and writes of files give EIO, as
-// from a disk with bad sectors or a network file system that is gone.
+// from a disk with bad sectors or a network file system that is gone, or EROFS, as where the kernel has since made the
+// file system read-only.
 package disktest
 
 import (
@@ -14,8 +15,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Fault decides whether one access of a file fails.
-type Fault func(path string, write bool) bool
+// Fault says as what one access of a file fails, or 0.
+type Fault func(path string, write bool) syscall.Errno
 
 type (
 	// transfer is pread and pwrite.
@@ -68,11 +69,15 @@ func fails(tls *libc.TLS, fd int32, write bool) bool {
 		return false
 	}
 	path, err := os.Readlink(fmt.Sprint("/proc/self/fd/", fd))
-	if err != nil || !(*f)(path, write) {
+	if err != nil {
+		return false
+	}
+	as := (*f)(path, write)
+	if as == 0 {
 		return false
 	}
 	errno := libc.X__errno_location(tls)
-	**(**int32)(unsafe.Pointer(&errno)) = int32(syscall.EIO) //nolint:gosec // SQLite in Go keeps C's pointers as numbers
+	**(**int32)(unsafe.Pointer(&errno)) = int32(as) //nolint:gosec // SQLite in Go keeps C's pointers as numbers
 	return true
 }
 

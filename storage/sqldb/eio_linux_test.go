@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,18 +21,26 @@ import (
 func brokenDisk(t *testing.T, dir string) (mode *atomic.Pointer[disktest.Fault]) {
 	t.Helper()
 	mode = new(atomic.Pointer[disktest.Fault])
-	disktest.Set(func(path string, write bool) bool {
-		f := mode.Load()
-		return f != nil && strings.HasPrefix(path, dir) && (*f)(path, write)
+	disktest.Set(func(path string, write bool) syscall.Errno {
+		if f := mode.Load(); f != nil && strings.HasPrefix(path, dir) {
+			return (*f)(path, write)
+		}
+		return 0
 	})
 	t.Cleanup(func() { disktest.Set(nil) })
 	return mode
 }
 
-// L-08: a disk that gives errors for writes. Reads go on, a write fails as a whole with what says that
-// another time will do, the log has one alarm, and with the disk mended everything works, without a
-// restart.
+// L-08: a disk that gives errors for writes, or that the kernel has made read-only under a server. Reads go on, a write
+// fails as a whole with what says that another time will do, the log has one alarm, and with the disk mended everything
+// works, without a restart.
 func TestDiskErrors(t *testing.T) {
+	for _, as := range []syscall.Errno{syscall.EIO, syscall.EROFS} {
+		t.Run(as.Error(), func(t *testing.T) { testDiskErrors(t, as) })
+	}
+}
+
+func testDiskErrors(t *testing.T, as syscall.Errno) {
 	var log bytes.Buffer
 	dir := t.TempDir()
 	mode := brokenDisk(t, dir)
@@ -40,7 +49,12 @@ func TestDiskErrors(t *testing.T) {
 	must(t, db.CreateUser(ctx, "public", &core.User{UserName: "before", Active: true}))
 	code := saveCode(t, db, "code")
 
-	broken := disktest.Fault(func(_ string, write bool) bool { return write })
+	broken := disktest.Fault(func(_ string, write bool) syscall.Errno {
+		if write {
+			return as
+		}
+		return 0
+	})
 	mode.Store(&broken)
 	for i := range 20 {
 		name := fmt.Sprint("during", i)
@@ -90,24 +104,36 @@ func TestDiskErrorsNowAndThen(t *testing.T) {
 	opt := sqldb.Options{Dir: dir, Log: slog.New(slog.DiscardHandler)}
 	acknowledged, refused := map[string]bool{}, map[string]bool{}
 	ctx := t.Context()
-	look := func(db *sqldb.DB) {
+	wrong := func(db *sqldb.DB) (out []string) {
 		t.Helper()
 		for name, list := range map[string]map[string]bool{"acknowledged": acknowledged, "refused": refused} {
 			for user := range list {
 				u, err := db.UserByName(ctx, "public", user)
 				switch {
 				case err != nil && (name == "acknowledged" || !errors.Is(err, core.ErrNotFound)):
-					t.Errorf("%s was %s: %v", user, name, err)
+					out = append(out, fmt.Sprintf("%s was %s: %v", user, name, err))
 				case err == nil && len(fmt.Sprint(u.Attributes["x"])) != 5000:
-					t.Errorf("%s was %s, and half of it is there", user, name)
+					out = append(out, fmt.Sprintf("%s was %s, and half of it is there", user, name))
 				}
 			}
+		}
+		return out
+	}
+	look := func(db *sqldb.DB) {
+		t.Helper()
+		for _, problem := range wrong(db) {
+			t.Error(problem)
 		}
 		checkFiles(t, db)
 	}
 	again(t, opt, func(db *sqldb.DB) {
 		var n atomic.Int64
-		now := disktest.Fault(func(string, bool) bool { return n.Add(1)%7 == 0 })
+		now := disktest.Fault(func(string, bool) syscall.Errno {
+			if n.Add(1)%7 == 0 {
+				return syscall.EIO
+			}
+			return 0
+		})
 		for i := range 200 {
 			name := fmt.Sprint("user", i)
 			if r.IntN(4) == 0 {
@@ -126,6 +152,14 @@ func TestDiskErrorsNowAndThen(t *testing.T) {
 		look(db)
 	})
 	again(t, opt, look)
+	again(t, opt, func(db *sqldb.DB) { // control: one that is gone is noticed, and one that is there by half
+		for _, damage := range []string{`UPDATE users SET attributes = '{}' WHERE username LIKE 'user%'`, `DELETE FROM users WHERE username LIKE 'user%'`} {
+			must(t, db.Exec(ctx, "public", damage))
+			if n := len(wrong(db)); n < len(acknowledged) {
+				t.Errorf("%s: %d of %d are missed", damage, n, len(acknowledged))
+			}
+		}
+	})
 	t.Logf("%d acknowledged, %d refused", len(acknowledged), len(refused))
 	if len(acknowledged) < 20 || len(refused) < 20 {
 		t.Error("this was no test of errors now and then")

@@ -27,9 +27,12 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"caddy": func() {
 		if broken := os.Getenv("BROKEN_DISK"); broken != "" {
-			disktest.Set(func(path string, write bool) bool {
+			disktest.Set(func(path string, write bool) syscall.Errno {
 				how, err := os.ReadFile(broken)
-				return err == nil && strings.Contains(path, "/tenants/") && (write && strings.Contains(string(how), "write") || !write && strings.Contains(string(how), "read"))
+				if err == nil && strings.Contains(path, "/tenants/") && (write && strings.Contains(string(how), "write") || !write && strings.Contains(string(how), "read")) {
+					return syscall.EIO
+				}
+				return 0
 			})
 		}
 		main()
