@@ -63,8 +63,12 @@ func runRewrap(cmd *cobra.Command, _ []string) error {
 		}
 	}
 	if s.database != databaseSQLite {
-		if err := sqldb.Unserved(ctx, sqldb.Options{URL: string(s.database)}); err != nil {
-			return fmt.Errorf("%w; nodes that serve change it with `old_secret` instead", s.blame(err))
+		err := sqldb.Unserved(ctx, sqldb.Options{URL: string(s.database)})
+		if errors.Is(err, sqldb.ErrLocked) {
+			return fmt.Errorf("%w; or change it while they serve, with `old_secret`", s.blame(err))
+		}
+		if err != nil {
+			return s.blame(err)
 		}
 	}
 	var n int

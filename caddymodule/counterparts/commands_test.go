@@ -56,7 +56,7 @@ func TestCommandsOnPostgreSQL(t *testing.T) {
 	// What a node seals after another process has sealed everything anew would be lost: while one serves, the secret
 	// stays. Control: it changes below, where none does.
 	env = append(serving, "FLEET_SECRET="+anew)
-	if out, err := try("", append(rewrap, "--config", n.caddyfile)...); err == nil || !strings.Contains(out, "stop every node") {
+	if out, err := try("", append(rewrap, "--config", n.caddyfile)...); err == nil || !strings.Contains(out, "stop every node") || !strings.Contains(out, "old_secret") {
 		t.Errorf("rewrap beside a node: %v\n%s", err, tail(out, 2000))
 	}
 	env = serving
