@@ -197,10 +197,16 @@ func rights(t *testing.T) (args []any) {
 // ofUser is that user in a URL.
 const ofUser = "postern:p%40ss%3Aw%2Ford@"
 
-// makeUser makes the user of the README, beside whom there is none.
-func makeUser(t *testing.T, r *storagetest.Redis) {
+// addUser makes the user of the README.
+func addUser(t *testing.T, r *storagetest.Redis) {
 	t.Helper()
 	r.Do(append([]any{"ACL", "SETUSER", "postern", "on", ">p@ss:w/ord"}, rights(t)...)...)
+}
+
+// makeUser makes that user, beside whom there is none.
+func makeUser(t *testing.T, r *storagetest.Redis) {
+	t.Helper()
+	addUser(t, r)
 	r.Do("ACL", "SETUSER", "default", "off")
 }
 
@@ -259,7 +265,20 @@ func TestRedisTLSFleets(t *testing.T) {
 func TestRedisSentinel(t *testing.T) {
 	t.Parallel()
 	storagetest.Ran(t, "redis-sentinel")
-	suite(t, storagetest.StartSentinels(t).URL())
+	s := storagetest.StartSentinels(t)
+	suite(t, s.URL())
+	t.Run("with a user who may do no more than is needed", func(t *testing.T) {
+		for _, r := range []*storagetest.Redis{s.Primary, s.Replica} { // where the sentinels are another user
+			addUser(t, r)
+		}
+		url := strings.Replace(s.URL(), "://", "://"+ofUser, 1)
+		t.Run("sessions", func(t *testing.T) { storagetest.TestSessions(t, on(url)) })
+		d, said := nodeOn(t, sqldb.Options{Dir: t.TempDir()}, strings.Replace(url, "ss%3A", "xx", 1))
+		storagetest.EventuallyRedis(t, "control: it is told", func() bool { return said.has("WRONGPASS") })
+		if _, ok := d.sessions.Connected(); ok {
+			t.Error("control: it is used by whoever comes")
+		}
+	})
 }
 
 func TestRedisCluster(t *testing.T) {
