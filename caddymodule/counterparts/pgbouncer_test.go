@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,6 +91,14 @@ func TestPgBouncer(t *testing.T) {
 		one.api(t, http.MethodPatch, "/core/users/"+pk+"/", `{"is_active": false}`, http.StatusOK)
 		took := eventually(t, "node two refuses", func() bool { ok, _ := p.let(two); return !ok })
 		t.Logf("refused after %s", took)
+	}
+
+	// Through one it cannot be seen who else is connected, so the master secret stays. By the URL of the database itself
+	// it can be: TestCommandsOnPostgreSQL.
+	cmd := exec.Command(counterpart(t, "POSTERN_TEST_CADDY"), "postern", "key", "rewrap", "--config", one.caddyfile)
+	cmd.Env = append(os.Environ(), one.env...)
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "a pooler stands before the database") {
+		t.Errorf("rewrap through a pooler: %v\n%s", err, tail(string(out), 2000))
 	}
 
 	t.Run("control: without the mode", func(t *testing.T) {
