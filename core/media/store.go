@@ -18,7 +18,7 @@ import (
 // core.ErrUnavailable is anything that the store itself cannot do at the moment, with the cause for
 // the log. A call ends with its context.
 type Store interface {
-	// Open opens a file for reading. Who asks closes it.
+	// Open opens a file for reading, to its end also where it is deleted meanwhile. Who asks closes it.
 	Open(ctx context.Context, t core.TenantID, name string) (*File, error)
 	// Put reads content to its end and keeps it under the name, in the place of what was there. A
 	// reader sees the old file or the new one, whole; after a crash, too. It is durable when

@@ -26,6 +26,7 @@ func TestMedia(t *testing.T, open func(t *testing.T) media.Store) {
 		"ranges":         seekMedia,
 		"tenants":        mediaOfTenants,
 		"all of one":     deleteAllMedia,
+		"deleted, open":  deletedOpenMedia,
 		"broken content": brokenMedia,
 		"at once":        mediaAtOnce,
 		"gone away":      mediaGoneAway,
@@ -226,6 +227,24 @@ func seekMedia(b *mediaBench) {
 	if err := f.Close(); err != nil {
 		b.Error(err)
 	}
+}
+
+// What somebody has open is read to its end although it was deleted, and may be put back from there.
+func deletedOpenMedia(b *mediaBench) {
+	content := strings.Repeat("still here", 100_000)
+	b.put(tenantA, "a.png", content)
+	f, err := b.Open(b.Context(), tenantA, "a.png")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := b.Delete(b.Context(), tenantA, "a.png"); err != nil {
+		b.Error(err)
+	}
+	b.holds(tenantA, "a.png", "")
+	if err := errors.Join(b.Put(b.Context(), tenantA, "a.png", f), f.Close()); err != nil {
+		b.Error(err)
+	}
+	b.holds(tenantA, "a.png", content)
 }
 
 func mediaOfTenants(b *mediaBench) {
