@@ -30,11 +30,15 @@ func cleanIcon(to io.Writer, from io.Reader) error {
 		return errDamaged
 	}
 	out := bytes.Clone(all[:icoHead+n*icoEntry])
+	read := int64(0) // of all pictures
 	for i := range n {
 		place := icoHead + i*icoEntry + 8 // out may move
 		size, at := int64(binary.LittleEndian.Uint32(out[place:])), int64(binary.LittleEndian.Uint32(out[place+4:]))
 		if at+size > int64(len(all)) {
 			return io.ErrUnexpectedEOF
+		}
+		if read += size; read > maxSmall { // entries may name one picture many times
+			return errSmall
 		}
 		picture := all[at : at+size]
 		switch {
@@ -51,7 +55,7 @@ func cleanIcon(to io.Writer, from io.Reader) error {
 				return err
 			}
 		}
-		if len(out)+len(picture) > maxSmall { // entries may name one picture many times
+		if len(out)+len(picture) > maxSmall {
 			return errSmall
 		}
 		binary.LittleEndian.PutUint32(out[place:], uint32(len(picture))) //nolint:gosec // of maxSmall bytes at most

@@ -205,6 +205,8 @@ func TestM12Refused(t *testing.T) {
 		{"x.ico", []byte("\x00\x00\x01\x00\x01"), damaged},
 		{"x.ico", []byte("\x00\x00\x01\x00\xff\xff" + strings.Repeat("\x00", 1000)), damaged},
 		{"x.ico", []byte(sameIcon(100, bitmap(16, 16)+strings.Repeat("x", 20<<10))), "at most"},
+		// What little is left of each would be little for all of them, too, and is looked through each time.
+		{"x.ico", []byte(sameIcon(100, string(p[:33])+strings.Repeat(chunk("tEXt", ""), 2000)+string(p[33:]))), "at most"},
 		{"x.ico", append([]byte(icon(string(p))), make([]byte, 1<<20)...), "at most"},
 		{"x.png", p[:len(p)-1], early},
 		{"x.png", p[:20], early},
