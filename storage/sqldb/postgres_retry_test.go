@@ -145,8 +145,8 @@ func TestPostgresAbandoned(t *testing.T) {
 			if strings.Contains(address, "?") {
 				and = "&"
 			}
+			other := open(t, sqldb.Options{URL: address}) // makes the tables, for which it may take its time
 			hangs := open(t, sqldb.Options{URL: address + and + "idle_in_transaction_session_timeout=" + timeout})
-			other := open(t, sqldb.Options{URL: address})
 			u := &core.User{UserName: "alice"}
 			must(t, hangs.CreateUser(t.Context(), "public", u))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
