@@ -19,8 +19,11 @@ const iconFolder = "application-icons/"
 const (
 	// iconRandom is how many random characters the names of icons have that setIcon keeps.
 	iconRandom = 22
-	// dropWait bounds how long a request waits for a store to delete what nothing shows any more.
+	// dropWait bounds how long a request waits for a store to read and delete what nothing shows any more: an
+	// icon that takes longer is left behind.
 	dropWait = 3 * time.Second
+	// putBackWait bounds how long it waits to put back what somebody took up meanwhile.
+	putBackWait = 10 * time.Second
 )
 
 // iconName is a name that nobody can guess or has.
@@ -108,7 +111,10 @@ func (c *call) dropIcons(names ...string) {
 			shown[name] = true // it may be there twice
 			err = c.dropIcon(ctx, name)
 		}
-		if err != nil && !errors.Is(err, core.ErrNotFound) {
+		if errors.Is(err, core.ErrNotFound) { // somebody deleted it, and the others are still to go
+			err = nil
+		}
+		if err != nil {
 			c.Log.WarnContext(ctx, "an icon that nothing shows is left behind", "icon", name, "error", err)
 		}
 	}
@@ -129,7 +135,9 @@ func (c *call) dropIcon(ctx context.Context, name string) error {
 	if err == nil && !shown[name] {
 		return nil
 	}
-	return errors.Join(err, c.Files.Put(context.WithoutCancel(ctx), c.t, name, file))
+	back, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBackWait)
+	defer cancel()
+	return errors.Join(err, c.Files.Put(back, c.t, name, file))
 }
 
 // shown are the pictures of all applications and brands.

@@ -384,3 +384,32 @@ func TestIconsLeftBehind(t *testing.T) {
 	}
 	e.want(204, "DELETE", "core/applications/app/", nil)
 }
+
+// One picture of a brand that somebody deleted already keeps none of its others from going with it.
+func TestIconsGoBesideOneThatIsGone(t *testing.T) {
+	e := open(t)
+	brand := e.want(201, "POST", "core/brands/", map[string]any{"domain": "second.test"})["brand_uuid"].(string)
+	var icons []string
+	for _, field := range []string{"branding_logo", "branding_favicon", "branding_default_flow_background"} {
+		e.want(201, "POST", "core/applications/", map[string]any{"name": "App", "slug": "app"})
+		if a := e.sendForm(e.root, "core/applications/app/set_icon/", "x.png", png); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		icon := e.want(200, "GET", "core/applications/app/", nil)["meta_icon"].(string)
+		e.want(200, "PATCH", "core/brands/"+brand+"/", map[string]any{field: icon})
+		e.want(204, "DELETE", "core/applications/app/", nil)
+		icons = append(icons, icon)
+	}
+	if got := e.stored(e.tenant.ID); len(got) != 3 {
+		t.Fatalf("control: stored are %v", got)
+	}
+	e.must(e.files.Delete(t.Context(), e.tenant.ID, icons[0]))
+	e.must(e.files.Delete(t.Context(), e.tenant.ID, icons[1]))
+	e.want(204, "DELETE", "core/brands/"+brand+"/", nil)
+	if got := e.stored(e.tenant.ID); len(got) != 0 {
+		t.Errorf("left behind are %v", got)
+	}
+	if log := e.log.String(); strings.Contains(log, "left behind") {
+		t.Errorf("the log has %s", log)
+	}
+}

@@ -16,7 +16,7 @@ const (
 )
 
 // cleanIcon copies the pictures that an icon file names, one after the other: nothing that is between them or after
-// them, and of a PNG what cleanPNG leaves.
+// them, and of a PNG what cleanPNG leaves. A bitmap (DIB) is copied as it is, with what may stand beside its pixels.
 func cleanIcon(to io.Writer, from io.Reader) error {
 	all, err := readSmall(from)
 	if err != nil {
