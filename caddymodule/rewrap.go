@@ -64,7 +64,7 @@ func runRewrap(cmd *cobra.Command, _ []string) error {
 	}
 	if s.database != databaseSQLite {
 		err := sqldb.Unserved(ctx, sqldb.Options{URL: string(s.database)})
-		if errors.Is(err, sqldb.ErrLocked) {
+		if errors.Is(err, sqldb.ErrLocked) || errors.Is(err, sqldb.ErrPooled) {
 			return fmt.Errorf("%w; or change it while they serve, with `old_secret`", s.blame(err))
 		}
 		if err != nil {

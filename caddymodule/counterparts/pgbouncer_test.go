@@ -97,7 +97,7 @@ func TestPgBouncer(t *testing.T) {
 	// it can be: TestCommandsOnPostgreSQL.
 	cmd := exec.Command(counterpart(t, "POSTERN_TEST_CADDY"), "postern", "key", "rewrap", "--config", one.caddyfile)
 	cmd.Env = append(os.Environ(), one.env...)
-	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "a pooler stands before the database") {
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "a pooler stands before the database") || !strings.Contains(string(out), "`old_secret`") {
 		t.Errorf("rewrap through a pooler: %v\n%s", err, tail(string(out), 2000))
 	}
 

@@ -65,7 +65,8 @@ func (e *postgresEngine) stage(ctx context.Context) (_ staging, err error) {
 }
 
 // Unserved refuses, with ErrLocked, a PostgreSQL database to which anybody is connected but commands that need no
-// server. A data directory needs no such look: who opens it has it alone.
+// server, and with ErrPooled one of which that cannot be told. It looks once: who starts a node afterwards is not
+// seen. A data directory needs no such look: who opens it has it alone.
 func Unserved(ctx context.Context, opt Options) error {
 	e, err := openOffline(ctx, opt)
 	if err != nil {
@@ -79,7 +80,7 @@ func Unserved(ctx context.Context, opt Options) error {
 
 func (e *postgresEngine) unserved(ctx context.Context) error {
 	if e.pooled() {
-		return errors.New("a pooler stands before the database, and hides who else is connected: use a URL that leads to PostgreSQL itself; nothing was changed")
+		return fmt.Errorf("%w and hides who else is connected: use a URL that leads to PostgreSQL itself; nothing was changed", ErrPooled)
 	}
 	conn, err := pgx.ConnectConfig(ctx, e.config.Copy())
 	if err != nil {
@@ -98,14 +99,16 @@ func (e *postgresEngine) waitAlone(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // alone refuses while anybody else is connected: a node that serves would go on
-// with what it remembers.
+// with what it remembers. Of other roles' connections PostgreSQL tells a role without pg_read_all_stats that
+// they are there and not what they are; those of no role are PostgreSQL's own.
 func (e *postgresEngine) alone(ctx context.Context, q interface {
 	QueryRow(ctx context.Context, query string, args ...any) pgx.Row
 }) error {
 	var n int
 	var who string
 	err := q.QueryRow(ctx, `SELECT count(*), coalesce(string_agg(DISTINCT coalesce(nullif(application_name, ''), 'unnamed'), ', '), '')
-		FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> $1`, offlineName).Scan(&n, &who)
+		FROM pg_catalog.pg_stat_activity WHERE datname = current_database() AND application_name <> $1
+			AND (backend_type = 'client backend' OR backend_type IS NULL AND usesysid IS NOT NULL)`, offlineName).Scan(&n, &who)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ var (
 	// ErrLocked: another process, or another Open of this one, has the data
 	// directory open. The error text names the process.
 	ErrLocked = errors.New("in use by another process")
+	// ErrPooled: who else is connected cannot be told through a pooler.
+	ErrPooled = errors.New("a pooler stands before the database")
 	// ErrOtherSecret: the data was written with another master secret.
 	ErrOtherSecret = errors.New("written with another secret")
 	// ErrForeign: the database holds authentik's own tables. Nothing of it was
