@@ -97,6 +97,10 @@ func TestFullDisk(t *testing.T) {
 		resp.Body.Close()
 		return resp
 	}
+	taken := map[string]bool{"before": true} // whether each was created
+	if resp := create("before"); resp.StatusCode != http.StatusCreated {
+		t.Fatalf("control: with room: %s", resp.Status)
+	}
 	fill(t, filepath.Join(disk, "ballast"))
 	// What the log of the database has room for still fits: go on until nothing does.
 	refused := 0
@@ -104,7 +108,9 @@ func TestFullDisk(t *testing.T) {
 		if i > 2000 {
 			t.Fatal("a full disk takes everything")
 		}
-		resp := create(fmt.Sprint("user", i))
+		name := fmt.Sprint("user", i)
+		resp := create(name)
+		taken[name] = resp.StatusCode == http.StatusCreated
 		switch resp.StatusCode {
 		case http.StatusCreated:
 		case http.StatusServiceUnavailable:
@@ -153,6 +159,12 @@ func TestFullDisk(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	p.tells(t, "takes writes again")
+	for name, want := range taken {
+		page := p.api(t, http.MethodGet, "/core/users/?username="+name, "", http.StatusOK)
+		if got := len(page["results"].([]any)) == 1; got != want {
+			t.Errorf("%s: there is %v, and created was %v", name, got, want)
+		}
+	}
 	if resp := create("afterwards"); resp.StatusCode != http.StatusCreated {
 		t.Errorf("afterwards: %s", resp.Status)
 	}

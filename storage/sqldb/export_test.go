@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"strings"
 	"time"
@@ -83,6 +84,22 @@ func (db *DB) FillDisk(ctx context.Context, t core.TenantID, full bool) error {
 	return db.rawWrite(ctx, t, directory, "test", func(x *tx) error {
 		var n int64
 		return x.row(ctx, query).Scan(&n)
+	})
+}
+
+// GroupAndBigOne writes a group, and then one that takes a megabyte, in one transaction; apart ends that between them.
+func (db *DB) GroupAndBigOne(ctx context.Context, t core.TenantID, name string, apart bool) error {
+	const insert = `INSERT INTO groups (id, pk, name, name_fold, superuser, attributes, created, updated) VALUES ($1, $2, $1, $1, 1 = 0, $3, 0, 0)`
+	return db.rawWrite(ctx, t, directory, "test", func(x *tx) error {
+		if err := x.exec(ctx, insert, name, 1_000_000+len(name), "{}"); err != nil {
+			return err
+		}
+		if apart {
+			if err := errors.Join(x.exec(ctx, `COMMIT`), x.exec(ctx, `BEGIN`)); err != nil {
+				return err
+			}
+		}
+		return x.exec(ctx, insert, name+" big", 2_000_000+len(name), strings.Repeat("x", 1<<20))
 	})
 }
 

@@ -23,6 +23,15 @@ func TestDiskFull(t *testing.T) {
 	ctx := t.Context()
 	must(t, db.CreateUser(ctx, "public", &core.User{UserName: "before", Active: true}))
 	must(t, db.FillDisk(ctx, "public", true))
+	// Of a write whose end has no room nothing stays. Control: of two writes the first does.
+	for name, apart := range map[string]bool{"whole": false, "by halves": true} {
+		if err := db.GroupAndBigOne(ctx, "public", name, apart); !errors.Is(err, core.ErrUnavailable) {
+			t.Fatalf("%s: error %v", name, err)
+		}
+		if _, err := db.Group(ctx, "public", core.GroupID(name)); errors.Is(err, core.ErrNotFound) == apart {
+			t.Errorf("%s: the half that had room: %v", name, err)
+		}
+	}
 	var full error
 	for i := 0; full == nil && i < 1000; i++ {
 		full = db.CreateUser(ctx, "public", &core.User{UserName: fmt.Sprint("user", i), Attributes: map[string]any{"x": strings.Repeat("x", 4000)}})
