@@ -146,7 +146,9 @@ func (h *Handler) count(ctx context.Context, t core.TenantID, rules []rule) (a *
 		return nil, 0, 0, fmt.Errorf("count failures: %w", err)
 	}
 	for i, r := range rules {
-		refuse(i, before[i].Newest.Add(r.wait(before[i].Count)).Sub(now))
+		if d := r.wait(before[i].Count); d > 0 { // below that the newest may be later than now: another node's, or one of this moment
+			refuse(i, before[i].Newest.Add(d).Sub(now))
+		}
 	}
 	if wait > 0 {
 		return nil, by, wait, nil

@@ -287,3 +287,24 @@ func TestBusyIsNotAFailure(t *testing.T) {
 	release()
 	b.mustLogin("alice", "correct horse")
 }
+
+// Who comes from the address of somebody that another node just counted, by a clock that is a little ahead, is not
+// refused for that. Control: whoever has to wait does, by that clock.
+func TestCountersOfAClockAhead(t *testing.T) {
+	h := newHouse(t)
+	h.user(tenantA, "alice", "correct horse")
+	h.user(tenantA, "bob", "correct horse")
+	h.now.add(time.Second)
+	want(t, h.browser("a.test").login("alice", "wrong password"), http.StatusUnprocessableEntity)
+	h.now.add(-time.Second)
+	want(t, h.browser("a.test").login("bob", "correct horse"), http.StatusSeeOther)
+
+	h.now.add(time.Second)
+	if checked, _ := tries(h, h.browser("a.test"), 5, always("alice")); checked != 4 {
+		t.Errorf("after one failure %d were checked", checked)
+	}
+	h.now.add(-time.Second)
+	if res := h.browser("a.test").login("alice", "correct horse"); res.StatusCode != http.StatusTooManyRequests || res.Header.Get("Retry-After") != "31" {
+		t.Errorf("control: %d, %v", res.StatusCode, res.Header)
+	}
+}
