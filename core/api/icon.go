@@ -111,24 +111,27 @@ func (c *call) dropIcons(names ...string) {
 			shown[name] = true // it may be there twice
 			err = c.dropIcon(ctx, name)
 		}
-		if errors.Is(err, core.ErrNotFound) { // somebody deleted it, and the others are still to go
-			err = nil
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, core.ErrNotFound) { // the tenant is gone
 			c.Log.WarnContext(ctx, "an icon that nothing shows is left behind", "icon", name, "error", err)
 		}
 	}
 }
 
 // dropIcon deletes an icon that nothing showed a moment ago. Who took it up since then is found by a second look, which
-// puts it back: whoever takes it up after that names a file that is not there.
+// puts it back: whoever takes it up after that names a file that is not there. One that somebody deleted already is no
+// error.
 func (c *call) dropIcon(ctx context.Context, name string) error {
 	file, err := c.Files.Open(ctx, c.t, name)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if err := c.Files.Delete(ctx, c.t, name); err != nil {
+	if err := c.Files.Delete(ctx, c.t, name); errors.Is(err, core.ErrNotFound) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	shown, err := c.shown(ctx)

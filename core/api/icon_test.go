@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/postern-sso/postern/core"
+	"github.com/postern-sso/postern/core/api"
 	"github.com/postern-sso/postern/core/media"
 )
 
@@ -411,5 +412,33 @@ func TestIconsGoBesideOneThatIsGone(t *testing.T) {
 	}
 	if log := e.log.String(); strings.Contains(log, "left behind") {
 		t.Errorf("the log has %s", log)
+	}
+}
+
+// gone is a store of a tenant that is deleted while it is asked.
+type gone struct{ api.Store }
+
+func (gone) ListApplications(context.Context, core.TenantID, api.Query) ([]core.Application, int, error) {
+	return nil, 0, fmt.Errorf("list applications: %w", core.ErrNotFound)
+}
+
+// Where nobody can tell what is shown, nothing is deleted.
+func TestIconsStayWhereNobodyCanTell(t *testing.T) {
+	e := open(t)
+	brand := "core/brands/" + e.want(201, "POST", "core/brands/", map[string]any{"domain": "second.test"})["brand_uuid"].(string) + "/"
+	for _, field := range []string{"branding_logo", "branding_favicon"} {
+		e.want(201, "POST", "core/applications/", map[string]any{"name": "App", "slug": "app"})
+		if a := e.sendForm(e.root, "core/applications/app/set_icon/", "x.png", png); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		e.want(200, "PATCH", brand, map[string]any{field: e.want(200, "GET", "core/applications/app/", nil)["meta_icon"]})
+		e.want(204, "DELETE", "core/applications/app/", nil)
+	}
+	whole := e.api.Store
+	e.api.Store = gone{whole}
+	e.want(204, "DELETE", brand, nil)
+	e.api.Store = whole
+	if got := e.stored(e.tenant.ID); len(got) != 2 {
+		t.Errorf("there are %v", got)
 	}
 }
