@@ -67,13 +67,13 @@ func TestStatedBehindAGuard(t *testing.T) {
 	r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
 	inside := false
 	err := g.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
-		inside = stated(r.Context()) != nil
+		inside = stated(varsOf(r)) != nil
 		return nil
 	}))
 	if err != nil || !inside {
 		t.Errorf("behind the guard: stated %t, %v, status %d", inside, err, w.Code)
 	}
-	if stated(r.Context()) != nil {
+	if stated(varsOf(r)) != nil {
 		t.Error("after the guard it is stated still")
 	}
 }

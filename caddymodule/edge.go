@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -25,10 +24,11 @@ func (e *edgeError) Error() string { return e.message }
 // proxies, and from nothing else. What was stated once stands. A guard that names its
 // tenant has the last word about that.
 func (s *system) state(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
-	info := stated(r.Context())
+	vars := varsOf(r)
+	info := stated(vars)
 	if info == nil {
 		var err error
-		if info, err = s.newState(r, guarded); err != nil {
+		if info, err = s.newState(r, vars, guarded); err != nil {
 			return nil, err
 		}
 	}
@@ -53,16 +53,19 @@ const statedVar = "postern.request"
 // statement is its value: whoever prints it, as `{http.vars.postern.request}`, sees an address in memory and no cookies.
 type statement struct{ info *core.RequestInfo }
 
-// stated is what was stated of a request before. Nil: nothing.
-func stated(ctx context.Context) *core.RequestInfo {
-	if info := core.Request(ctx); info != nil {
-		return info
-	}
-	said, _ := caddyhttp.GetVar(ctx, statedVar).(statement)
+// varsOf are Caddy's variables of a request, which all its handlers share. Nil: it has none.
+func varsOf(r *http.Request) map[string]any {
+	vars, _ := r.Context().Value(caddyhttp.VarsCtxKey).(map[string]any)
+	return vars
+}
+
+// stated is what a guard in front stated. Nil: nothing.
+func stated(vars map[string]any) *core.RequestInfo {
+	said, _ := vars[statedVar].(statement)
 	return said.info
 }
 
-func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.RequestInfo, error) {
+func (s *system) newState(r *http.Request, vars map[string]any, guarded core.TenantID) (*core.RequestInfo, error) {
 	ctx := r.Context()
 	info := &core.RequestInfo{Looks: s, Scheme: "http", Method: r.Method, UserAgent: r.UserAgent()}
 	if len(info.UserAgent) > 500 {
@@ -82,7 +85,6 @@ func (s *system) newState(r *http.Request, guarded core.TenantID) (*core.Request
 		info.Scheme = "https"
 	}
 	host := r.Host
-	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
 	trusted, _ := vars[caddyhttp.TrustedProxyVarKey].(bool)
 	if trusted {
 		switch proto := strings.ToLower(last(r.Header, "X-Forwarded-Proto")); proto {

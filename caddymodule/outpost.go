@@ -115,8 +115,11 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if info == nil {
 		return nil
 	}
-	before := caddyhttp.GetVar(r.Context(), statedVar)
-	caddyhttp.SetVar(r.Context(), statedVar, statement{info})
+	vars := varsOf(r)
+	before, again := vars[statedVar]
+	if vars != nil {
+		vars[statedVar] = statement{info}
+	}
 	g.once.Do(g.init)
 	keepCookies(r, info)
 	var err error // the application's own
@@ -124,7 +127,10 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp
 		setUser(r, who)
 		err = next.ServeHTTP(w, r)
 	})
-	caddyhttp.SetVar(r.Context(), statedVar, before) // not for handle_errors, where another tenant may be addressed
+	delete(vars, statedVar) // not for handle_errors, where another tenant may be addressed
+	if again {
+		vars[statedVar] = before
+	}
 	return err
 }
 

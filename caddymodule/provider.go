@@ -130,11 +130,8 @@ func (a *App) state(w http.ResponseWriter, r *http.Request, guarded core.TenantI
 // stating is the request with a context that says what is known about it. Nil: it was answered.
 func (a *App) stating(w http.ResponseWriter, r *http.Request) *http.Request {
 	info := a.state(w, r, "")
-	switch {
-	case info == nil:
+	if info == nil {
 		return nil
-	case core.Request(r.Context()) == info:
-		return r
 	}
 	return r.WithContext(core.WithRequest(r.Context(), info))
 }
