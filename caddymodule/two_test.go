@@ -123,6 +123,9 @@ func (w *two) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if addr, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, addr.Addr().String())
 	}
+	if info := core.Request(r.Context()); info != nil { // as if a guard in front had stated it
+		caddyhttp.SetVar(r.Context(), statedVar, statement{info})
+	}
 	nothing := caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		caddyhttp.SetVar(r.Context(), "unhandled", true)
 		return nil
